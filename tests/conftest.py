@@ -1,0 +1,31 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real digits and trained weights, which the project does not contain."""
+    folder = Path(os.environ.get("SKTRANSFER_TEST_DATA", ROOT.parent / "shared"))
+    if not (folder / "weights").is_dir():
+        pytest.skip(f"no test data in {folder}: set SKTRANSFER_TEST_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vgg16_blocks(shared_data: Path) -> Path:
+    """ImageNet weights of VGG16, blocks 1 and 2."""
+    return shared_data / "weights" / "vgg16_blocks1-2_notop.h5"
+
+
+@pytest.fixture(scope="session")
+def vgg19_blocks(shared_data: Path) -> Path:
+    """ImageNet weights of VGG19, blocks 1 to 3."""
+    return shared_data / "weights" / "vgg19_blocks1-3_notop.h5"
