@@ -1,2 +1,58 @@
 """Features of pretrained VGG networks as scikit-learn transformers."""
-from sktransfer.networks import describe_network
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sktransfer._version import __version__
+
+if TYPE_CHECKING:
+    from sktransfer.comparison import compare_transfer
+    from sktransfer.datasets import (
+        fetch_mnist_pair,
+        list_images,
+        load_digit_pair,
+        read_pixel_csv,
+    )
+    from sktransfer.displays import ArchitectureDisplay
+    from sktransfer.extractor import VGGFeatureExtractor
+    from sktransfer.images import ImageWarning
+    from sktransfer.networks import describe_network
+
+__all__ = [
+    "ArchitectureDisplay",
+    "ImageWarning",
+    "VGGFeatureExtractor",
+    "__version__",
+    "compare_transfer",
+    "describe_network",
+    "fetch_mnist_pair",
+    "list_images",
+    "load_digit_pair",
+    "read_pixel_csv",
+]
+
+# Where each public name lives. They are imported when first asked for: scikit-learn and SciPy take
+# a second to import, which nobody should wait for to read a version or a docstring.
+_MODULES = {
+    "ArchitectureDisplay": "displays",
+    "ImageWarning": "images",
+    "VGGFeatureExtractor": "extractor",
+    "compare_transfer": "comparison",
+    "describe_network": "networks",
+    "fetch_mnist_pair": "datasets",
+    "list_images": "datasets",
+    "load_digit_pair": "datasets",
+    "read_pixel_csv": "datasets",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

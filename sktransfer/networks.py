@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
+
+from sktransfer._tables import format_table
 
 if TYPE_CHECKING:
     import keras
@@ -95,18 +99,11 @@ def list_layers(architecture: str, input_size: int = TRAINED_SIZE) -> tuple[Laye
     ):
         for conv in range(1, n_convs + 1):
             field += 2 * stride
-            layers.append(
-                Layer(
-                    f"block{block}_conv{conv}",
-                    "conv",
-                    (side, side, filters),
-                    (3, 3, channels, filters),
-                    9 * channels * filters + filters,
-                    side * side * 9 * channels * filters,
-                    field,
-                    stride,
-                )
-            )
+            name, shape = f"block{block}_conv{conv}", (side, side, filters)
+            kernel = (3, 3, channels, filters)
+            n_weights = math.prod(kernel)
+            counts = n_weights + filters, side * side * n_weights
+            layers.append(Layer(name, "conv", shape, kernel, *counts, field, stride))
             channels = filters
         field += stride
         stride *= 2
@@ -118,19 +115,8 @@ def list_layers(architecture: str, input_size: int = TRAINED_SIZE) -> tuple[Laye
     layers.append(Layer("flatten", "flatten", (width,), None, 0, 0, field, 0))
     if input_size == TRAINED_SIZE:
         for name, units in _DENSE_UNITS.items():
-            n_weights = width * units
-            layers.append(
-                Layer(
-                    name,
-                    "dense",
-                    (units,),
-                    (width, units),
-                    n_weights + units,
-                    n_weights,
-                    input_size,
-                    0,
-                )
-            )
+            counts = width * units + units, width * units
+            layers.append(Layer(name, "dense", (units,), (width, units), *counts, input_size, 0))
             width = units
     return tuple(layers)
 
@@ -159,10 +145,10 @@ def find_layer(name: Any, architecture: str, input_size: int, who: str) -> Layer
     ValueError
         If the network has no such layer, or has it at another input size only.
     """
-    layers = {layer.name: layer for layer in list_layers(architecture, input_size)[1:]}
-    if name in layers:
-        return layers[name]
-    if name in _DENSE_UNITS:
+    for layer in list_layers(architecture, input_size)[1:]:
+        if layer.name == name:
+            return layer
+    if name in list(_DENSE_UNITS):
         raise ValueError(
             f"{who} names the dense layer {name!r}, which exists at an input size of "
             f"{TRAINED_SIZE} pixels only. Got an input size of {input_size}. Set "
@@ -229,7 +215,7 @@ class Cut:
     def widths(self) -> tuple[int, ...]:
         """How many features each wanted layer gives."""
         return tuple(
-            layer.output_shape[-1] if self.pooling else _count(layer.output_shape)
+            layer.output_shape[-1] if self.pooling else math.prod(layer.output_shape)
             for layer in self.layers
         )
 
@@ -272,13 +258,6 @@ class Cut:
         ]
 
 
-def _count(shape: Sequence[int]) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
-
-
 def _numbers(n: int, n_digits: int = 0) -> list[str]:
     """Count to n with leading zeros, so that names sort as numbers do."""
     n_digits = n_digits or len(str(n - 1))
@@ -292,6 +271,7 @@ def plan_cut(
     input_size: int = TRAINED_SIZE,
     *,
     who: str = "VGGFeatureExtractor",
+    param: str = "layer",
 ) -> Cut:
     """Decide from names and sizes alone what a cut gives.
 
@@ -300,13 +280,15 @@ def plan_cut(
     layer : str or list of str
         The wanted layers.
     architecture : {'vgg16', 'vgg19'}, default='vgg16'
-        The network.
+        The network; like `input_size`, checked by the caller.
     pooling : {'avg', 'max'} or None, default=None
         How each feature map becomes one value.
     input_size : int, default=224
         Side of the square image, in pixels.
     who : str, default='VGGFeatureExtractor'
         The class whose parameters these are, named in errors.
+    param : str, default='layer'
+        What that class calls the parameter `layer`.
 
     Returns
     -------
@@ -318,15 +300,15 @@ def plan_cut(
     ValueError
         If a layer is unknown, named twice, absent at this size, or has no feature map to pool.
     """
-    param = f"The 'layer' parameter of {who}"
+    rule = f"The {param!r} parameter of {who}"
     names = [layer] if isinstance(layer, str) else list(layer)
     if not names:
-        raise ValueError(f"{param} must name at least one layer. Got an empty list instead.")
-    found = tuple(find_layer(name, architecture, input_size, param) for name in names)
+        raise ValueError(f"{rule} must name at least one layer. Got an empty list instead.")
+    found = tuple(find_layer(name, architecture, input_size, rule) for name in names)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(
-            f"{param} must name each layer once. Got {repeated} more than once in {names}."
+            f"{rule} must name each layer once. Got {repeated} more than once in {names}."
         )
     flat = [found_layer.name for found_layer in found if len(found_layer.output_shape) == 1]
     if pooling is not None and flat:
@@ -349,8 +331,8 @@ def build(cut: Cut) -> keras.Model:
     Returns
     -------
     keras.Model
-        From images `(n, input_size, input_size, 3)`, preprocessed, to a list with one array
-        `(n, width)` for each wanted layer.
+        From images `(n, input_size, input_size, 3)`, preprocessed, to one tensor `(n, width)` for
+        each wanted layer: a list of them, or of a single layer the tensor itself.
 
     Notes
     -----
@@ -396,18 +378,15 @@ def _keras_layer(layer: Layer) -> keras.Layer:
 def _to_vector(pooling: str | None, layer: Layer) -> keras.Layer:
     from keras import layers
 
-    common = {
-        "name": f"{layer.name}_{pooling or 'vector'}",
-        "dtype": "float32",
-        "data_format": "channels_last",
-    }
+    name = f"{layer.name}_{pooling or 'vector'}"
     if len(layer.output_shape) == 1:
-        return layers.Identity(name=common["name"], dtype="float32")
-    if pooling == "avg":
-        return layers.GlobalAveragePooling2D(**common)
-    if pooling == "max":
-        return layers.GlobalMaxPooling2D(**common)
-    return layers.Flatten(**common)
+        return layers.Identity(name=name, dtype="float32")
+    kinds = {
+        "avg": layers.GlobalAveragePooling2D,
+        "max": layers.GlobalMaxPooling2D,
+        None: layers.Flatten,
+    }
+    return kinds[pooling](name=name, dtype="float32", data_format="channels_last")
 
 
 @dataclass(frozen=True)
@@ -487,16 +466,7 @@ class NetworkDescription:
             for layer in self.layers
         ]
         total = ("total", "", f"{self.n_parameters:,}", f"{self.multiply_adds:,}", "")
-        widths = [max(map(len, column)) for column in zip(header, *body, total, strict=True)]
-        rule = "  ".join("-" * width for width in widths)
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in (header, *body, total)
-        ]
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return format_table(header, body, total)
 
 
 def describe_network(
@@ -541,18 +511,22 @@ def describe_network(
     ------------  --------------  ----------  -------------  ---------------
     total                             38,720  1,936,392,192
     """
-    if architecture not in ARCHITECTURES:
+    if architecture not in list(ARCHITECTURES):
         raise ValueError(
             "The 'architecture' parameter of describe_network must be one of "
             f"{sorted(ARCHITECTURES)}. Got {architecture!r} instead."
         )
-    if not isinstance(input_size, int) or input_size < MIN_SIZE:
+    if not isinstance(input_size, Integral) or input_size < MIN_SIZE:
         raise ValueError(
             "The 'input_size' parameter of describe_network must be an int of at least "
             f"{MIN_SIZE} pixels. Got {input_size!r} instead."
         )
+    if not isinstance(cut, str):
+        raise ValueError(
+            "The 'cut' parameter of describe_network must be the name of one layer. Got "
+            f"{cut!r} instead."
+        )
+    input_size = int(input_size)
     last = find_layer(cut, architecture, input_size, "The 'cut' parameter of describe_network")
     layers = list_layers(architecture, input_size)
-    return NetworkDescription(
-        architecture, input_size, last.name, layers[: layers.index(last) + 1]
-    )
+    return NetworkDescription(architecture, input_size, last.name, layers[: layers.index(last) + 1])

@@ -1,0 +1,200 @@
+"""The command line: arguments in, one call of the library, its result out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sktransfer._version import __version__
+
+_DEFAULT_DIGITS = ["8", "6"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str or None, default=None
+        The arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+        0, or 2 after an error, or 130 after an interruption.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        print("\nsktransfer: interrupted", file=sys.stderr)
+        return 130
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        print(f"sktransfer {args.command}: error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sktransfer", description="Features of pretrained VGG networks for scikit-learn."
+    )
+    parser.add_argument("--version", action="version", version=f"sktransfer {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    compare = commands.add_parser(
+        "compare",
+        help="logistic regression on raw pixels against VGG features",
+        description="Compare logistic regression on raw pixels with the same on VGG features: same "
+        "images, folds, scaling. Without arguments: scikit-learn's embedded digits, 8 against 6, "
+        "ImageNet weights and random weights as a control.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    compare.set_defaults(run=_compare)
+    data = compare.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        metavar="PATH",
+        help="a CSV of pixels (label,pixel0,...), an .npz with images and labels, or a folder of "
+        "class folders; scikit-learn's digits where left out",
+    )
+    data.add_argument(
+        "--digits",
+        nargs="+",
+        metavar="LABEL",
+        help="the classes to compare; of two, the first is the positive one (8 6 without --data)",
+    )
+    data.add_argument(
+        "--max-images", type=int, metavar="N", help="a stratified random subset of this size"
+    )
+    network = compare.add_argument_group("network")
+    network.add_argument("--layer", default="block3_pool", help="where the network is cut")
+    network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
+    network.add_argument(
+        "--weights",
+        metavar="SOURCE",
+        help="imagenet or a weights file, beside which random weights are shown as a control; or "
+        "random alone. Left out: imagenet, if it can be had",
+    )
+    network.add_argument("--pooling", choices=["avg", "max"])
+    network.add_argument(
+        "--input-size", type=int, nargs="+", default=[32], metavar="PIXELS", help="32 and up"
+    )
+    run = compare.add_argument_group("run")
+    run.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
+    run.add_argument("--seed", type=int, default=0, help="of folds, subset and random weights")
+    run.add_argument("--quiet", action="store_true", help="no progress bars")
+    for form in ("json", "csv"):
+        run.add_argument(
+            f"--{form}",
+            nargs="?",
+            const="-",
+            metavar="FILE",
+            help=f"write {form.upper()} to a file, or instead of the tables where none is named",
+        )
+    return parser
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from sktransfer.comparison import compare_transfer
+
+    X, y, positive = _read_data(args)
+    extractors, optional = _extractors(args)
+    _start_keras()
+    result = compare_transfer(
+        X,
+        y,
+        extractors=extractors,
+        positive=positive,
+        optional=optional,
+        n_folds=args.folds,
+        random_state=args.seed,
+        verbose=0 if args.quiet else 1,
+    )
+    outputs = [(args.json, result.to_json), (args.csv, result.to_csv)]
+    for target, write in outputs:
+        if target == "-":
+            print(write().rstrip("\n"))
+        elif target:
+            Path(target).write_text(write(), encoding="utf-8")
+    if "-" not in (args.json, args.csv):
+        if positive is not None:
+            first, second = args.digits or _DEFAULT_DIGITS
+            print(f"{first} (class 1, positive) against {second} (class 0)")
+        print(result)
+    return 0
+
+
+def _read_data(args: argparse.Namespace) -> tuple[Any, Any, Any]:
+    from sklearn.model_selection import train_test_split
+
+    from sktransfer.datasets import load_digit_pair, read_labelled_images
+
+    if args.data is None:
+        digits = args.digits or _DEFAULT_DIGITS
+        if len(digits) != 2 or not all(digit.isdecimal() for digit in digits):
+            raise ValueError(
+                "The '--digits' option takes two digits from 0 to 9 where '--data' is left out. "
+                f"Got {' '.join(digits)} instead."
+            )
+        pair = (int(digits[0]), int(digits[1]))
+        X, y = load_digit_pair(pair, return_X_y=True)
+    else:
+        data = read_labelled_images(args.data, digits=args.digits)
+        X, y = data.data, data.target
+    is_pair = args.data is None or (args.digits is not None and len(args.digits) == 2)
+    if args.max_images is not None and args.max_images < len(y):
+        X, _, y, _ = train_test_split(
+            X, y, train_size=args.max_images, stratify=y, random_state=args.seed
+        )
+    return X, y, 1 if is_pair else None
+
+
+def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    from sktransfer.extractor import VGGFeatureExtractor
+
+    chosen = ["random"] if args.weights == "random" else [args.weights or "imagenet", "random"]
+    extractors = {}
+    for size in args.input_size:
+        for source in chosen:
+            label = "random weights" if source == "random" else Path(source).name
+            pooling = f" {args.pooling}-pooled" if args.pooling else ""
+            name = f"{args.architecture} {label}, {args.layer}{pooling}, {size} px"
+            extractors[name] = VGGFeatureExtractor(
+                args.layer,
+                architecture=args.architecture,
+                weights=None if source == "random" else source,
+                pooling=args.pooling,
+                input_size=size,
+                random_state=args.seed,
+            )
+    # Weights that nobody asked for by name may be missing; their row then says why.
+    optional = [
+        name
+        for name, extractor in extractors.items()
+        if args.weights is None and extractor.weights == "imagenet"
+    ]
+    return extractors, optional
+
+
+def _start_keras() -> None:
+    """Import Keras and find its devices, holding back what that prints unless it fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            import keras
+
+            keras.ops.zeros(1)
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

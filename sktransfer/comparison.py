@@ -1,0 +1,364 @@
+"""Does transfer help? The same classifier and folds on raw pixels and on network features."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import textwrap
+import time
+import warnings
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from sktransfer import value_range as _value_range
+from sktransfer._tables import format_table
+from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.images import ArrayImages, read_images
+from sktransfer.preprocessing import Resizing, resize, to_255
+
+METRICS = ("accuracy", "precision", "recall", "f1")
+
+#: Side to which files of differing size are brought for the raw-pixel rows, in pixels.
+RAW_SIZE = 32
+
+
+@dataclass
+class ComparisonRow:
+    """One way to see the images, and how well they were told apart that way.
+
+    Attributes
+    ----------
+    name : str
+        What the classifier was given.
+    n_features : int or None
+        Values per image; None where the row could not be computed.
+    scores : dict of str to list of float
+        Each metric's value on every fold.
+    feature_seconds : float
+        Time to compute the features of all images, once.
+    classifier_seconds : float
+        Time to fit and score the classifier on all folds.
+    n_not_converged : int
+        Folds in which the classifier stopped at `max_iter`.
+    unavailable : str or None
+        Why the row could not be computed.
+    """
+
+    name: str
+    n_features: int | None = None
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    feature_seconds: float = 0.0
+    classifier_seconds: float = 0.0
+    n_not_converged: int = 0
+    unavailable: str | None = None
+
+
+@dataclass
+class TransferComparison:
+    """The scores of raw pixels and of features on the same folds; printed, they are tables.
+
+    Attributes
+    ----------
+    n_images : int
+        Images compared on.
+    n_folds : int
+        Folds of the stratified cross-validation.
+    classes : list
+        The labels.
+    positive : object or None
+        The label that precision, recall and F1 are about; None with more than two classes, whose
+        scores are macro averages.
+    rows : list of ComparisonRow
+        Raw pixels first.
+    """
+
+    n_images: int
+    n_folds: int
+    classes: list[Any]
+    positive: Any
+    rows: list[ComparisonRow]
+
+    def to_json(self) -> str:
+        """Return everything as JSON.
+
+        Returns
+        -------
+        str
+            One object whose keys are the attributes.
+        """
+        return json.dumps(asdict(self), indent=2, default=_plain)
+
+    def to_csv(self) -> str:
+        """Return one line for each row and fold.
+
+        Returns
+        -------
+        str
+            With the columns ``features``, ``fold`` (from 1), one per metric, ``n_features``,
+            ``feature_seconds``, ``classifier_seconds`` and ``unavailable``.
+        """
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        ends = ("n_features", "feature_seconds", "classifier_seconds", "unavailable")
+        writer.writerow(["features", "fold", *METRICS, *ends])
+        for row in self.rows:
+            tail = [getattr(row, name) for name in ends]
+            if row.unavailable:
+                writer.writerow([row.name, "", *[""] * len(METRICS), *tail])
+                continue
+            folds = zip(*(row.scores[metric] for metric in METRICS), strict=True)
+            for fold, scores in enumerate(folds, start=1):
+                writer.writerow([row.name, fold, *scores, *tail])
+        return text.getvalue()
+
+    def __str__(self) -> str:
+        """Lay out a table of folds for each row, then all rows side by side."""
+        done = [row for row in self.rows if row.unavailable is None]
+        if self.positive is None:
+            what = f"{len(self.classes)} classes, precision, recall and F1 as macro averages"
+        else:
+            what = f"classes {' and '.join(map(str, self.classes))}, {self.positive} is positive"
+        parts = [
+            f"{self.n_images:,} images, {what}; logistic regression, the same "
+            f"{self.n_folds} stratified folds for every row"
+        ]
+        for row in done:
+            body = [
+                [str(fold), *(f"{row.scores[metric][fold - 1]:.3f}" for metric in METRICS)]
+                for fold in range(1, self.n_folds + 1)
+            ]
+            mean = ["mean", *(_mean_and_spread(row, metric) for metric in METRICS)]
+            parts.append(f"{row.name}\n" + format_table(["fold", *METRICS], [*body, mean]))
+        summary = [
+            [
+                row.name + ("*" if row.n_not_converged else ""),
+                f"{row.n_features:,}",
+                _mean_and_spread(row, "accuracy"),
+                *(f"{np.mean(row.scores[metric]):.3f}" for metric in METRICS[1:]),
+                f"{row.feature_seconds:.1f}",
+                f"{row.classifier_seconds:.1f}",
+            ]
+            for row in done
+        ]
+        header = ["all rows", "width", *METRICS, "features, s", "classifier, s"]
+        parts.append(format_table(header, summary))
+        notes = ["mean ± standard deviation over the folds"]
+        if any(row.n_not_converged for row in done):
+            notes.append("* the classifier reached max_iter before it converged")
+        notes += [
+            textwrap.fill(
+                f"{row.name}: not shown. {row.unavailable}",
+                100,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for row in self.rows
+            if row not in done
+        ]
+        return "\n\n".join([*parts, "\n".join(notes)])
+
+
+def compare_transfer(
+    X: Any,
+    y: Any,
+    *,
+    extractors: Mapping[str, VGGFeatureExtractor],
+    positive: Any = None,
+    optional: Collection[str] = (),
+    n_folds: int = 10,
+    random_state: int | None = 0,
+    verbose: int = 0,
+) -> TransferComparison:
+    """Compare raw pixels with network features: same images, folds, scaling and classifier.
+
+    Every row but one is a ``StandardScaler`` followed by ``LogisticRegression(max_iter=1000)``.
+    The row "raw pixels as in the article" is not scaled and stops after 100 iterations. Features
+    are computed once per image, before the folds: the network was not trained on these images, so
+    nothing leaks from one fold into another.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame, or list of paths, PIL images or arrays
+        Images in any form that :class:`VGGFeatureExtractor` takes.
+    y : array-like of shape (n_images,)
+        Labels of at least two classes, each with at least `n_folds` images.
+    extractors : mapping of str to VGGFeatureExtractor
+        A row for each, under its name.
+    positive : object, default=None
+        Of two classes, the one that precision, recall and F1 are about; None takes the second in
+        sorted order, as scikit-learn does.
+    optional : collection of str, default=()
+        Names of the extractors whose row may be missing where their weights cannot be had. The
+        reason is then shown in their place.
+    n_folds : int, default=10
+        Folds of the stratified, shuffled cross-validation.
+    random_state : int or None, default=0
+        Seed of the shuffling.
+    verbose : int, default=0
+        Above 0, progress bars.
+
+    Returns
+    -------
+    TransferComparison
+        Scores of every row on every fold.
+
+    Raises
+    ------
+    ValueError
+        If labels and images do not match, or there are too few of either.
+    OSError
+        If weights that are not optional, or image files, are not to be had.
+
+    Examples
+    --------
+    >>> from sktransfer import VGGFeatureExtractor, compare_transfer, load_digit_pair
+    >>> X, y = load_digit_pair(return_X_y=True)
+    >>> random = VGGFeatureExtractor(
+    ...     "block1_pool", weights=None, pooling="max", input_size=32, random_state=0
+    ... )
+    >>> result = compare_transfer(X[:40], y[:40], extractors={"random": random}, n_folds=2)
+    >>> [row.name for row in result.rows]
+    ['raw pixels as in the article', 'raw pixels', 'random']
+    """
+    y = column_or_1d(y)
+    check_classification_targets(y)
+    images = read_images(X, who="compare_transfer")
+    classes, counts = np.unique(y, return_counts=True)
+    _check_labels(len(images), y, classes, counts, n_folds, positive)
+    if len(classes) > 2:
+        positive = None
+    elif positive is None:
+        positive = classes[1]
+    folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=random_state).split(y, y))
+
+    # Weights are found, and parameters checked, before the first row takes its time.
+    fitted, missing = {}, {}
+    for name, extractor in extractors.items():
+        try:
+            fitted[name] = clone(extractor).set_params(verbose=verbose).fit(X)
+        except OSError as error:
+            if name not in optional:
+                raise
+            missing[name] = str(error)
+
+    plain = LogisticRegression(max_iter=100)
+    scaled = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    start = time.perf_counter()
+    pixels = _raw_pixels(images)
+    seconds = time.perf_counter() - start
+
+    def score(name: str, features: np.ndarray, seconds: float, classifier: Any) -> ComparisonRow:
+        row = ComparisonRow(name, features.shape[1], feature_seconds=seconds)
+        _score_folds(row, features, y, folds, classifier, positive, verbose)
+        return row
+
+    rows = [
+        score("raw pixels as in the article", pixels, seconds, plain),
+        score("raw pixels", pixels, seconds, scaled),
+    ]
+    for name in extractors:
+        if name in missing:
+            rows.append(ComparisonRow(name, unavailable=missing[name]))
+            continue
+        start = time.perf_counter()
+        features = fitted[name].transform(X)
+        rows.append(score(name, features, time.perf_counter() - start, scaled))
+        del features  # as wide as 800,000 values per image: not two at a time
+    return TransferComparison(
+        len(y), n_folds, [_plain(label) for label in classes], _plain(positive), rows
+    )
+
+
+def _check_labels(
+    n_images: int,
+    y: np.ndarray,
+    classes: np.ndarray,
+    counts: np.ndarray,
+    n_folds: int,
+    positive: Any,
+) -> None:
+    who = "compare_transfer"
+    if len(y) != n_images:
+        raise ValueError(
+            f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
+        )
+    if len(classes) < 2:
+        raise ValueError(f"{who} needs at least two classes. Got only {classes.tolist()} in y.")
+    if n_folds < 2 or counts.min() < n_folds:
+        raise ValueError(
+            f"{who} needs at least 2 folds, and in each class as many images as folds. Got "
+            f"n_folds={n_folds} and {counts.min()} images of class {classes[counts.argmin()]}: "
+            "give more images, or set n_folds lower."
+        )
+    if positive is not None and positive not in classes:
+        raise ValueError(
+            f"The 'positive' parameter of {who} must be one of the classes {classes.tolist()}. "
+            f"Got {positive!r} instead."
+        )
+
+
+def _raw_pixels(images: Any) -> np.ndarray:
+    """Return the pixels as flat rows: as they are in arrays, at one small size from files."""
+    extents = _value_range.measure(images)
+    if isinstance(images, ArrayImages):
+        return images.data.reshape(len(images), -1)
+    value_range = _value_range.choose(images, extents, "auto")
+    resizing = Resizing(RAW_SIZE, "stretch", "bilinear", antialias=True)
+    out = np.empty((len(images), RAW_SIZE, RAW_SIZE, 3), dtype=np.float32)
+    for position, (pixels, own_range) in enumerate(images.load(0, len(images), value_range)):
+        out[position] = resize(to_255(pixels, own_range), resizing)
+    return out.reshape(len(out), -1)
+
+
+def _score_folds(
+    row: ComparisonRow,
+    features: np.ndarray,
+    y: np.ndarray,
+    folds: list[tuple[np.ndarray, np.ndarray]],
+    classifier: Any,
+    positive: Any,
+    verbose: int,
+) -> None:
+    from tqdm.auto import tqdm
+
+    average, label = ("macro", 1) if positive is None else ("binary", positive)
+    row.scores = {metric: [] for metric in METRICS}
+    start = time.perf_counter()
+    for train, test in tqdm(folds, desc=row.name, unit="fold", disable=not verbose):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            predicted = clone(classifier).fit(features[train], y[train]).predict(features[test])
+        row.n_not_converged += any(issubclass(w.category, ConvergenceWarning) for w in caught)
+        for warning in caught:
+            if not issubclass(warning.category, ConvergenceWarning):
+                warnings.warn(warning.message, warning.category, stacklevel=3)
+        scores = precision_recall_fscore_support(
+            y[test], predicted, pos_label=label, average=average, zero_division=0
+        )
+        for metric, value in zip(
+            METRICS, (accuracy_score(y[test], predicted), *scores[:3]), strict=True
+        ):
+            row.scores[metric].append(float(value))
+    row.classifier_seconds = time.perf_counter() - start
+
+
+def _mean_and_spread(row: ComparisonRow, metric: str) -> str:
+    return f"{np.mean(row.scores[metric]):.3f} ± {np.std(row.scores[metric]):.3f}"
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy's scalars into Python's own, which JSON knows."""
+    return value.item() if isinstance(value, np.generic) else value

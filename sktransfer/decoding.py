@@ -1,0 +1,187 @@
+"""One image file or PIL image, decoded without loss.
+
+Pillow reads the common formats; where it would drop depth without a word, as with colour of 16 bits
+per channel, the image is refused instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ValueRange = tuple[float, float]
+
+# Tags of TIFF 6.0, section 8.
+_BITS_PER_SAMPLE = 258
+_PHOTOMETRIC = 262
+
+
+def decode(
+    image: str | Image.Image, value_range: ValueRange | None = None
+) -> tuple[np.ndarray, ValueRange]:
+    """Decode a file or a PIL image without loss.
+
+    Parameters
+    ----------
+    image : str or PIL.Image.Image
+        The image; of several frames the first. Turned as its EXIF orientation says.
+    value_range : tuple of float or None, default=None
+        The values of black and white, where the user knows better than the bit depth.
+
+    Returns
+    -------
+    pixels : ndarray of shape (height, width, n_channels)
+        Grey, RGB or RGBA.
+    value_range : tuple of float
+        The values of black and white in `pixels`.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or holds more depth than Pillow keeps.
+    """
+    from PIL import ImageOps
+
+    if isinstance(image, str):
+        with _foreign_errors(), open_header(image) as opened:
+            return decode(opened, value_range)
+    _refuse_loss(image)
+    turned = ImageOps.exif_transpose(image)
+    mode = turned.mode
+    if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):
+        return _deep_grey(image, turned, value_range)
+    if mode in ("I", "F"):
+        if value_range is None:
+            raise ValueError(
+                f"its pixels are 32-bit {'integers' if mode == 'I' else 'floats'}, and no file "
+                "tells which of them are black and white: set value_range=(black, white)"
+            )
+        return np.asarray(turned)[..., None], value_range
+    if "transparency" in turned.info or mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        turned = _to_mode(turned, "RGBA")
+    elif mode in ("1", "L"):
+        turned = _to_mode(turned, "L")
+    else:
+        turned = _to_mode(turned, "RGB")
+    pixels = np.asarray(turned)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if 0 in pixels.shape:
+        raise ValueError(f"it has no pixels: {turned.width} x {turned.height}")
+    return pixels, value_range or (0.0, 255.0)
+
+
+def _deep_grey(
+    image: Image.Image, turned: Image.Image, value_range: ValueRange | None
+) -> tuple[np.ndarray, ValueRange]:
+    """Take 16-bit grey as it is: Pillow clips it to 255 when it converts."""
+    # Older versions of Pillow read 16-bit PNG as 32-bit integers.
+    pixels = np.array(turned).astype(np.uint16)[..., None]
+    tags = getattr(image, "tag_v2", {})
+    largest = 2 ** tags.get(_BITS_PER_SAMPLE, (16,))[0] - 1
+    if tags.get(_PHOTOMETRIC) == 0:  # white is zero, which Pillow minds up to 8 bits only
+        pixels = largest - pixels
+    value_range = value_range or (0.0, float(largest))
+    if "transparency" in turned.info:
+        # One value stands for "nothing here", which lies over white as alpha does.
+        pixels = np.where(pixels == turned.info["transparency"], value_range[1], pixels)
+    return pixels, value_range
+
+
+def _to_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
+    if image.mode in ("La", "RGBa"):
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    return image.convert(mode)
+
+
+def open_header(path: str) -> Image.Image:
+    """Open a file and read its header, not its pixels.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+
+    Returns
+    -------
+    PIL.Image.Image
+        The image, to be closed or read.
+
+    Raises
+    ------
+    OSError
+        If it is missing or no image.
+    """
+    from PIL import Image
+
+    if os.path.isdir(path):  # noqa: PTH112 - paths are str here: a Path for each costs more
+        raise OSError("it is a folder, not an image file")
+    with _foreign_errors():
+        image = Image.open(path)
+    # Pillow maps some TIFF files into memory where it knows their name, and then forgets to turn
+    # them as their orientation says.
+    image.filename = ""
+    return image
+
+
+@contextmanager
+def _foreign_errors() -> Iterator[None]:
+    """Pass on the usual errors, and make one of whatever else damaged bytes set off in Pillow."""
+    try:
+        yield
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise OSError(f"Pillow fails with {type(error).__name__}: {error}") from error
+
+
+def _refuse_loss(image: Image.Image) -> None:
+    """Refuse colour of more than 8 bits per channel, which Pillow cuts to 8 without a word."""
+    if image.mode[:1] in ("I", "F"):
+        return
+    depth = 8
+    tiles = getattr(image, "tile", None)
+    if tiles:
+        args = tiles[0][3] if isinstance(tiles[0][3], tuple) else (tiles[0][3],)
+        if any(isinstance(arg, str) and ";16" in arg for arg in args):
+            depth = 16
+        if image.format == "PPM":
+            depth = max([8, *(n.bit_length() for n in args if isinstance(n, int))])
+    bits_per_sample = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+    depth = max(depth, *bits_per_sample)
+    if depth > 8:
+        raise ValueError(
+            f"its {depth} bits per channel would be cut to 8: read it with a library that keeps "
+            "them (imageio, tifffile, OpenCV) and pass the array, or save it with 8 bits"
+        )
+
+
+def explain(error: Exception) -> str:
+    """Say in a few words why an image could not be read.
+
+    Parameters
+    ----------
+    error : Exception
+        What :func:`decode` or :func:`open_header` raised.
+
+    Returns
+    -------
+    str
+        The reason.
+    """
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if type(error).__name__ == "UnidentifiedImageError":
+        return "not an image that Pillow can read"
+    return str(error)

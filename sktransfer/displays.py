@@ -1,0 +1,223 @@
+"""Drawings in the manner of scikit-learn's displays: made by a class method, drawn by ``plot``.
+
+matplotlib is imported when something is drawn, never before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+
+from sktransfer._drawing import draw, lay_out
+from sktransfer.networks import (
+    ARCHITECTURES,
+    MIN_SIZE,
+    TRAINED_SIZE,
+    Cut,
+    NetworkDescription,
+    describe_network,
+    plan_cut,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class ArchitectureDisplay:
+    """Drawing of a VGG network with the cut marked.
+
+    Every layer is a box: as tall as its feature map is large, as wide as it has channels, both on
+    a square-root scale. What lies beyond the deepest cut is grey: it is neither built nor read.
+
+    It is recommended to use :meth:`from_architecture` or :meth:`from_estimator` to create a
+    display. Both need only matplotlib: no network is built and no weights are read.
+
+    Parameters
+    ----------
+    network : NetworkDescription
+        The whole network, as :func:`describe_network` gives it.
+    cut : Cut
+        The wanted layers of it.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the drawing.
+    figure_ : matplotlib Figure
+        Figure that contains it.
+
+    See Also
+    --------
+    describe_network : The same as a table.
+    VGGFeatureExtractor : Computes what comes out at the cut.
+
+    References
+    ----------
+    M. Okabe, K. Ito, "Color Universal Design", 2008, https://jfly.uni-koeln.de/color/ (the
+    palette).
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sktransfer import ArchitectureDisplay
+    >>> display = ArchitectureDisplay.from_architecture("vgg16", cut="flatten")
+    >>> display.cut.n_features
+    25088
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, network: NetworkDescription, *, cut: Cut) -> None:
+        self.network = network
+        self.cut = cut
+
+    @classmethod
+    def from_architecture(
+        cls,
+        architecture: str = "vgg16",
+        *,
+        cut: str | Sequence[str] = "flatten",
+        input_size: int = TRAINED_SIZE,
+        ax: Axes | None = None,
+    ) -> ArchitectureDisplay:
+        """Draw a network by name.
+
+        Parameters
+        ----------
+        architecture : {'vgg16', 'vgg19'}, default='vgg16'
+            The network.
+        cut : str or list of str, default='flatten'
+            The layer or layers whose features are wanted.
+        input_size : int, default=224
+            Side of the square image, in pixels; 32 and up. The dense layers exist at 224 only.
+        ax : matplotlib Axes, default=None
+            Axes to draw in. If `None`, a new figure is created.
+
+        Returns
+        -------
+        ArchitectureDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ValueError
+            If the network, a layer or the size does not exist.
+        ImportError
+            If matplotlib is not installed.
+        """
+        who = f"{cls.__name__}.from_architecture"
+        _check_matplotlib(who)
+        _check_network(architecture, input_size, who, cut=cut)
+        plan = plan_cut(cut, architecture, input_size=int(input_size), who=who, param="cut")
+        return cls(_whole_network(plan), cut=plan).plot(ax=ax)
+
+    @classmethod
+    def from_estimator(cls, extractor: Any, *, ax: Axes | None = None) -> ArchitectureDisplay:
+        """Draw the network of a feature extractor, cut where it cuts.
+
+        Parameters
+        ----------
+        extractor : VGGFeatureExtractor
+            Fitted or not. Unfitted, an input size of ``'auto'`` is drawn as 224 pixels.
+        ax : matplotlib Axes, default=None
+            Axes to draw in. If `None`, a new figure is created.
+
+        Returns
+        -------
+        ArchitectureDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `extractor` is no VGGFeatureExtractor.
+        ValueError
+            If its parameters name no network, layer or size that exists.
+        ImportError
+            If matplotlib is not installed.
+        """
+        who = f"{cls.__name__}.from_estimator"
+        _check_matplotlib(who)
+        if isinstance(extractor, type) or not hasattr(extractor, "architecture"):
+            kind = "the class " if isinstance(extractor, type) else "a "
+            name = getattr(extractor, "__name__", type(extractor).__name__)
+            raise TypeError(
+                f"The 'extractor' parameter of {who} must be a VGGFeatureExtractor. Got "
+                f"{kind}{name} instead. Of a pipeline, pass the step that extracts the features."
+            )
+        owner = type(extractor).__name__
+        input_size = getattr(extractor, "input_size_", extractor.input_size)
+        if isinstance(input_size, str) and input_size == "auto":
+            input_size = TRAINED_SIZE
+        _check_network(extractor.architecture, input_size, owner, layer=extractor.layer)
+        plan = plan_cut(
+            extractor.layer,
+            extractor.architecture,
+            getattr(extractor, "pooling", None),
+            int(input_size),
+            who=owner,
+        )
+        return cls(_whole_network(plan), cut=plan).plot(ax=ax)
+
+    def plot(self, *, ax: Axes | None = None) -> ArchitectureDisplay:
+        """Draw the network.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw in; best twice as wide as tall, and 7 inches wide. Text scales with its
+            size at the time of drawing. If `None`, a new figure is created.
+
+        Returns
+        -------
+        ArchitectureDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        _check_matplotlib(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        drawing = lay_out(self.network.layers, self.cut)
+        if ax is None:
+            figure = plt.figure(figsize=(drawing.width, drawing.height))
+            ax = figure.add_axes((0, 0, 1, 1))
+        draw(drawing, self.network, self.cut, ax)
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+
+def _check_matplotlib(who: str) -> None:
+    try:
+        import matplotlib  # noqa: F401, only whether it is there
+    except ImportError as error:
+        raise ImportError(
+            f"{who} draws with matplotlib, which is not installed. Install it with "
+            '`pip install "sktransfer[plot]"`.'
+        ) from error
+
+
+def _check_network(architecture: Any, input_size: Any, who: str, **layers: Any) -> None:
+    """Check what :func:`plan_cut` takes for granted; `layers` is the layer parameter by name."""
+    constraints = {
+        "architecture": [StrOptions(set(ARCHITECTURES))],
+        "input_size": [Interval(Integral, MIN_SIZE, None, closed="left")],
+        **{name: [str, list, tuple] for name in layers},
+    }
+    params = {"architecture": architecture, "input_size": input_size, **layers}
+    validate_parameter_constraints(constraints, params, caller_name=who)
+
+
+def _whole_network(cut: Cut) -> NetworkDescription:
+    last = "predictions" if cut.input_size == TRAINED_SIZE else "flatten"
+    return describe_network(cut.architecture, cut=last, input_size=cut.input_size)

@@ -1,0 +1,109 @@
+"""The network run by Keras, on whichever backend Keras is set to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from sktransfer.networks import Cut, build
+
+#: Images per call of the compiled network, by input size: the first row whose size holds. One
+#: shape for every call makes a row's values independent of its neighbours and their number; alone
+#: at large sizes, because an image then fills the cores and waits for nobody.
+BATCH_SHAPES = ((48, 16), (112, 8))
+
+
+def batch_shape(input_size: int) -> int:
+    """Return how many images every call of the network takes at an input size.
+
+    Parameters
+    ----------
+    input_size : int
+        Side of the images, in pixels.
+
+    Returns
+    -------
+    int
+        Images per call; fewer are filled up.
+    """
+    return next((n for size, n in BATCH_SHAPES if input_size <= size), 1)
+
+
+class KerasEngine:
+    """A cut network with its weights, compiled for one shape.
+
+    Parameters
+    ----------
+    cut : Cut
+        The network and the wanted layers.
+    weights : mapping of str to tuple of ndarray
+        Kernel and bias of each layer of ``cut.weighted_layers``.
+
+    Attributes
+    ----------
+    batch_shape : int
+        Images per call.
+    """
+
+    def __init__(self, cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        self.batch_shape = batch_shape(cut.input_size)
+        model = build(cut)
+        for name, arrays in weights.items():
+            model.get_layer(name).set_weights(list(arrays))
+        model.trainable = False
+        shape = (self.batch_shape, cut.input_size, cut.input_size, 3)
+        self._run = _compile(model, shape)
+
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Compute the wanted layers.
+
+        Parameters
+        ----------
+        batch : ndarray of shape (batch_shape, input_size, input_size, 3)
+            Preprocessed images, float32.
+
+        Returns
+        -------
+        list of ndarray of shape (batch_shape, width)
+            One array for each wanted layer, float32.
+        """
+        return self._run(batch)
+
+
+def _compile(model, shape: tuple[int, ...]) -> Callable[[np.ndarray], list[np.ndarray]]:  # type: ignore[no-untyped-def]
+    """Compile by backend: the one thing for which Keras has no neutral call."""
+    import keras
+
+    backend = keras.config.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec(shape, tf.float32)]
+        compiled = tf.function(lambda x: model(x, training=False), input_signature=signature)
+        function = compiled.get_concrete_function()
+        return lambda batch: [out.numpy() for out in _as_list(function(tf.constant(batch)))]
+    if backend == "jax":
+        import jax
+
+        variables = [variable.value for variable in model.variables]
+
+        @jax.jit
+        def forward(values, x):  # type: ignore[no-untyped-def]
+            outputs, _ = model.stateless_call(values, [], x, training=False)
+            return outputs
+
+        return lambda batch: [np.asarray(out) for out in _as_list(forward(variables, batch))]
+
+    import torch
+
+    def run(batch: np.ndarray) -> list[np.ndarray]:
+        with torch.inference_mode():
+            outputs = _as_list(model(batch, training=False))
+            return [keras.ops.convert_to_numpy(out) for out in outputs]
+
+    return run
+
+
+def _as_list(outputs):  # type: ignore[no-untyped-def]
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]

@@ -1,0 +1,393 @@
+"""Images in, VGG features out, as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+import os
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
+
+from sktransfer import value_range as _value_range
+from sktransfer import weights as _weights
+from sktransfer.images import Images, read_images
+from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, plan_cut
+from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing, preprocess
+
+# What the preprocessed images of one chunk may take, where batch_size='auto'.
+_CHUNK_BYTES = 32 << 20
+
+
+class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
+    """Features of images from a pretrained VGG network, cut at a layer.
+
+    Reads images as scikit-learn users hold them, brings them to what the network was trained on
+    (RGB, values from 0 to 255, one size, channel means subtracted), and computes the network up to
+    the deepest wanted layer and no further. `fit` trains nothing: it checks the parameters, reads
+    shape and value range off the images, and finds the weights, which may download them once.
+    A row's features depend on its own image only, bit for bit on a CPU.
+
+    Parameters
+    ----------
+    layer : str or list of str, default='flatten'
+        The layer whose output is wanted, by its Keras name: ``block1_conv1`` to ``block5_pool``,
+        ``flatten``, ``fc1``, ``fc2`` or ``predictions``. Of several layers the features are
+        concatenated in the order given, from one forward pass.
+    architecture : {'vgg16', 'vgg19'}, default='vgg16'
+        The network.
+    weights : 'imagenet', path-like or None, default='imagenet'
+        ``'imagenet'`` takes Keras' official file from ``$SKTRANSFER_WEIGHTS_DIR`` or Keras' own
+        cache, or downloads it there. A path names a weights file that Keras wrote. None draws
+        random weights (He normal) by `random_state`, as a control.
+    pooling : {'avg', 'max'} or None, default=None
+        Whether each feature map becomes its mean or maximum: one value per channel.
+    image_shape : tuple of int or None, default=None
+        `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows. None takes the square that
+        the number of columns makes, grey or RGB.
+    value_range : 'auto' or tuple of float, default='auto'
+        The values of black and white. ``'auto'`` takes them from the dtype (bool 1, uint8 255,
+        uint16 65535), from each file's bit depth, or else the smallest of 1, 16, 255, 4095, 65535
+        that holds the data seen in `fit`.
+    input_size : 'auto' or int, default='auto'
+        Side in pixels, 32 and up, to which images are resized. ``'auto'`` is 224, or what the
+        weights file records as its own. The dense layers need 224.
+    aspect : {'stretch', 'crop', 'pad'}, default='stretch'
+        What happens to images that are no squares: stretched, cut to the central square, or filled
+        up with black.
+    interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}, default='bilinear'
+        How values between pixels are found, as in Keras.
+    antialias : bool, default=False
+        Whether shrinking averages over the pixels that fall together, as in Keras.
+    batch_size : 'auto' or int, default='auto'
+        How many images are held in memory at once, decoded and resized; rounded up to the number
+        that the network takes at a time. Features do not depend on it.
+    verbose : int, default=0
+        Above 0, a progress bar.
+    random_state : int, RandomState instance or None, default=None
+        Seed of random weights; nothing else is random.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of values per image; unset for lists of files and of images of differing size.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where `X` had names.
+    image_shape_ : tuple of int
+        `(height, width, n_channels)`; unset for files and images of differing size.
+    value_range_ : tuple of float or None
+        The values of black and white in arrays. None after files only: each has its own.
+    input_size_ : int
+        Side of the resized images, in pixels.
+    n_features_out_ : int
+        Number of features per image.
+    weights_sha256_ : str
+        SHA-256 of the kernels and biases up to the deepest wanted layer.
+    random_seed_ : int or None
+        Seed of the random weights; None with weights from a file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter or the images are wrong. The message says what to do.
+    OSError
+        If weights cannot be found, downloaded or read, or image files cannot be read.
+
+    See Also
+    --------
+    describe_network : What the layers are and cost.
+    ArchitectureDisplay : The network with the cut, drawn.
+
+    Notes
+    -----
+    Four-dimensional arrays hold their channels last if the last axis has 1, 3 or 4 entries, and
+    first otherwise. The same rule reads `image_shape`.
+
+    References
+    ----------
+    K. Simonyan, A. Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+    Recognition", 2015, https://arxiv.org/abs/1409.1556.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sktransfer import VGGFeatureExtractor
+    >>> X, y = load_digits(return_X_y=True)
+    >>> extractor = VGGFeatureExtractor(
+    ...     "block1_pool", weights=None, pooling="avg", input_size=32, random_state=0
+    ... )
+    >>> extractor.fit_transform(X[:5]).shape
+    (5, 64)
+    >>> extractor.get_feature_names_out()[:2]
+    array(['block1_pool_avg_f00', 'block1_pool_avg_f01'], dtype=object)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
+        "layer": [str, list, tuple],
+        "architecture": [StrOptions(set(ARCHITECTURES))],
+        "weights": [str, os.PathLike, None],
+        "pooling": [StrOptions({"avg", "max"}), None],
+        "image_shape": [tuple, list, None],
+        "value_range": [StrOptions({"auto"}), tuple, list],
+        "input_size": [StrOptions({"auto"}), Interval(Integral, MIN_SIZE, None, closed="left")],
+        "aspect": [StrOptions(set(ASPECTS))],
+        "interpolation": [StrOptions(set(INTERPOLATIONS))],
+        "antialias": ["boolean"],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        layer: str | list[str] = "flatten",
+        *,
+        architecture: str = "vgg16",
+        weights: str | os.PathLike | None = "imagenet",
+        pooling: str | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        value_range: str | tuple[float, float] = "auto",
+        input_size: str | int = "auto",
+        aspect: str = "stretch",
+        interpolation: str = "bilinear",
+        antialias: bool = False,
+        batch_size: str | int = "auto",
+        verbose: int = 0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.layer = layer
+        self.architecture = architecture
+        self.weights = weights
+        self.pooling = pooling
+        self.image_shape = image_shape
+        self.value_range = value_range
+        self.input_size = input_size
+        self.aspect = aspect
+        self.interpolation = interpolation
+        self.antialias = antialias
+        self.batch_size = batch_size
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> VGGFeatureExtractor:
+        """Check everything, read shape and value range off the images, and find the weights.
+
+        No network is built and no image is computed.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or list of paths, PIL images or arrays
+            Images in any form that the user guide lists; never changed.
+        y : None
+            Ignored; here for scikit-learn's pipelines.
+
+        Returns
+        -------
+        VGGFeatureExtractor
+            The fitted extractor.
+        """
+        self._check_shape_and_range()
+        cut = self._plan(TRAINED_SIZE if self.input_size == "auto" else int(self.input_size))
+        images = self._read(X)
+        self._count_features(images, reset=True)
+        extents = _value_range.measure(images)
+        images.check_files()
+
+        self.value_range_ = _value_range.choose(images, extents, self.value_range)
+        if images.image_shape is not None:
+            self.image_shape_ = images.image_shape
+        self._find_weights(cut)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Compute the features of images.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or list of paths, PIL images or arrays
+            Images in any form that `fit` takes; arrays of the shape seen in `fit`, files and PIL
+            images of any size. Never changed.
+
+        Returns
+        -------
+        ndarray of shape (n_images, n_features_out)
+            float32, C-contiguous.
+
+        Raises
+        ------
+        OSError
+            If image files cannot be read, naming all of them, or the weights are not to be had.
+        """
+        check_is_fitted(self)
+        images = self._read(X)
+        self._count_features(images, reset=False)
+        self._check_fitted_shape(images)
+        extents = _value_range.measure(images)
+        value_range = self.value_range_
+        if value_range is None:
+            value_range = _value_range.by_dtype(images)
+        else:
+            _value_range.warn_outside(images, extents, value_range)
+        images.check_files()
+        return self._compute(images, value_range)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Name every feature by layer, place and channel.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Checked against what `fit` saw, and not used otherwise.
+
+        Returns
+        -------
+        ndarray of str objects
+            Such as ``block3_pool_r03_c12_f045`` (row, column, channel), ``block3_pool_avg_f045``
+            or ``predictions_0134_crane``; sorting keeps their order within a layer.
+        """
+        check_is_fitted(self, "n_features_out_")
+        _check_feature_names_in(self, input_features, generate_names=False)
+        return np.asarray(self._plan(self.input_size_).feature_names(), dtype=object)
+
+    def _read(self, X: Any) -> Images:
+        # Only a range that the user gave holds for files too: under 'auto' each has its own.
+        given = None
+        if not isinstance(self.value_range, str):
+            given = (float(self.value_range[0]), float(self.value_range[1]))
+        return read_images(
+            X, image_shape=self.image_shape, file_range=given, who=type(self).__name__
+        )
+
+    def _plan(self, input_size: int) -> Cut:
+        return plan_cut(
+            self.layer, self.architecture, self.pooling, input_size, who=type(self).__name__
+        )
+
+    def _check_shape_and_range(self) -> None:
+        who = type(self).__name__
+        shape = self.image_shape
+        if shape is not None and not (
+            len(shape) in (2, 3) and all(isinstance(n, Integral) and n > 0 for n in shape)
+        ):
+            raise ValueError(
+                f"The 'image_shape' parameter of {who} must be None or (height, width), (height, "
+                "width, n_channels) or (n_channels, height, width) in positive ints. Got "
+                f"{shape!r} instead."
+            )
+        if isinstance(self.value_range, str):
+            return
+        values = self.value_range
+        if not (
+            len(values) == 2
+            and all(isinstance(v, Real) and np.isfinite(v) for v in values)
+            and values[0] != values[1]
+        ):
+            raise ValueError(
+                f"The 'value_range' parameter of {who} must be 'auto' or two different finite "
+                f"numbers, (black, white). Got {values!r} instead."
+            )
+
+    def _count_features(self, images: Images, *, reset: bool) -> None:
+        """Do scikit-learn's book-keeping of the number and the names of features."""
+        if reset:
+            for name in ("n_features_in_", "feature_names_in_", "image_shape_"):
+                self.__dict__.pop(name, None)
+        if images.table is None:
+            return
+        if reset or hasattr(self, "n_features_in_"):
+            validate_data(self, images.table, reset=reset, skip_check_array=True)
+
+    def _check_fitted_shape(self, images: Images) -> None:
+        fitted = getattr(self, "image_shape_", None)
+        if fitted is None:
+            return
+        shapes = [images.image_shape] if images.image_shape else [a.shape for a in images.arrays]
+        for shape in shapes:
+            if shape != fitted:
+                raise ValueError(
+                    f"{type(self).__name__} was fitted on images of shape {fitted} (height, width, "
+                    f"channels). Got images of shape {shape}: resize or turn them, or fit on a "
+                    "list of images, whose sizes may differ."
+                )
+
+    def _find_weights(self, cut: Cut) -> None:
+        """Find the weights, and learn from them their hash and perhaps their input size."""
+        self.random_seed_ = None
+        if self.weights is None:
+            rng = check_random_state(self.random_state)
+            self.random_seed_ = int(rng.randint(np.iinfo(np.int32).max))
+        elif self.input_size == "auto":
+            path = self._locate_weights(cut)
+            cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
+        self.input_size_ = cut.input_size
+        self.n_features_out_ = cut.n_features
+        self.weights_sha256_ = _weights.hash_weights(self._load_weights(cut))
+
+    def _locate_weights(self, cut: Cut) -> Path:
+        assert self.weights is not None
+        return _weights.locate_weights(self.weights, cut, who=type(self).__name__)
+
+    def _load_weights(self, cut: Cut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        if self.random_seed_ is not None:
+            return _weights.draw_weights(cut, self.random_seed_)
+        return _weights.read_weights(self._locate_weights(cut), cut, who=type(self).__name__)
+
+    def _load_fitted_weights(self, cut: Cut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Load the weights that `fit` saw, and no others under their name."""
+        weights = self._load_weights(cut)
+        sha256 = _weights.hash_weights(weights)
+        if sha256 != self.weights_sha256_:
+            raise ValueError(
+                f"{type(self).__name__} was fitted with weights of SHA-256 "
+                f"{self.weights_sha256_[:16]}..., and weights={self.weights!r} now gives "
+                f"{sha256[:16]}...: put the former file back, or call fit again."
+            )
+        return weights
+
+    def _compute(self, images: Images, value_range: tuple[float, float] | None) -> np.ndarray:
+        from tqdm.auto import tqdm
+
+        from sktransfer.engines import get_engine
+
+        cut = self._plan(self.input_size_)
+        engine = get_engine(cut, self.weights_sha256_, lambda: self._load_fitted_weights(cut))
+        resizing = Resizing(self.input_size_, self.aspect, self.interpolation, self.antialias)
+        n_images, step = len(images), engine.batch_shape
+        image_bytes = 4 * 3 * self.input_size_**2
+        chunk = _CHUNK_BYTES // image_bytes if self.batch_size == "auto" else int(self.batch_size)
+        chunk = -(-max(chunk, 1) // step) * step
+        out = np.empty((n_images, cut.n_features), dtype=np.float32)
+        with tqdm(
+            total=n_images, unit="image", desc=type(self).__name__, disable=not self.verbose
+        ) as progress:
+            for start in range(0, n_images, chunk):
+                stop = min(start + chunk, n_images)
+                # Padded to whole batches, since every call of the network has the same shape.
+                inputs = np.zeros(
+                    (-(-(stop - start) // step) * step, *cut.trunk[0].output_shape), np.float32
+                )
+                row = 0
+                for pixels, own_range in images.load(start, stop, value_range):
+                    inputs[row : row + len(pixels)] = preprocess(pixels, own_range, resizing)
+                    row += len(pixels)
+                for first in range(0, stop - start, step):
+                    n = min(step, stop - start - first)
+                    column = 0
+                    for values in engine(inputs[first : first + step]):
+                        end = column + values.shape[1]
+                        out[start + first : start + first + n, column:end] = values[:n]
+                        column = end
+                    progress.update(n)
+        return out
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.input_tags.three_d_array = True
+        # The tag `string` stays off: it would promise that any object column is taken as text.
+        return tags

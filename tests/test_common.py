@@ -1,0 +1,105 @@
+"""scikit-learn's own checks over a table of instances, with no expected failures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from sklearn.utils import estimator_checks as checks
+
+from sktransfer import VGGFeatureExtractor
+
+# The checks feed tables of 1 to 10 columns of any numbers: strips, tiny RGB squares, negative
+# values. The guesses that this calls for are warned of, as they should be.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sktransfer.ImageWarning"),
+    # The set_output checks fit on frames and transform arrays, and tell scikit-learn's own runner,
+    # not pytest, to overlook this.
+    pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names:UserWarning"),
+]
+
+
+def _random(layer: str | list[str], **params: object) -> VGGFeatureExtractor:
+    params = {"input_size": 32, "random_state": 0} | params
+    return VGGFeatureExtractor(layer, weights=None, **params)
+
+
+INSTANCES = {
+    "vgg16-flatten": _random("flatten"),
+    "vgg19-flatten": _random("flatten", architecture="vgg19"),
+    "vgg16-early-flat": _random("block1_pool"),
+    "vgg16-conv-flat": _random("block2_conv1"),
+    "vgg16-avg": _random("block2_pool", pooling="avg"),
+    "vgg19-max": _random("block3_pool", architecture="vgg19", pooling="max"),
+    "several-layers": _random(["block2_pool", "block1_conv2"], pooling="max"),
+    "several-mixed": _random(["block1_pool", "block3_conv1"], architecture="vgg19"),
+    "range-and-size": _random(
+        "block1_pool", pooling="avg", value_range=(-8, 8), input_size=48, batch_size=3
+    ),
+    "inverted-range": _random("block1_pool", pooling="max", value_range=(10.0, -10.0)),
+    "resizing": _random(
+        "block1_conv1", pooling="avg", aspect="pad", interpolation="bicubic", antialias=True
+    ),
+    "crop-nearest": _random("block1_pool", pooling="avg", aspect="crop", interpolation="nearest"),
+}
+TRAINED = {
+    "trained-vgg16": ("vgg16_blocks", {"layer": "block2_pool", "pooling": "avg"}),
+    "trained-vgg19": ("vgg19_blocks", {"layer": "block3_pool", "architecture": "vgg19"}),
+}
+
+
+def _trained(name: str, request: pytest.FixtureRequest) -> VGGFeatureExtractor:
+    fixture, params = TRAINED[name]
+    weights = request.getfixturevalue(fixture)
+    return VGGFeatureExtractor(weights=str(weights), input_size=32, **params)
+
+
+@pytest.mark.parametrize("name", [*INSTANCES, *TRAINED])
+def test_check_estimator(name: str, request: pytest.FixtureRequest) -> None:
+    estimator = INSTANCES.get(name) or _trained(name, request)
+    results = checks.check_estimator(estimator, on_fail=None, on_skip=None)
+    not_passed = {
+        result["check_name"]: result["status"] for result in results if result["status"] != "passed"
+    }
+    # The one check that scikit-learn skips is about its experimental array API, and is run below.
+    not_passed.pop("check_array_api_input", None)
+    assert not not_passed
+    assert len(results) > 40
+
+
+MORE_CHECKS = [
+    checks.check_param_validation,
+    checks.check_set_output_transform_pandas,
+    checks.check_set_output_transform_polars,
+    checks.check_global_output_transform_pandas,
+    checks.check_global_set_output_transform_polars,
+    checks.check_set_output_transform,
+    checks.check_transformer_get_feature_names_out,
+    checks.check_transformer_get_feature_names_out_pandas,
+    checks.check_dataframe_column_names_consistency,
+    checks.check_inplace_ensure_writeable,
+]
+
+
+@pytest.mark.parametrize("check", MORE_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ["vgg16-avg", "several-layers", "vgg16-conv-flat"])
+def test_further_checks(name: str, check) -> None:
+    check("VGGFeatureExtractor", INSTANCES[name])
+
+
+def test_array_api_check_is_not_skipped_for_a_failure() -> None:
+    """With SciPy's switch on, the array API check passes or says that it does not apply."""
+    code = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "from sklearn.utils.estimator_checks import check_estimator\n"
+        "from sktransfer import VGGFeatureExtractor\n"
+        "e = VGGFeatureExtractor('block1_conv1', weights=None, pooling='avg', input_size=32,\n"
+        "                        random_state=0)\n"
+        "print([r['status'] for r in check_estimator(e, on_fail=None, on_skip=None)\n"
+        "       if r['status'] not in ('passed', 'skipped')])\n"
+    )
+    env = os.environ | {"SCIPY_ARRAY_API": "1"}
+    result = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert result.stdout.strip() == "[]", result.stderr
