@@ -1,0 +1,210 @@
+"""``sktransfer compare`` from arguments to tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sktransfer
+from sktransfer import cli, downloads, load_digit_pair
+
+# Quick, and no two tests need another network.
+NETWORK = ["--layer", "block1_pool", "--pooling", "max"]
+RANDOM = [*NETWORK, "--weights", "random"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither ImageNet's files nor a way to them."""
+    monkeypatch.setenv("SKTRANSFER_WEIGHTS_DIR", str(tmp_path / "no-weights"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no-keras"))
+    monkeypatch.setattr(downloads, "BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _images(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Digits as MNIST has them: 8 x 8 pixels of 8 bits, labelled 8 and 6."""
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    pixels = np.round(X[:n].reshape(n, 8, 8) * (255 / 16)).astype(np.uint8)
+    return pixels, np.where(y[:n] == 1, 8, 6)
+
+
+def test_default_run_shows_raw_pixels_and_the_control_and_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["compare", *NETWORK, "--folds", "3"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("8 (class 1, positive) against 6 (class 0)\n355 images")
+    for row in ("raw pixels as in the article", "raw pixels", "vgg16 random weights"):
+        assert f"\n{row}" in out
+    assert "vgg16 imagenet, block1_pool max-pooled, 32 px: not shown." in out
+    assert "could not download" in out
+    assert "raw pixels: 100%" in err
+
+
+def test_weights_asked_for_by_name_are_an_error_instead(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["compare", *NETWORK, "--weights", "imagenet", "--quiet"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("sktransfer compare: error: VGGFeatureExtractor could not download")
+
+
+def test_a_weights_file_stands_beside_the_control(
+    vgg16_blocks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--weights", str(vgg16_blocks), "--json", "--quiet", "--folds", "3"]
+    assert cli.main(["compare", *NETWORK, *arguments]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["name"] for row in rows[2:]] == [
+        "vgg16 vgg16_blocks1-2_notop.h5, block1_pool max-pooled, 32 px",
+        "vgg16 random weights, block1_pool max-pooled, 32 px",
+    ]
+    assert rows[2]["scores"] != rows[3]["scores"]
+
+
+def test_several_sizes_are_several_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*RANDOM, "--input-size", "32", "40", "--json", "--quiet", "--folds", "2"]
+    assert cli.main(["compare", *arguments]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["name"][-5:] for row in rows[2:]] == ["32 px", "40 px"]
+
+
+def test_csv_file_and_json_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(tmp_path / "scores.csv"), str(tmp_path / "scores.json")]
+    arguments = ["--csv", files[0], "--json", files[1], "--quiet", "--folds", "2"]
+    assert cli.main(["compare", *RANDOM, *arguments]) == 0
+    assert "all rows" in capsys.readouterr().out
+    lines = list(csv.DictReader(Path(files[0]).read_text(encoding="utf-8").splitlines()))
+    scores = json.loads(Path(files[1]).read_text(encoding="utf-8"))["rows"][0]["scores"]
+    assert [float(line["accuracy"]) for line in lines[:2]] == scores["accuracy"]
+
+
+def test_printed_csv_is_nothing_but_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", *RANDOM, "--csv", "--quiet", "--folds", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("features,fold,accuracy")
+    assert len(lines) == 1 + 3 * 2
+
+
+def _save_csv(folder: Path) -> Path:
+    images, labels = _images()
+    header = ",".join(["label", *(f"pixel{i}" for i in range(64))])
+    table = np.column_stack([labels, images.reshape(len(images), -1)])
+    np.savetxt(folder / "digits.csv", table, fmt="%d", delimiter=",", header=header, comments="")
+    return folder / "digits.csv"
+
+
+def _save_npz(folder: Path) -> Path:
+    images, labels = _images()
+    np.savez(folder / "digits.npz", images=images, digit=labels)
+    return folder / "digits.npz"
+
+
+def _save_folder(folder: Path) -> Path:
+    for position, (image, label) in enumerate(zip(*_images(), strict=True)):
+        path = folder / "digits" / str(label) / f"{position:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    return folder / "digits"
+
+
+@pytest.mark.parametrize("save", [_save_csv, _save_npz, _save_folder])
+def test_data_of_every_kind(save, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    arguments = ["--data", str(save(tmp_path)), "--digits", "8", "6", "--folds", "2", "--quiet"]
+    assert cli.main(["compare", *RANDOM, *arguments, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["n_images"] == 40
+    assert result["classes"] == [0, 1]
+    assert result["positive"] == 1
+    assert [len(row["scores"]["f1"]) for row in result["rows"]] == [2, 2, 2]
+
+
+def test_all_classes_without_a_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--data", str(_save_folder(tmp_path)), "--folds", "2", "--quiet", "--json"]
+    assert cli.main(["compare", *RANDOM, *arguments]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [str(label) for label in result["classes"]] == ["6", "8"]
+    assert str(result["positive"]) == "8"
+
+
+def test_a_subset_is_stratified_and_seeded(capsys: pytest.CaptureFixture[str]) -> None:
+    results = []
+    for seed in ("0", "0", "1"):
+        arguments = ["--max-images", "60", "--folds", "2", "--seed", seed, "--quiet", "--json"]
+        assert cli.main(["compare", *RANDOM, *arguments]) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert [result["n_images"] for result in results] == [60, 60, 60]
+    scores = [[row["scores"] for row in result["rows"]] for result in results]
+    assert scores[0] == scores[1]
+    assert scores[0] != scores[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--digits", "8", "x"], "'--digits' option takes two digits from 0 to 9"),
+        (["--digits", "8", "6", "4"], "'--digits' option takes two digits from 0 to 9"),
+        (["--digits", "8", "8"], "8"),
+        (["--data", "no-such-file.csv"], "no-such-file.csv"),
+        (["--layer", "block9_pool"], "Its layers are: block1_conv1"),
+        (["--input-size", "16"], "Got 16 instead"),
+        (["--weights", "none.h5"], "none.h5"),
+        (["--folds", "500"], "n_folds=500"),
+        (["--folds", "1"], "at least 2 folds"),
+    ],
+)
+def test_mistakes_are_one_clear_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compare", *RANDOM, "--quiet", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("sktransfer compare: error: ")
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["compare", "--nonsense"], ["compare", "--folds", "x"]])
+def test_unknown_arguments_end_with_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert "usage: sktransfer" in capsys.readouterr().err
+
+
+def test_interruption_has_its_own_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_read_data", interrupt)
+    assert cli.main(["compare"]) == 130
+    assert capsys.readouterr().err == "\nsktransfer: interrupted\n"
+
+
+def test_a_process_prints_its_tables_and_nothing_else(tmp_path: Path) -> None:
+    env = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "sktransfer", "compare", *RANDOM, "--folds", "2", "--quiet"]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("8 (class 1, positive)")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"sktransfer {sktransfer.__version__}\n"

@@ -1,0 +1,235 @@
+"""Raw pixels and features meet the same folds, scaling and classifier, and nothing is made up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, precision_score, recall_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktransfer import VGGFeatureExtractor, compare_transfer, comparison, load_digit_pair
+
+METRICS = comparison.METRICS
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    return X[:120], y[:120]
+
+
+def _random(layer: str = "block1_pool", **params: Any) -> VGGFeatureExtractor:
+    params = {"pooling": "max", "input_size": 32, "random_state": 0} | params
+    return VGGFeatureExtractor(layer, weights=None, **params)
+
+
+def _scaled() -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+
+
+def test_rows_are_what_cross_validation_by_hand_gives(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits
+    result = compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=4, random_state=3)
+    folds = StratifiedKFold(4, shuffle=True, random_state=3)
+    by_hand = {
+        "raw pixels as in the article": LogisticRegression(max_iter=100),
+        "raw pixels": _scaled(),
+        # The extractor inside the folds: computed anew in each, with the same result.
+        "vgg": make_pipeline(_random(), *_scaled()),
+    }
+    assert [row.name for row in result.rows] == list(by_hand)
+    assert [row.n_features for row in result.rows] == [64, 64, 64]
+    for row in result.rows:
+        scores = cross_val_score(by_hand[row.name], X, y, cv=folds)
+        np.testing.assert_allclose(row.scores["accuracy"], scores)
+        predicted = cross_val_predict(by_hand[row.name], X, y, cv=folds)
+        tests = [test for _, test in folds.split(X, y)]
+        for metric, function in (("precision", precision_score), ("recall", recall_score)):
+            expected = [function(y[test], predicted[test]) for test in tests]
+            np.testing.assert_allclose(row.scores[metric], expected)
+        f1 = np.array(row.scores["f1"])
+        p, r = np.array(row.scores["precision"]), np.array(row.scores["recall"])
+        np.testing.assert_allclose(f1, 2 * p * r / (p + r))
+
+
+def test_labels_that_the_images_do_not_show_are_not_found(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits
+    shuffled = np.random.default_rng(0).permutation(y)
+    result = compare_transfer(X, shuffled, extractors={"vgg": _random()}, n_folds=4)
+    for row in result.rows:
+        assert 0.3 < np.mean(row.scores["accuracy"]) < 0.7
+
+
+def test_positive_is_the_class_that_precision_and_recall_are_about() -> None:
+    # Noise on two pixels: both kinds of mistakes are made.
+    rng = np.random.default_rng(0)
+    y = np.repeat(["eight", "six"], 30)
+    X = rng.normal((y == "six")[:, None, None] * [[0.8, 0.0]], 1.0, (60, 1, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        six = compare_transfer(X, y, extractors={}, n_folds=3)
+        eight = compare_transfer(X, y, extractors={}, n_folds=3, positive="eight")
+    assert (six.positive, eight.positive) == ("six", "eight")
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    predicted = cross_val_predict(_scaled(), X.reshape(60, 2), y, cv=folds)
+    for result in (six, eight):
+        expected = [
+            recall_score(y[test], predicted[test], pos_label=result.positive)
+            for _, test in folds.split(X, y)
+        ]
+        np.testing.assert_allclose(result.rows[1].scores["recall"], expected)
+    assert six.rows[1].scores["recall"] != eight.rows[1].scores["recall"]
+
+
+def test_more_classes_are_macro_averaged() -> None:
+    X, y = load_digits(n_class=4, return_X_y=True)
+    X, y = X[:160], y[:160]
+    result = compare_transfer(X, y, extractors={}, n_folds=4)
+    assert result.positive is None
+    assert result.classes == [0, 1, 2, 3]
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    predicted = cross_val_predict(_scaled(), X, y, cv=folds)
+    for fold, (_, test) in enumerate(folds.split(X, y)):
+        scores = result.rows[1].scores
+        assert scores["accuracy"][fold] == accuracy_score(y[test], predicted[test])
+        expected = precision_score(y[test], predicted[test], average="macro")
+        assert scores["precision"][fold] == pytest.approx(expected)
+    assert "4 classes, precision, recall and F1 as macro averages" in str(result)
+
+
+def test_optional_weights_that_are_missing_leave_their_row_with_the_reason(
+    digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    X, y = digits
+    missing = VGGFeatureExtractor("block1_pool", weights=tmp_path / "none.h5", input_size=32)
+    extractors = {"file": missing, "random": _random()}
+    result = compare_transfer(X, y, extractors=extractors, optional=["file"], n_folds=2)
+    assert [row.name for row in result.rows[2:]] == ["file", "random"]
+    row = result.rows[2]
+    assert "none.h5" in row.unavailable
+    assert row.n_features is None
+    assert row.scores == {}
+    assert "file: not shown." in str(result)
+    assert "none.h5" in result.to_csv()
+    with pytest.raises(FileNotFoundError, match=r"none\.h5"):
+        compare_transfer(X, y, extractors=extractors, n_folds=2)
+
+
+def test_wrong_parameters_are_no_missing_weights(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits
+    with pytest.raises(ValueError, match="Did you mean 'block1_pool'"):
+        compare_transfer(X, y, extractors={"a": _random("block1_pol")}, optional=["a"])
+
+
+def test_extractors_and_images_stay_as_they_were(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits[0].copy(), digits[1].copy()
+    X.flags.writeable = y.flags.writeable = False
+    extractor = _random()
+    compare_transfer(X, y, extractors={"vgg": extractor}, n_folds=2)
+    assert not hasattr(extractor, "n_features_out_")
+    np.testing.assert_array_equal(X, digits[0])
+
+
+def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits
+    # Pixels of very unequal scale need more than 100 iterations where nothing scales them.
+    X = X * np.logspace(0, 4, 64)
+    result = compare_transfer(X.reshape(-1, 8, 8) / X.max(), y, extractors={}, n_folds=2)
+    assert result.rows[0].n_not_converged == 0
+    result = compare_transfer(X.reshape(-1, 8, 8), y, extractors={}, n_folds=2)
+    assert result.rows[0].n_not_converged == 2
+    assert result.rows[1].n_not_converged == 0
+    assert "raw pixels as in the article*" in str(result)
+    assert "* the classifier reached max_iter" in str(result)
+
+
+def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = np.tile(["dark", "light"], 8)
+    paths = []
+    for position, label in enumerate(y):
+        shape = (20 + position, 30, *[(3,), ()][position % 2])
+        pixels = rng.integers(0, 100, shape) + (120 if label == "light" else 0)
+        paths.append(str(tmp_path / f"{position}.png"))
+        Image.fromarray(pixels.astype(np.uint8)).save(paths[-1])
+    result = compare_transfer(paths, y, extractors={"vgg": _random()}, n_folds=2)
+    assert [row.n_features for row in result.rows] == [32 * 32 * 3] * 2 + [64]
+    # Unscaled, the common brightness of all pixels keeps the solver from finding the intercept.
+    assert [np.mean(row.scores["accuracy"]) for row in result.rows[1:]] == [1, 1]
+    assert result.positive == "light"
+
+
+@pytest.mark.parametrize(
+    ("y", "params", "message"),
+    [
+        (np.zeros(120), {}, r"needs at least two classes\. Got only \[0\.0\] in y"),
+        (np.arange(119) % 2, {}, r"one label per image\. Got 120 images and 119 labels"),
+        (np.arange(120) % 2, {"n_folds": 61}, r"n_folds=61 and 60 images of class 0"),
+        (np.arange(120) % 2, {"n_folds": 1}, r"at least 2 folds"),
+        (np.arange(120) % 2, {"positive": 7}, r"'positive' .* classes \[0, 1\]\. Got 7 instead"),
+        (np.linspace(0, 1, 120), {}, "Unknown label type: continuous"),
+    ],
+)
+def test_bad_labels(
+    y: np.ndarray, params: dict[str, Any], message: str, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare_transfer(digits[0], y, extractors={}, **params)
+
+
+def test_json_and_csv_hold_every_score(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits
+    result = compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=3)
+    read = json.loads(result.to_json())
+    assert read["n_images"] == 120
+    assert read["positive"] == 1
+    assert [row["scores"] for row in read["rows"]] == [row.scores for row in result.rows]
+    lines = list(csv.DictReader(io.StringIO(result.to_csv())))
+    assert len(lines) == 9
+    for metric in METRICS:
+        assert [float(line[metric]) for line in lines[6:]] == result.rows[2].scores[metric]
+    assert [line["fold"] for line in lines[:3]] == ["1", "2", "3"]
+
+
+def test_the_printed_table_shows_mean_and_spread(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits
+    result = compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=3)
+    accuracy = result.rows[2].scores["accuracy"]
+    (line,) = [line for line in str(result).splitlines() if line.startswith("vgg  ")]
+    assert f"{np.mean(accuracy):.3f} ± {np.std(accuracy):.3f}" in line
+
+
+def test_progress_bars_are_shown_when_asked_for(
+    digits: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str]
+) -> None:
+    X, y = digits
+    compare_transfer(X, y, extractors={}, n_folds=2)
+    assert capsys.readouterr().err == ""
+    compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=2, verbose=1)
+    err = capsys.readouterr().err
+    assert "raw pixels: 100%" in err
+    assert "120/120" in err
+
+
+def test_raw_pixels_reach_what_the_article_reports(shared_data: Path) -> None:
+    with np.load(shared_data / "data" / "mnist_6_8.npz") as archive:
+        X, y = archive["images"], (archive["digit"] == 8).astype(int)
+    result = compare_transfer(X, y, extractors={})
+    assert result.n_images == 8200
+    assert np.mean(result.rows[0].scores["accuracy"]) == pytest.approx(0.982, abs=0.002)
