@@ -26,7 +26,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sktransfer import value_range as _value_range
 from sktransfer._tables import format_table
 from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.images import ArrayImages, read_images
+from sktransfer.images import ArrayImages, Images, ImageWarning, read_images
 from sktransfer.preprocessing import Resizing, resize, to_255
 
 METRICS = ("accuracy", "precision", "recall", "f1")
@@ -184,9 +184,10 @@ def compare_transfer(
 ) -> TransferComparison:
     """Compare raw pixels with network features: same images, folds, scaling and classifier.
 
-    Every row but one is a ``StandardScaler`` followed by ``LogisticRegression(max_iter=1000)``.
-    The row "raw pixels as in the article" is not scaled and stops after 100 iterations. Features
-    are computed once per image, before the folds: the network was not trained on these images, so
+    The classifier is ``LogisticRegression(max_iter=1000)`` behind a ``StandardScaler``. Two more
+    rows of raw pixels have no such scaler: "as in the article", the values as they are and 100
+    iterations, and "from 0 to 1", which is often the best way to use raw pixels. Features are
+    computed once per image, before the folds: the network was not trained on these images, so
     nothing leaks from one fold into another.
 
     Parameters
@@ -231,7 +232,7 @@ def compare_transfer(
     ... )
     >>> result = compare_transfer(X[:40], y[:40], extractors={"random": random}, n_folds=2)
     >>> [row.name for row in result.rows]
-    ['raw pixels as in the article', 'raw pixels', 'random']
+    ['raw pixels as in the article', 'raw pixels from 0 to 1', 'raw pixels', 'random']
     """
     y = column_or_1d(y)
     check_classification_targets(y)
@@ -254,10 +255,10 @@ def compare_transfer(
                 raise
             missing[name] = str(error)
 
-    plain = LogisticRegression(max_iter=100)
-    scaled = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    plain = LogisticRegression(max_iter=1000)
+    scaled = make_pipeline(StandardScaler(), plain)
     start = time.perf_counter()
-    pixels = _raw_pixels(images)
+    pixels, unit_pixels = _raw_pixels(images)
     seconds = time.perf_counter() - start
 
     def score(name: str, features: np.ndarray, seconds: float, classifier: Any) -> ComparisonRow:
@@ -266,7 +267,8 @@ def compare_transfer(
         return row
 
     rows = [
-        score("raw pixels as in the article", pixels, seconds, plain),
+        score("raw pixels as in the article", pixels, seconds, LogisticRegression(max_iter=100)),
+        score("raw pixels from 0 to 1", unit_pixels, seconds, plain),
         score("raw pixels", pixels, seconds, scaled),
     ]
     for name in extractors:
@@ -310,17 +312,22 @@ def _check_labels(
         )
 
 
-def _raw_pixels(images: Any) -> np.ndarray:
-    """Return the pixels as flat rows: as they are in arrays, at one small size from files."""
+def _raw_pixels(images: Images) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels as flat rows, as they are and from 0 to 1; of files at one small size."""
     extents = _value_range.measure(images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)  # the extractors say it, if it concerns them
+        value_range = _value_range.choose(images, extents, "auto")
     if isinstance(images, ArrayImages):
-        return images.data.reshape(len(images), -1)
-    value_range = _value_range.choose(images, extents, "auto")
+        pixels = images.data.reshape(len(images), -1)
+        black, white = value_range or (0.0, 1.0)
+        return pixels, (pixels.astype(np.float32) - black) / (white - black)
     resizing = Resizing(RAW_SIZE, "stretch", "bilinear", antialias=True)
     out = np.empty((len(images), RAW_SIZE, RAW_SIZE, 3), dtype=np.float32)
-    for position, (pixels, own_range) in enumerate(images.load(0, len(images), value_range)):
-        out[position] = resize(to_255(pixels, own_range), resizing)
-    return out.reshape(len(out), -1)
+    for position, (group, own_range) in enumerate(images.load(0, len(images), value_range)):
+        out[position] = resize(to_255(group, own_range), resizing)
+    rows = out.reshape(len(out), -1)
+    return rows, rows / 255
 
 
 def _score_folds(

@@ -65,18 +65,18 @@ def test_a_weights_file_stands_beside_the_control(
     arguments = ["--weights", str(vgg16_blocks), "--json", "--quiet", "--folds", "3"]
     assert cli.main(["compare", *NETWORK, *arguments]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["name"] for row in rows[2:]] == [
+    assert [row["name"] for row in rows[3:]] == [
         "vgg16 vgg16_blocks1-2_notop.h5, block1_pool max-pooled, 32 px",
         "vgg16 random weights, block1_pool max-pooled, 32 px",
     ]
-    assert rows[2]["scores"] != rows[3]["scores"]
+    assert rows[3]["scores"] != rows[4]["scores"]
 
 
 def test_several_sizes_are_several_rows(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [*RANDOM, "--input-size", "32", "40", "--json", "--quiet", "--folds", "2"]
     assert cli.main(["compare", *arguments]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["name"][-5:] for row in rows[2:]] == ["32 px", "40 px"]
+    assert [row["name"][-5:] for row in rows[3:]] == ["32 px", "40 px"]
 
 
 def test_csv_file_and_json_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_printed_csv_is_nothing_but_csv(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["compare", *RANDOM, "--csv", "--quiet", "--folds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("features,fold,accuracy")
-    assert len(lines) == 1 + 3 * 2
+    assert len(lines) == 1 + 4 * 2
 
 
 def _save_csv(folder: Path) -> Path:
@@ -126,7 +126,7 @@ def test_data_of_every_kind(save, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert result["n_images"] == 40
     assert result["classes"] == [0, 1]
     assert result["positive"] == 1
-    assert [len(row["scores"]["f1"]) for row in result["rows"]] == [2, 2, 2]
+    assert [len(row["scores"]["f1"]) for row in result["rows"]] == [2, 2, 2, 2]
 
 
 def test_all_classes_without_a_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, precision_score, recall_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sktransfer import VGGFeatureExtractor, compare_transfer, comparison, load_digit_pair
 
@@ -47,12 +47,15 @@ def test_rows_are_what_cross_validation_by_hand_gives(
     folds = StratifiedKFold(4, shuffle=True, random_state=3)
     by_hand = {
         "raw pixels as in the article": LogisticRegression(max_iter=100),
+        "raw pixels from 0 to 1": make_pipeline(
+            FunctionTransformer(lambda X: X / 16), LogisticRegression(max_iter=1000)
+        ),
         "raw pixels": _scaled(),
         # The extractor inside the folds: computed anew in each, with the same result.
         "vgg": make_pipeline(_random(), *_scaled()),
     }
     assert [row.name for row in result.rows] == list(by_hand)
-    assert [row.n_features for row in result.rows] == [64, 64, 64]
+    assert [row.n_features for row in result.rows] == [64, 64, 64, 64]
     for row in result.rows:
         scores = cross_val_score(by_hand[row.name], X, y, cv=folds)
         np.testing.assert_allclose(row.scores["accuracy"], scores)
@@ -93,8 +96,8 @@ def test_positive_is_the_class_that_precision_and_recall_are_about() -> None:
             recall_score(y[test], predicted[test], pos_label=result.positive)
             for _, test in folds.split(X, y)
         ]
-        np.testing.assert_allclose(result.rows[1].scores["recall"], expected)
-    assert six.rows[1].scores["recall"] != eight.rows[1].scores["recall"]
+        np.testing.assert_allclose(result.rows[2].scores["recall"], expected)
+    assert six.rows[2].scores["recall"] != eight.rows[2].scores["recall"]
 
 
 def test_more_classes_are_macro_averaged() -> None:
@@ -106,7 +109,7 @@ def test_more_classes_are_macro_averaged() -> None:
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
     predicted = cross_val_predict(_scaled(), X, y, cv=folds)
     for fold, (_, test) in enumerate(folds.split(X, y)):
-        scores = result.rows[1].scores
+        scores = result.rows[2].scores
         assert scores["accuracy"][fold] == accuracy_score(y[test], predicted[test])
         expected = precision_score(y[test], predicted[test], average="macro")
         assert scores["precision"][fold] == pytest.approx(expected)
@@ -120,8 +123,8 @@ def test_optional_weights_that_are_missing_leave_their_row_with_the_reason(
     missing = VGGFeatureExtractor("block1_pool", weights=tmp_path / "none.h5", input_size=32)
     extractors = {"file": missing, "random": _random()}
     result = compare_transfer(X, y, extractors=extractors, optional=["file"], n_folds=2)
-    assert [row.name for row in result.rows[2:]] == ["file", "random"]
-    row = result.rows[2]
+    assert [row.name for row in result.rows[3:]] == ["file", "random"]
+    row = result.rows[3]
     assert "none.h5" in row.unavailable
     assert row.n_features is None
     assert row.scores == {}
@@ -154,7 +157,7 @@ def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.nda
     assert result.rows[0].n_not_converged == 0
     result = compare_transfer(X.reshape(-1, 8, 8), y, extractors={}, n_folds=2)
     assert result.rows[0].n_not_converged == 2
-    assert result.rows[1].n_not_converged == 0
+    assert result.rows[2].n_not_converged == 0
     assert "raw pixels as in the article*" in str(result)
     assert "* the classifier reached max_iter" in str(result)
 
@@ -169,9 +172,9 @@ def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
         paths.append(str(tmp_path / f"{position}.png"))
         Image.fromarray(pixels.astype(np.uint8)).save(paths[-1])
     result = compare_transfer(paths, y, extractors={"vgg": _random()}, n_folds=2)
-    assert [row.n_features for row in result.rows] == [32 * 32 * 3] * 2 + [64]
+    assert [row.n_features for row in result.rows] == [32 * 32 * 3] * 3 + [64]
     # Unscaled, the common brightness of all pixels keeps the solver from finding the intercept.
-    assert [np.mean(row.scores["accuracy"]) for row in result.rows[1:]] == [1, 1]
+    assert [np.mean(row.scores["accuracy"]) for row in result.rows[1:]] == [1, 1, 1]
     assert result.positive == "light"
 
 
@@ -201,16 +204,16 @@ def test_json_and_csv_hold_every_score(digits: tuple[np.ndarray, np.ndarray]) ->
     assert read["positive"] == 1
     assert [row["scores"] for row in read["rows"]] == [row.scores for row in result.rows]
     lines = list(csv.DictReader(io.StringIO(result.to_csv())))
-    assert len(lines) == 9
+    assert len(lines) == 12
     for metric in METRICS:
-        assert [float(line[metric]) for line in lines[6:]] == result.rows[2].scores[metric]
+        assert [float(line[metric]) for line in lines[9:]] == result.rows[3].scores[metric]
     assert [line["fold"] for line in lines[:3]] == ["1", "2", "3"]
 
 
 def test_the_printed_table_shows_mean_and_spread(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     result = compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=3)
-    accuracy = result.rows[2].scores["accuracy"]
+    accuracy = result.rows[3].scores["accuracy"]
     (line,) = [line for line in str(result).splitlines() if line.startswith("vgg  ")]
     assert f"{np.mean(accuracy):.3f} ± {np.std(accuracy):.3f}" in line
 
