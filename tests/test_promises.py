@@ -1,0 +1,159 @@
+"""What docs/promises.md promises beyond the numbers: nothing global, threads, forks, memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sktransfer import VGGFeatureExtractor, engines
+
+
+def _random(layer: str = "block1_pool", **params: Any) -> VGGFeatureExtractor:
+    params = {"pooling": "max", "input_size": 32, "random_state": 0} | params
+    return VGGFeatureExtractor(layer, weights=None, **params)
+
+
+def _images(n: int = 20) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8)
+
+
+def _run(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+def test_settings_of_keras_stay_and_do_not_matter() -> None:
+    code = """
+import numpy as np, keras
+from sktransfer import VGGFeatureExtractor, engines
+X = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+def features():
+    engines._engines.clear()
+    return VGGFeatureExtractor("block3_conv1", weights=None, input_size=32, random_state=0
+                               ).fit_transform(X)
+plain = features()
+keras.config.set_dtype_policy("mixed_float16")
+keras.config.set_image_data_format("channels_first")
+keras.config.set_floatx("float64")
+print((features() == plain).all())
+print(keras.config.dtype_policy().name, keras.config.image_data_format(), keras.config.floatx())
+"""
+    assert _run(code) == "True\nmixed_float16 channels_first float64"
+
+
+def test_random_states_environment_and_warnings_stay() -> None:
+    import keras
+
+    def draw() -> list[float]:
+        """Draw from the global generators of Keras, NumPy and Python."""
+        numbers = keras.ops.convert_to_numpy(keras.random.uniform((2,))).tolist()
+        numbers += np.random.rand(2).tolist()  # noqa: NPY002 - the global state is what is tested
+        return [*numbers, random.random()]
+
+    keras.utils.set_random_seed(3)
+    expected = draw()
+    keras.utils.set_random_seed(3)
+    before = (dict(os.environ), list(warnings.filters), np.geterr())
+    _random("block1_conv2").fit_transform(_images())
+    assert (dict(os.environ), list(warnings.filters), np.geterr()) == before
+    assert draw() == expected
+
+
+def test_threads_share_an_extractor() -> None:
+    X = _images(60)
+    extractor = _random("block2_conv1").fit(X)
+    engines._engines.clear()  # so that the threads also race to build the network
+    results: dict[int, np.ndarray] = {}
+    threads = [
+        threading.Thread(target=lambda i=i: results.update({i: extractor.transform(X[i:])}))
+        for i in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    features = extractor.transform(X)
+    for i in range(6):
+        np.testing.assert_array_equal(results[i], features[i:])
+
+
+def test_the_table_of_networks_is_bounded_and_keeps_what_is_used() -> None:
+    engines._engines.clear()
+    X = _images(2)
+    first = _random(random_state=100).fit(X)
+    first.transform(X)
+    (kept,) = engines._engines.values()
+    for seed in range(101, 101 + engines.MAX_ENGINES):
+        _random(random_state=seed).fit_transform(X)
+        first.transform(X)
+    assert len(engines._engines) == engines.MAX_ENGINES
+    assert kept in engines._engines.values()
+
+
+def test_equal_extractors_share_a_network() -> None:
+    engines._engines.clear()
+    X = _images(2)
+    for _ in range(2):
+        _random().fit_transform(X)
+        _random(batch_size=3, value_range=(0, 300), aspect="crop").fit_transform(X)
+    assert len(engines._engines) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_process_says_that_it_cannot_run_a_network() -> None:
+    code = """
+import os, warnings
+import numpy as np
+from sktransfer import VGGFeatureExtractor
+warnings.simplefilter("ignore")
+X = np.zeros((2, 8, 8), dtype=np.uint8)
+X[0, 0, 0] = 255
+extractor = VGGFeatureExtractor("block1_conv1", weights=None, input_size=32, random_state=0)
+extractor.fit_transform(X)
+child = os.fork()
+if child == 0:
+    try:
+        extractor.transform(X)
+    except RuntimeError as error:
+        os.write(1, str(error).encode())
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    assert "forked from one that has run a network" in _run(code)
+
+
+def _peak_mib(n_images: int) -> float:
+    import resource
+
+    X = np.random.default_rng(0).integers(0, 256, (n_images, 28, 28), dtype=np.uint8)
+    _random(pooling="avg", input_size=64).fit_transform(X)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="units of ru_maxrss differ")
+def test_memory_does_not_grow_with_the_number_of_images() -> None:
+    # 1,500 images more, resized, are 70 MiB, and their feature maps at block1_pool 375 MiB.
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        few, many = pool.map(_peak_mib, [1000, 2500], chunksize=1)
+    assert many - few < 40
+
+
+def test_output_is_float32_in_c_order_and_its_own() -> None:
+    X = _images(3)
+    extractor = _random().fit(X)
+    features = extractor.transform(X)
+    assert features.dtype == np.float32
+    assert features.flags.c_contiguous
+    assert features.flags.owndata
+    features[:] = 0
+    assert extractor.transform(X).any()
