@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Examples are few and quick, but the first of a run may start TensorFlow.
+settings.register_profile(
+    "sktransfer", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("sktransfer")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -86,14 +86,14 @@ def _compile(model, shape: tuple[int, ...]) -> Callable[[np.ndarray], list[np.nd
     if backend == "jax":
         import jax
 
-        variables = [variable.value for variable in model.variables]
+        frozen = [variable.value for variable in model.non_trainable_variables]
 
         @jax.jit
         def forward(values, x):  # type: ignore[no-untyped-def]
-            outputs, _ = model.stateless_call(values, [], x, training=False)
+            outputs, _ = model.stateless_call([], values, x, training=False)
             return outputs
 
-        return lambda batch: [np.asarray(out) for out in _as_list(forward(variables, batch))]
+        return lambda batch: [np.asarray(out) for out in _as_list(forward(frozen, batch))]
 
     import torch
 
