@@ -1,0 +1,402 @@
+"""Every form in which people hold images gives the same features, or one clear error."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import scipy.sparse
+from PIL import Image
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_digits
+
+from sktransfer import ImageWarning, VGGFeatureExtractor
+
+N = 3
+GREY = np.random.default_rng(0).integers(0, 256, (N, 12, 12), dtype=np.uint8)
+COLOUR = np.random.default_rng(1).integers(0, 256, (N, 12, 12, 3), dtype=np.uint8)
+
+
+def _extractor(layer: str = "block1_pool", **params: Any) -> VGGFeatureExtractor:
+    params = {"pooling": "avg", "input_size": 32, "random_state": 0} | params
+    return VGGFeatureExtractor(layer, weights=None, **params)
+
+
+def _save(folder: Path, images: np.ndarray, extension: str = "png", **options: Any) -> list[str]:
+    paths = [str(folder / f"{i}.{extension}") for i in range(len(images))]
+    for image, path in zip(images, paths, strict=True):
+        Image.fromarray(image).save(path, **options)
+    return paths
+
+
+def _assert_same(features: np.ndarray, reference: np.ndarray, bound: float = 1e-3) -> None:
+    assert features.shape == reference.shape
+    error = np.linalg.norm(features - reference, axis=1) / np.linalg.norm(reference, axis=1)
+    assert error.max() < bound
+
+
+def _object_column(items: list[Any]) -> np.ndarray:
+    column = np.empty((len(items), 1), dtype=object)
+    column[:, 0] = items
+    return column
+
+
+# -- arrays and tables
+
+GREY_FORMS: dict[str, Callable[[], Any]] = {
+    "rows": lambda: GREY.reshape(N, -1),
+    "one channel last": lambda: GREY[..., None],
+    "one channel first": lambda: GREY[:, None],
+    "rgb copy": lambda: np.repeat(GREY[..., None], 3, axis=3),
+    "opaque rgba": lambda: np.dstack(
+        [*[GREY.reshape(N, -1)] * 3, np.full((N, 144), 255, np.uint8)]
+    ).reshape(N, 12, 12, 4),
+    "nested lists of rows": lambda: GREY.reshape(N, -1).tolist(),
+    "nested lists": lambda: GREY.tolist(),
+    "list of arrays": lambda: list(GREY),
+    "object column": lambda: _object_column(list(GREY)),
+    "series of arrays": lambda: pd.Series(list(GREY)),
+    "pandas": lambda: pd.DataFrame(GREY.reshape(N, -1)).add_prefix("pixel"),
+    "polars": lambda: pl.DataFrame(GREY.reshape(N, -1)),
+    "fortran order": lambda: np.asfortranarray(GREY),
+    "negative strides": lambda: GREY[:, ::-1][:, ::-1],
+    "big endian": lambda: GREY.astype(">i4"),
+    "pil images": lambda: [Image.fromarray(image) for image in GREY],
+    "pil object column": lambda: _object_column([Image.fromarray(image) for image in GREY]),
+    "pil rgb": lambda: [Image.fromarray(image).convert("RGB") for image in GREY],
+    **{
+        dtype: lambda dtype=dtype: GREY.astype(dtype)
+        for dtype in ["int16", "int32", "int64", "uint32", "float16", "float32", "float64"]
+    },
+    "0 to 1": lambda: GREY / 255,
+    "16 bits": lambda: GREY.astype(np.uint16) * 257,
+    "16 bits, pil": lambda: [Image.fromarray(image) for image in GREY.astype(np.uint16) * 257],
+}
+
+
+@pytest.mark.parametrize("form", GREY_FORMS)
+def test_grey_images_are_the_same_in_every_form(form: str) -> None:
+    reference = _extractor().fit_transform(GREY)
+    X = GREY_FORMS[form]()
+    _assert_same(_extractor().fit_transform(X), reference)
+
+
+COLOUR_FORMS: dict[str, Callable[[], tuple[Any, dict[str, Any]]]] = {
+    "rows": lambda: (COLOUR.reshape(N, -1), {"image_shape": (12, 12, 3)}),
+    "rows, channels first": lambda: (
+        np.moveaxis(COLOUR, 3, 1).reshape(N, -1),
+        {"image_shape": (3, 12, 12)},
+    ),
+    "channels first": lambda: (np.moveaxis(COLOUR, 3, 1), {}),
+    "nested lists": lambda: (COLOUR.tolist(), {}),
+    "list of arrays": lambda: (list(COLOUR), {}),
+    "pil images": lambda: ([Image.fromarray(image) for image in COLOUR], {}),
+    "0 to 1": lambda: (COLOUR / 255, {}),
+    "data frame": lambda: (pd.DataFrame(COLOUR.reshape(N, -1)), {"image_shape": (12, 12, 3)}),
+}
+
+
+@pytest.mark.parametrize("form", COLOUR_FORMS)
+def test_colour_images_are_the_same_in_every_form(form: str) -> None:
+    reference = _extractor().fit_transform(COLOUR)
+    X, params = COLOUR_FORMS[form]()
+    _assert_same(_extractor(**params).fit_transform(X), reference)
+
+
+def test_rgb_rows_are_guessed_with_a_warning() -> None:
+    rows = np.moveaxis(COLOUR, 3, 1).reshape(N, -1)
+    with pytest.warns(ImageWarning, match=r"channels last.*image_shape=\(3, 12, 12\)"):
+        guessed = _extractor().fit_transform(rows)
+    said = _extractor(image_shape=(12, 12, 3)).fit_transform(rows)
+    np.testing.assert_array_equal(guessed, said)
+
+
+def test_white_of_the_embedded_digits_is_white() -> None:
+    digits = load_digits().images[:20]
+    extractor = _extractor()
+    features = extractor.fit_transform(digits)
+    assert extractor.value_range_ == (0, 16)
+    _assert_same(features, _extractor(value_range=(0, 255)).fit_transform(digits * (255 / 16)))
+
+
+def test_bool_is_black_and_white() -> None:
+    mask = GREY > 127
+    _assert_same(_extractor().fit_transform(mask), _extractor().fit_transform(mask * np.uint8(255)))
+
+
+def test_memory_maps_are_read_in_place(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", GREY)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    features = _extractor().fit_transform(mapped)
+    np.testing.assert_array_equal(features, _extractor().fit_transform(GREY))
+
+
+# -- files
+
+PATH_FORMS: dict[str, Callable[[list[str]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "list of Path": lambda paths: [Path(path) for path in paths],
+    "array": np.array,
+    "object array": lambda paths: np.array(paths, dtype=object),
+    "object column": _object_column,
+    "pandas series": pd.Series,
+    "pandas column": lambda paths: pd.DataFrame({"path": paths}),
+    "polars series": pl.Series,
+    "polars column": lambda paths: pl.DataFrame({"path": paths}),
+}
+
+
+@pytest.mark.parametrize("form", PATH_FORMS)
+def test_paths_in_every_form(form: str, tmp_path: Path) -> None:
+    paths = _save(tmp_path, COLOUR)
+    features = _extractor().fit_transform(PATH_FORMS[form](paths))
+    np.testing.assert_array_equal(features, _extractor().fit_transform(COLOUR))
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame])
+@pytest.mark.parametrize("column", ["path", ["path"]])
+def test_a_column_of_paths_in_a_column_transformer(
+    container: type, column: Any, tmp_path: Path
+) -> None:
+    paths = _save(tmp_path, GREY)
+    table = container({"path": paths, "weight": [1.0, 2.0, 3.0]})
+    transformer = ColumnTransformer([("image", _extractor(), column)])
+    features = transformer.fit_transform(table)
+    np.testing.assert_array_equal(features, _extractor().fit_transform(GREY))
+    np.testing.assert_array_equal(transformer.transform(table[:2]), features[:2])
+
+
+@pytest.mark.parametrize(
+    ("extension", "options", "bound"),
+    [
+        ("png", {}, 1e-6),
+        ("bmp", {}, 1e-6),
+        ("tiff", {}, 1e-6),
+        ("tiff", {"compression": "tiff_lzw"}, 1e-6),
+        ("webp", {"lossless": True}, 1e-6),
+        ("jpg", {"quality": 100, "subsampling": 0}, 0.02),
+    ],
+)
+@pytest.mark.parametrize("images", [GREY, COLOUR], ids=["grey", "colour"])
+def test_file_formats(
+    extension: str, options: dict[str, Any], bound: float, images: np.ndarray, tmp_path: Path
+) -> None:
+    paths = _save(tmp_path, images, extension, **options)
+    reference = _extractor().fit_transform(images)
+    _assert_same(_extractor().fit_transform(paths), reference, bound)
+
+
+def test_files_of_16_bits_palettes_and_alpha(tmp_path: Path) -> None:
+    deep = GREY.astype(np.uint16) * 257
+    reference = _extractor().fit_transform(GREY)
+    for extension in ("png", "tif"):
+        paths = _save(tmp_path, deep, extension)
+        _assert_same(_extractor().fit_transform(paths), reference)
+    palette = [Image.fromarray(image).convert("P") for image in GREY]
+    for i, image in enumerate(palette):
+        image.save(tmp_path / f"p{i}.png")
+    _assert_same(_extractor().fit_transform([tmp_path / f"p{i}.png" for i in range(N)]), reference)
+    clear = np.concatenate([COLOUR, np.zeros((N, 12, 12, 1), np.uint8)], axis=3)
+    white = _extractor().fit_transform(np.full_like(COLOUR, 255))
+    np.testing.assert_array_equal(_extractor().fit_transform(_save(tmp_path, clear)), white)
+
+
+def test_16_bits_are_not_cut_to_8(tmp_path: Path) -> None:
+    """Two images that 8 bits could not tell apart."""
+    images = np.full((2, 12, 12), 25700, dtype=np.uint16)
+    images[1] += 120
+    features = _extractor().fit_transform(_save(tmp_path, images))
+    assert (features[0] != features[1]).any()
+
+
+def test_photographs_are_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = _save(tmp_path, COLOUR[:1], exif=exif)
+    upright = np.rot90(COLOUR[:1], -1, axes=(1, 2))
+    np.testing.assert_array_equal(
+        _extractor().fit_transform(path), _extractor().fit_transform(upright)
+    )
+
+
+def test_differing_sizes_grey_and_colour_mixed(tmp_path: Path) -> None:
+    images = [GREY[0], COLOUR[1, :7], COLOUR[2, :, :5], GREY[1, :6, :9]]
+    extractor = _extractor().fit(images)
+    features = extractor.transform(images)
+    assert not hasattr(extractor, "image_shape_")
+    for position, image in enumerate(images):
+        alone = _extractor().fit_transform(image[None, ..., None] if image.ndim == 2 else [image])
+        np.testing.assert_array_equal(alone[0], features[position])
+    as_files = [str(tmp_path / f"{i}.png") for i in range(len(images))]
+    for image, path in zip(images, as_files, strict=True):
+        Image.fromarray(image).save(path)
+    mixed = [as_files[0], images[1], Image.fromarray(images[2]), Path(as_files[3])]
+    for form in (as_files, mixed):
+        np.testing.assert_array_equal(_extractor().fit_transform(form), features)
+
+
+# -- fit on one form, transform another
+
+
+@pytest.mark.parametrize("first", [GREY, load_digits().images[:N]], ids=["bytes", "0 to 16"])
+def test_files_have_their_own_range_whatever_was_fitted(first: np.ndarray, tmp_path: Path) -> None:
+    reference = _extractor().fit_transform(GREY)
+    extractor = _extractor().fit(first)
+    deep = [Image.fromarray(image) for image in GREY.astype(np.uint16) * 257]
+    for form in (_save(tmp_path, GREY), [Image.fromarray(image) for image in GREY], deep):
+        _assert_same(extractor.transform(form), reference)
+
+
+def test_arrays_of_a_telling_dtype_after_a_fit_on_files(tmp_path: Path) -> None:
+    extractor = _extractor().fit(_save(tmp_path, GREY))
+    assert extractor.value_range_ is None
+    reference = extractor.transform(_save(tmp_path, GREY))
+    np.testing.assert_array_equal(extractor.transform(GREY), reference)
+    _assert_same(extractor.transform(GREY.astype(np.uint16) * 257), reference)
+    with pytest.raises(ValueError, match="fitted on files and cannot tell black and white"):
+        extractor.transform(GREY.astype(float))
+
+
+def test_bytes_and_16_bit_files_in_one_list(tmp_path: Path) -> None:
+    deep = _save(tmp_path, GREY.astype(np.uint16) * 257)
+    features = _extractor().fit_transform([GREY[0], deep[1], Image.fromarray(GREY[2])])
+    _assert_same(features, _extractor().fit_transform(GREY))
+
+
+def test_a_given_range_holds_for_files_too(tmp_path: Path) -> None:
+    paths = _save(tmp_path, GREY // 2)
+    features = _extractor(value_range=(0, 127)).fit_transform(paths)
+    arrays = _extractor(value_range=(0, 127)).fit_transform(GREY // 2)
+    np.testing.assert_array_equal(features, arrays)
+
+
+# -- nothing is changed
+
+
+@pytest.mark.parametrize("form", GREY_FORMS)
+def test_input_stays_as_it_was(form: str) -> None:
+    X = GREY_FORMS[form]()
+    if isinstance(X, np.ndarray):
+        X.flags.writeable = False
+    before = pickle.dumps(X)
+    _extractor().fit(X).transform(X)
+    assert pickle.dumps(X) == before
+
+
+# -- what cannot be read
+
+
+def _png_of_16_bit_colour() -> bytes:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    data = zlib.compress(b"\0\1\2\3\4\5\6")
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", data), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _with(value: Any) -> np.ndarray:
+    X = GREY.astype(complex if isinstance(value, complex) else float)
+    X[1, 2, 3] = value
+    return X
+
+
+BAD: dict[str, tuple[Any, type[Exception], str]] = {
+    "nan": (_with(np.nan), ValueError, r"finite pixel values.*1 of 3 images, at positions \[1\]"),
+    "infinity": (_with(-np.inf), ValueError, r"NaN or infinity .*at positions \[1\]"),
+    "complex": (_with(1j), ValueError, "[Cc]omplex data"),
+    "sparse": (scipy.sparse.csr_matrix(np.eye(4)), TypeError, r"dense .*pass X\.toarray\(\)"),
+    "words": (["cat", "dog"], FileNotFoundError, "(?s)2 of 2 cannot.*'cat': no such file.*'dog'"),
+    "no images": (GREY[:0], ValueError, "at least one image"),
+    "no rows": (np.empty((0, 64)), ValueError, r"at least one image\. Got X of shape \(0, 64\)"),
+    "empty list": ([], ValueError, "VGGFeatureExtractor"),
+    "no height": (GREY[:, :0], ValueError, r"at least one pixel|0 feature"),
+    "two channels": (np.repeat(GREY[..., None], 2, 3), ValueError, "1 .grey., 3 .RGB. or 4"),
+    "five channels": (np.repeat(GREY[..., None], 5, 3), ValueError, "1 .grey., 3 .RGB. or 4"),
+    "five dimensions": (GREY[None, None], ValueError, "VGGFeatureExtractor"),
+    "one dimension": (GREY[0, 0], ValueError, r"Reshape your data|1D array"),
+    "rows of unlikely length": (np.ones((2, 65)), ValueError, "5 x 13"),
+    "iterator": (iter(GREY), TypeError, r"pass list\(X\)"),
+    "one path": ("image.png", TypeError, r"put it into a list, \[image\]"),
+    "one pil image": (Image.fromarray(GREY[0]), TypeError, r"put it into a list, \[image\]"),
+    "rows of differing length": ([[1.0, 2.0], [3.0]], ValueError, "neither"),
+    "text and pixels": ([GREY[0], 3], TypeError, "cannot read image 1 of the list"),
+    "mixed depths": ([GREY[0], GREY[1, :5].astype("uint16")], ValueError, "ranges differ"),
+    "none": (None, ValueError, "VGGFeatureExtractor"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_error(name: str) -> None:
+    X, error, message = BAD[name]
+    with pytest.raises(error, match=message):
+        _extractor().fit(X)
+
+
+def test_all_unreadable_files_are_named(tmp_path: Path) -> None:
+    good = _save(tmp_path, GREY[:1])[0]
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    deep = tmp_path / "deep.png"
+    deep.write_bytes(_png_of_16_bit_colour())
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(Path(good).read_bytes()[:80])
+    paths = [good, str(text), str(tmp_path / "missing.png"), str(tmp_path)]
+    with pytest.raises(OSError, match=r"(?s)3 of 4 cannot.*none is replaced") as caught:
+        _extractor().fit(paths)
+    for path in paths[1:]:
+        assert repr(path) in str(caught.value)
+    assert repr(good) not in str(caught.value)
+    # What the header does not tell comes out when the pixels are read, again all at once.
+    extractor = _extractor().fit([good])
+    with pytest.raises(OSError, match=r"(?s)2 of 3 cannot") as caught:
+        extractor.transform([good, deep, cut])
+    assert "its 16 bits per channel would be cut to 8" in str(caught.value)
+    assert repr(str(cut)) in str(caught.value)
+
+
+def test_only_missing_files_are_a_file_not_found_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="1 of 1"):
+        _extractor().fit([tmp_path / "missing.png"])
+
+
+def test_another_shape_than_the_fitted_one() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 7), dtype=np.uint8)
+    extractor = _extractor().fit(images)
+    with pytest.raises(ValueError, match=r"images of shape \(8, 7, 1\).*Got .*\(7, 8, 1\)"):
+        extractor.transform(images.transpose(0, 2, 1))
+    with pytest.raises(ValueError, match=r"Got images of shape \(8, 7, 3\)|expecting 56 features"):
+        extractor.transform(np.repeat(images[..., None], 3, axis=3))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"layer": "block3pool"}, "Did you mean 'block3_pool'"),
+        ({"layer": ["flatten", "blok1_conv1"], "pooling": None}, "Did you mean 'block1_conv1'"),
+        ({"layer": "fc1", "pooling": None}, "exists at an input size of 224 pixels only"),
+        ({"layer": "fc1", "pooling": "avg", "input_size": 224}, "pools feature maps.*'fc1'"),
+        ({"layer": "flatten"}, "pools feature maps.*'flatten'"),
+        ({"layer": []}, "must name at least one layer"),
+        ({"layer": ["flatten", "flatten"], "pooling": None}, "must name each layer once"),
+        ({"image_shape": (5, 5)}, r"'image_shape' parameter .* must be the shape of each image"),
+        ({"image_shape": (0, 5)}, r"'image_shape' parameter .* positive ints"),
+        ({"value_range": (1, 1)}, r"'value_range' parameter .* two different finite numbers"),
+        ({"value_range": (0, np.inf)}, r"'value_range' parameter .* finite"),
+    ],
+)
+def test_parameters_that_do_not_fit(params: dict[str, Any], message: str) -> None:
+    params = {"layer": "block1_pool"} | params
+    with pytest.raises(ValueError, match=message):
+        _extractor(**params).fit(GREY)
