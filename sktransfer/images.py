@@ -246,6 +246,11 @@ def read_images(
             f"{who} needs images as dense arrays or files. Got a sparse {type(X).__name__} of "
             f"shape {X.shape}, whose columns would have to be dense pixels: pass X.toarray()."
         )
+    if np.ma.is_masked(X):
+        raise ValueError(
+            f"{who} needs a value for every pixel. Got a masked array with {X.mask.sum()} masked "
+            "values: fill them, as in X.filled(0)."
+        )
     if isinstance(X, str | bytes | os.PathLike) or _is_pil(X):
         raise TypeError(
             f"{who} needs a list of images. Got a single one, {X!r}: put it into a list, [image]."

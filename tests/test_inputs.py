@@ -317,6 +317,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     "infinity": (_with(-np.inf), ValueError, r"NaN or infinity .*at positions \[1\]"),
     "complex": (_with(1j), ValueError, "[Cc]omplex data"),
     "sparse": (scipy.sparse.csr_matrix(np.eye(4)), TypeError, r"dense .*pass X\.toarray\(\)"),
+    "masked": (np.ma.masked_greater(GREY, 250), ValueError, r"masked values: fill them"),
     "words": (["cat", "dog"], FileNotFoundError, "(?s)2 of 2 cannot.*'cat': no such file.*'dog'"),
     "no images": (GREY[:0], ValueError, "at least one image"),
     "no rows": (np.empty((0, 64)), ValueError, r"at least one image\. Got X of shape \(0, 64\)"),
