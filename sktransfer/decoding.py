@@ -7,6 +7,7 @@ per channel, the image is refused instead.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -152,17 +153,38 @@ def _refuse_loss(image: Image.Image) -> None:
     tiles = getattr(image, "tile", None)
     if tiles:
         args = tiles[0][3] if isinstance(tiles[0][3], tuple) else (tiles[0][3],)
-        if any(isinstance(arg, str) and ";16" in arg for arg in args):
+        # With the order of bytes, as in "RGB;16B"; "BGR;16" is 16 bits for a whole pixel.
+        if any(isinstance(arg, str) and re.search(";16[BLN]", arg) for arg in args):
             depth = 16
         if image.format == "PPM":
             depth = max([8, *(n.bit_length() for n in args if isinstance(n, int))])
     bits_per_sample = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
-    depth = max(depth, *bits_per_sample)
+    depth = max(depth, _coded_depth(image), *bits_per_sample)
     if depth > 8:
         raise ValueError(
             f"its {depth} bits per channel would be cut to 8: read it with a library that keeps "
             "them (imageio, tifffile, OpenCV) and pass the array, or save it with 8 bits"
         )
+
+
+def _coded_depth(image: Image.Image) -> int:
+    """Bits per channel in JPEG 2000 and AVIF, which Pillow decodes to 8 and does not tell."""
+    file = getattr(image, "fp", None)
+    if image.format not in ("JPEG2000", "AVIF") or file is None:
+        return 8
+    position = file.tell()
+    file.seek(0)
+    head = file.read(1 << 16)
+    file.seek(position)
+    if image.format == "JPEG2000":
+        # The marker SIZ: the number of components, and 3 bytes for each, the first its depth.
+        start = head.find(b"\xff\x4f\xff\x51")
+        n_channels = int.from_bytes(head[start + 40 : start + 42], "big")
+        depths = head[start + 42 : start + 42 + 3 * n_channels : 3]
+        return max((byte & 0x7F) + 1 for byte in depths) if start >= 0 and depths else 8
+    start = head.find(b"av1C")
+    flags = head[start + 6] if 0 <= start < len(head) - 6 else 0
+    return 8 + 2 * (flags >> 6 & 1) + 2 * (flags >> 5 & 1)
 
 
 def explain(error: Exception) -> str:

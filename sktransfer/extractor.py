@@ -299,7 +299,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
                 self.__dict__.pop(name, None)
         if images.table is None:
             return
-        if reset or hasattr(self, "n_features_in_"):
+        # One column of files and many columns of pixels are not counted against each other.
+        is_alike = hasattr(self, "image_shape_") == (images.image_shape is not None)
+        if reset or (is_alike and hasattr(self, "n_features_in_")):
             validate_data(self, images.table, reset=reset, skip_check_array=True)
 
     def _check_fitted_shape(self, images: Images) -> None:

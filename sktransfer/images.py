@@ -283,7 +283,9 @@ def _items_or_array(X: Any, who: str) -> Any:
             "once only: pass list(X)."
         )
     if isinstance(X, list | tuple):
-        return _items_or_stack(list(X))
+        X = _items_or_stack(list(X))
+        if isinstance(X, list):
+            return X
     shape = getattr(X, "shape", ())
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         return X

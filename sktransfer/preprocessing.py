@@ -132,7 +132,9 @@ def to_255(pixels: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
     values: np.ndarray = exact.astype(np.float32, copy=False)
     if pixels.shape[3] == 4:
         # The range is that of colours; alpha has no black, and in 8 bits one way to be opaque.
+        # Where no value exceeds 0, as far from 0 as the range goes.
         opaque = 255 if pixels.dtype == np.uint8 else max(black, white)
+        opaque = opaque if opaque > 0 else -min(black, white)
         alpha = (pixels[..., 3:] / opaque).astype(np.float32)
         values = values * alpha + np.float32(255) * (1 - alpha)
     return values

@@ -8,6 +8,7 @@ kept, and warned of where it is doubtful.
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -84,6 +85,11 @@ def _raise_not_finite(images: Images) -> None:
     )
 
 
+def _power_of_two(value: float) -> float:
+    exponent = math.ceil(math.log2(value))
+    return 2**exponent if exponent <= 1023 else sys.float_info.max
+
+
 def choose(
     images: Images, extents: Iterable[tuple[float, float]], value_range: Any
 ) -> ValueRange | None:
@@ -120,14 +126,14 @@ def choose(
             doubt = f"no value exceeds {high:g}, as in data of a smaller depth"
         black = 0
     elif low < 0:
-        white = 2 ** math.ceil(math.log2(max(-low, high)))
+        white = _power_of_two(max(-low, high))
         black = -white
         doubt = f"values reach from {low:g} to {high:g}, and pixels are seldom negative"
     else:
         black = 0
         white = next((usual for usual in _USUAL_WHITES if high <= usual), 0)
         if white == 0:
-            white = 2 ** math.ceil(math.log2(high))
+            white = _power_of_two(high)
             doubt = f"values reach {high:g}, above every usual range"
         elif high == 0:
             doubt = "all values are 0"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import pickle
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ import polars as pl
 import pytest
 import scipy.sparse
 from PIL import Image
+from PIL import features as pil_features
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_digits
 
@@ -401,3 +405,303 @@ def test_parameters_that_do_not_fit(params: dict[str, Any], message: str) -> Non
     params = {"layer": "block1_pool"} | params
     with pytest.raises(ValueError, match=message):
         _extractor(**params).fit(GREY)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_the_same_error_at_transform(name: str) -> None:
+    X, error, message = BAD[name]
+    extractor = _extractor().fit([GREY[0], GREY[1, :5]])  # after which any shape will do
+    before = pickle.dumps(extractor)
+    with pytest.raises(error, match=message):
+        extractor.transform(X)
+    assert pickle.dumps(extractor) == before
+
+
+# -- one form after the other
+
+ANY_FORM: dict[str, Callable[[list[str], list[str]], Any]] = {
+    "images": lambda paths, deep: GREY,
+    "rows": lambda paths, deep: GREY.reshape(N, -1),
+    "list of paths": lambda paths, deep: paths,
+    "object column of paths": lambda paths, deep: _object_column(paths),
+    "pandas column of paths": lambda paths, deep: pd.DataFrame({"path": paths}),
+    "polars column of paths": lambda paths, deep: pl.DataFrame({"path": paths}),
+    "16-bit paths": lambda paths, deep: deep,
+    "pil images": lambda paths, deep: [Image.fromarray(image) for image in GREY],
+    "pil column": lambda paths, deep: _object_column([Image.fromarray(image) for image in GREY]),
+    "everything": lambda paths, deep: [GREY[0], deep[1], Image.fromarray(GREY[2])],
+}
+
+
+# That names of columns are new or gone is scikit-learn's to say.
+@pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names:UserWarning")
+@pytest.mark.parametrize("fitted", ANY_FORM)
+def test_any_form_may_follow_any_other(fitted: str, tmp_path: Path) -> None:
+    paths = _save(tmp_path, GREY)
+    (tmp_path / "deep").mkdir()
+    deep = _save(tmp_path / "deep", GREY.astype(np.uint16) * 257)
+    reference = _extractor().fit_transform(GREY)
+    extractor = _extractor().fit(ANY_FORM[fitted](paths, deep))
+    failures = []
+    for form, make in ANY_FORM.items():
+        try:
+            _assert_same(extractor.transform(make(paths, deep)), reference)
+        except ValueError as error:
+            failures.append(f"{form}: {error}")
+    assert not failures
+
+
+def test_nested_lists_of_single_paths_are_a_column(tmp_path: Path) -> None:
+    paths = _save(tmp_path, GREY)
+    features_of_column = _extractor().fit_transform([[path] for path in paths])
+    np.testing.assert_array_equal(features_of_column, _extractor().fit_transform(GREY))
+
+
+def test_another_number_of_columns_than_the_fitted_one() -> None:
+    extractor = _extractor(image_shape=(8, 7)).fit(np.ones((2, 56), dtype=bool))
+    with pytest.raises(ValueError, match=r"must multiply to the number of columns\..*\(2, 72\)"):
+        extractor.transform(np.ones((2, 72), dtype=bool))
+    extractor = _extractor().fit(GREY.reshape(N, -1))
+    with pytest.raises(ValueError, match=r"X has 121 features, but .* is expecting 144 "):
+        extractor.transform(np.ones((2, 121), dtype=np.uint8))
+
+
+# -- values
+
+
+def test_white_is_white_in_every_form(tmp_path: Path) -> None:
+    """Black and white, which no rounding touches, seen by an extractor fitted on 0 to 16."""
+    images = load_digits().images[:N]
+    extractor = _extractor().fit(images)
+    black_and_white = (images > 8) * 16.0
+    reference = extractor.transform(black_and_white)
+    as_bytes = (images > 8) * np.uint8(255)
+    _assert_same(_extractor().fit_transform(as_bytes), reference, 1e-6)
+    _assert_same(extractor.transform(_save(tmp_path, as_bytes)), reference, 1e-6)
+    _assert_same(extractor.transform([Image.fromarray(i > 8) for i in images]), reference, 1e-6)
+    as_columns = pd.DataFrame(black_and_white.reshape(N, -1))
+    _assert_same(extractor.transform(as_columns), reference, 1e-6)
+
+
+ALPHA = np.random.default_rng(2).integers(0, 256, (N, 12, 12, 1), dtype=np.uint8)
+CLEAR = np.concatenate([COLOUR, ALPHA], axis=3)
+ALPHA_FORMS: dict[str, Callable[[Path], Any]] = {
+    "bytes": lambda folder: CLEAR,
+    "channels first": lambda folder: np.moveaxis(CLEAR, 3, 1),
+    "0 to 1": lambda folder: CLEAR / 255,
+    "integers": lambda folder: CLEAR.astype(np.int64),
+    "16 bits": lambda folder: CLEAR.astype(np.uint16) * 257,
+    "rows": lambda folder: CLEAR.reshape(N, -1),
+    "pil images": lambda folder: [Image.fromarray(image) for image in CLEAR],
+    "png": lambda folder: _save(folder, CLEAR),
+    "tiff": lambda folder: _save(folder, CLEAR, "tif"),
+    "webp": lambda folder: _save(folder, CLEAR, "webp", lossless=True, exact=True),
+    "differing sizes": lambda folder: [*CLEAR, CLEAR[0, :5]],
+}
+
+
+@pytest.mark.parametrize("form", ALPHA_FORMS)
+def test_half_transparent_images_lie_over_white_in_every_form(form: str, tmp_path: Path) -> None:
+    opacity = ALPHA / 255
+    composed = np.minimum(COLOUR * opacity + 255 * (1 - opacity), 255)
+    reference = _extractor(value_range=(0, 255)).fit_transform(composed)
+    shape = (12, 12, 4) if form == "rows" else None
+    found = _extractor(image_shape=shape).fit_transform(ALPHA_FORMS[form](tmp_path))
+    _assert_same(found[:N], reference)
+
+
+@pytest.mark.parametrize("value_range", [(0, 1), (-1, 1), (1, 0), (-1, 0), (0, -1)])
+def test_opaque_floats_are_opaque_in_every_range(value_range: tuple[float, float]) -> None:
+    black, white = value_range
+    scaled = black + COLOUR / 255 * (white - black)
+    opaque = np.concatenate([scaled, np.ones((N, 12, 12, 1))], axis=3)
+    extractor = _extractor(value_range=value_range)
+    reference = extractor.fit_transform(scaled)
+    with warnings.catch_warnings():
+        # Alpha of 1 may lie outside the range of the colours.
+        warnings.simplefilter("ignore", ImageWarning)
+        _assert_same(extractor.fit(opaque).transform(opaque), reference)
+
+
+def test_the_largest_floats_are_no_reason_to_crash() -> None:
+    X = np.zeros((1, 4, 4))
+    X[0, 0, 0] = np.finfo(float).max
+    with pytest.warns(ImageWarning, match="above every usual range"):
+        extractor = _extractor().fit(X)
+    assert np.isfinite(extractor.value_range_).all()
+
+
+# -- files that are special
+
+
+def _bmp_of_16_bit_pixels(masks: tuple[int, int, int], pixels: np.ndarray) -> bytes:
+    """Write 16 bits per pixel, that is 5 or 6 per channel: no depth is lost in 8."""
+    height, width = pixels.shape
+    content = pixels[::-1].astype("<u2").tobytes()
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 16, 3, len(content), 0, 0, 0, 0)
+    header += struct.pack("<3I", *masks)
+    start = 14 + len(header)
+    return b"BM" + struct.pack("<IHHI", start + len(content), 0, 0, start) + header + content
+
+
+@pytest.mark.parametrize(
+    "masks", [(0xF800, 0x7E0, 0x1F), (0x7C00, 0x3E0, 0x1F)], ids=["5-6-5", "5-5-5"]
+)
+def test_bmp_of_16_bits_per_pixel(masks: tuple[int, int, int], tmp_path: Path) -> None:
+    is_full = np.random.default_rng(0).integers(0, 2, (12, 12, 3))
+    path = tmp_path / "image.bmp"
+    path.write_bytes(_bmp_of_16_bit_pixels(masks, is_full @ np.array(masks)))
+    expected = _extractor().fit_transform((is_full * 255).astype(np.uint8)[None])
+    np.testing.assert_array_equal(_extractor().fit_transform([path]), expected)
+
+
+def _tiff_of_16_bit_colour(order: str) -> bytes:
+    data = bytes(range(6))
+    entries = [(256, 1), (257, 1), (258, 8 + len(data)), (259, 1), (262, 2), (273, 8), (277, 3)]
+    entries += [(278, 1), (279, len(data))]
+    directory = struct.pack(f"{order}H", len(entries))
+    for tag, value in entries:
+        kind, count = (3, 3) if tag == 258 else (4, 1)
+        directory += struct.pack(f"{order}HHII", tag, kind, count, value)
+    depths = struct.pack(f"{order}3H", 16, 16, 16)
+    magic = b"II" if order == "<" else b"MM"
+    header = magic + struct.pack(f"{order}HI", 42, 8 + len(data) + len(depths))
+    return header + data + depths + directory + bytes(4)
+
+
+# Pillow reads these formats and cannot write them this deep: 2 x 2 pixels of one colour, in JPEG
+# 2000 of 16 and in AVIF of 10 bits per channel.
+_JPEG_2000 = (
+    "/0//UQAvAAAAAAACAAAAAgAAAAAAAAAAAAAAAgAAAAIAAAAAAAAAAAADDwEBDwEBDwEB/1IADAAAAAEBAAQEAAH/"
+    "XAAEQID/ZAAlAAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAAAyAAH/k8H+AcAIj57b"
+    "HwPoz/wwJAHJeP7S7rfgb8/8MCAIgY6xHwPowf/Z"
+)
+_AVIF = (
+    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADrbWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAA"
+    "AAAAAAAAAAAAAAAAAAAOcGl0bQAAAAAAAQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAETAAAAIQAAAChpaW5mAAAA"
+    "AAABAAAAGmluZmUCAAAAAAEAAGF2MDFDb2xvcgAAAABqaXBycAAAAEtpcGNvAAAAFGlzcGUAAAAAAAAAAgAAAAIA"
+    "AAAQcGl4aQAAAAADCgoKAAAADGF2MUOBIEAAAAAAE2NvbHJuY2x4AAIAAgAAgAAAABdpcG1hAAAAAAAAAAEAAQQB"
+    "AoMEAAAAKW1kYXQSAAoHOAA+cCAgCTIUEAAAAA/6P+HmMdcICs62r8Bq5UA="
+)
+
+
+@pytest.mark.parametrize("as_pil", [False, True], ids=["path", "pil"])
+@pytest.mark.parametrize(
+    ("make", "depth", "feature"),
+    [
+        pytest.param(_png_of_16_bit_colour, 16, "zlib", id="png"),
+        pytest.param(lambda: _tiff_of_16_bit_colour("<"), 16, "zlib", id="tiff, little endian"),
+        pytest.param(lambda: _tiff_of_16_bit_colour(">"), 16, "zlib", id="tiff, big endian"),
+        pytest.param(lambda: base64.b64decode(_JPEG_2000), 16, "jpg_2000", id="jpeg 2000"),
+        pytest.param(lambda: base64.b64decode(_AVIF), 10, "avif", id="avif"),
+    ],
+)
+def test_deep_colour_is_refused_rather_than_cut(
+    make: Callable[[], bytes], depth: int, feature: str, as_pil: bool, tmp_path: Path
+) -> None:
+    if feature not in pil_features.get_supported():
+        pytest.skip(f"this Pillow reads no {feature}")
+    path = tmp_path / "deep"
+    path.write_bytes(make())
+    X = [Image.open(io.BytesIO(make()))] if as_pil else [path]
+    extractor = _extractor().fit(GREY)
+    with pytest.raises(OSError, match=rf"its {depth} bits per channel would be cut to 8: read it"):
+        extractor.transform(X)
+
+
+@pytest.mark.parametrize("orientation", [3, 5, 6, 8])
+def test_photographs_and_their_pil_images_are_turned_alike(
+    orientation: int, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = np.zeros((16, 32), dtype=np.uint8)
+    image[:8, :8] = 255
+    (path,) = _save(tmp_path, image[None], "jpg", exif=exif, quality=95)
+    turn = {3: lambda a: a[::-1, ::-1], 5: lambda a: a.T, 6: lambda a: a[::-1].T}
+    upright = turn.get(orientation, lambda a: a.T[::-1])(image)
+    reference = _extractor("block2_pool", pooling=None).fit_transform(upright[None])
+    extractor = _extractor("block2_pool", pooling=None).fit([path])
+    _assert_same(extractor.transform([path]), reference, 0.05)
+    with Image.open(path) as opened:
+        np.testing.assert_array_equal(extractor.transform([opened]), extractor.transform([path]))
+        assert opened.size == (32, 16)
+
+
+def test_palettes_and_transparent_entries_are_their_colours(tmp_path: Path) -> None:
+    palette = [Image.fromarray(image).quantize(16) for image in COLOUR]
+    colours = np.stack([np.asarray(image.convert("RGB")) for image in palette])
+    reference = _extractor().fit_transform(colours)
+    for extension in ("png", "bmp", "tif"):
+        paths = [tmp_path / f"{i}.{extension}" for i in range(N)]
+        for image, path in zip(palette, paths, strict=True):
+            image.save(path)
+        np.testing.assert_array_equal(_extractor().fit_transform(paths), reference)
+    palette[0].save(tmp_path / "clear.png", transparency=3)
+    is_clear = np.asarray(palette[0]) == 3
+    assert is_clear.any()
+    whitened = np.where(is_clear[..., None], 255, colours[0]).astype(np.uint8)
+    np.testing.assert_array_equal(
+        _extractor().fit_transform([tmp_path / "clear.png"]),
+        _extractor().fit_transform(whitened[None]),
+    )
+
+
+# -- nothing is changed, whatever it is
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64", "bool"])
+@pytest.mark.parametrize("form", ["rows", "channels last", "channels first"])
+def test_memory_maps_of_colour_stay_as_they_are(form: str, dtype: str, tmp_path: Path) -> None:
+    X = COLOUR > 127 if dtype == "bool" else COLOUR.astype(dtype)
+    X = X * np.uint16(257) if dtype == "uint16" else X
+    expected = _extractor().fit_transform(X)
+    if form != "channels last":
+        X = np.moveaxis(X, 3, 1)
+    X = X.reshape(N, -1) if form == "rows" else X
+    path = tmp_path / "images.npy"
+    np.save(path, X)
+    before = path.read_bytes()
+    for mode in ("r", "c", "r+"):
+        mapped = np.load(path, mmap_mode=mode)
+        extractor = _extractor(image_shape=(3, 12, 12) if form == "rows" else None)
+        np.testing.assert_array_equal(extractor.fit(mapped).transform(mapped), expected)
+        np.testing.assert_array_equal(mapped, X)
+        del mapped
+    assert path.read_bytes() == before
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+OTHER_FORMS: dict[str, Callable[[list[str]], Any]] = {
+    "colour": lambda paths: _read_only(COLOUR),
+    "colour, channels first": lambda paths: _read_only(np.moveaxis(COLOUR, 3, 1)),
+    "colour, floats": lambda paths: _read_only(COLOUR.astype(np.float32)),
+    "with alpha": lambda paths: _read_only(CLEAR),
+    "with alpha, floats": lambda paths: _read_only(CLEAR / 255),
+    "of the network's size": lambda paths: _read_only(np.resize(COLOUR, (2, 32, 32, 3)) * 1.0),
+    "bool": lambda paths: _read_only(GREY > 127),
+    "differing sizes": lambda paths: [_read_only(GREY[0] * 1.0), _read_only(COLOUR[1, :7] * 1.0)],
+    "object column": lambda paths: _read_only(_object_column([GREY[0], COLOUR[1], paths[2]])),
+    "paths": lambda paths: list(paths),
+    "array of paths": lambda paths: _read_only(np.array(paths)),
+    "pandas column of paths": lambda paths: pd.DataFrame({"path": paths}, index=[9, 4, 7]),
+    "polars column of paths": lambda paths: pl.DataFrame({"path": paths}),
+    "pil images with alpha": lambda paths: [Image.fromarray(image) for image in CLEAR],
+    "pandas, floats": lambda paths: pd.DataFrame(GREY.reshape(N, -1) / 255).add_prefix("p"),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_other_input_stays_as_it_was(form: str, tmp_path: Path) -> None:
+    paths = _save(tmp_path, GREY)
+    contents = [Path(path).read_bytes() for path in paths]
+    X = OTHER_FORMS[form](paths)
+    before = pickle.dumps(X)
+    _extractor().fit(X).transform(X)
+    assert pickle.dumps(X) == before
+    assert [Path(path).read_bytes() for path in paths] == contents
