@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
     from sktransfer.networks import describe_network
+    from sktransfer.store import FeatureStore, FeatureStoreWarning
 
 __all__ = [
     "ArchitectureDisplay",
+    "FeatureStore",
+    "FeatureStoreWarning",
     "ImageWarning",
     "VGGFeatureExtractor",
     "__version__",
@@ -35,6 +38,8 @@ __all__ = [
 # a second to import, which nobody should wait for to read a version or a docstring.
 _MODULES = {
     "ArchitectureDisplay": "displays",
+    "FeatureStore": "store",
+    "FeatureStoreWarning": "store",
     "ImageWarning": "images",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from numbers import Integral, Real
 from pathlib import Path
@@ -15,12 +16,15 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from sktransfer import value_range as _value_range
 from sktransfer import weights as _weights
+from sktransfer.engines import describe_engine
 from sktransfer.images import Images, read_images
-from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, plan_cut
-from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing, preprocess
+from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, Layer, plan_cut
+from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing
+from sktransfer.store import FeatureStore
+from sktransfer.temporary import temporary_store
 
-# What the preprocessed images of one chunk may take, where batch_size='auto'.
-_CHUNK_BYTES = 32 << 20
+# Part of every recipe; a change of what images are turned into, or how, must change it.
+_RECIPE_FORMAT = 1
 
 
 class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
@@ -66,6 +70,10 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     batch_size : 'auto' or int, default='auto'
         How many images are held in memory at once, decoded and resized; rounded up to the number
         that the network takes at a time. Features do not depend on it.
+    cache : 'temporary', path-like, FeatureStore or None, default='temporary'
+        Where features are kept, so that no image is computed twice. ``'temporary'`` is a store on
+        disk that this process shares with its workers and removes at its end. A path is kept
+        between runs. None keeps nothing.
     verbose : int, default=0
         Above 0, a progress bar.
     random_state : int, RandomState instance or None, default=None
@@ -138,6 +146,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         "interpolation": [StrOptions(set(INTERPOLATIONS))],
         "antialias": ["boolean"],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "cache": [str, os.PathLike, FeatureStore, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -156,6 +165,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         interpolation: str = "bilinear",
         antialias: bool = False,
         batch_size: str | int = "auto",
+        cache: str | os.PathLike | FeatureStore | None = "temporary",
         verbose: int = 0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
@@ -170,6 +180,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self.interpolation = interpolation
         self.antialias = antialias
         self.batch_size = batch_size
+        self.cache = cache
         self.verbose = verbose
         self.random_state = random_state
 
@@ -328,7 +339,15 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
         self.input_size_ = cut.input_size
         self.n_features_out_ = cut.n_features
-        self.weights_sha256_ = _weights.hash_weights(self._load_weights(cut))
+        weights = self._load_weights(cut)
+        self.weights_sha256_ = _weights.hash_weights(weights)
+        # A layer's features depend on the weights up to it, and not on what else is wanted.
+        self._layer_sha256 = {
+            layer.name: _weights.hash_weights(
+                {above.name: weights[above.name] for above in cut.weighted_above(layer)}
+            )
+            for layer in cut.layers
+        }
 
     def _locate_weights(self, cut: Cut) -> Path:
         assert self.weights is not None
@@ -354,38 +373,52 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     def _compute(self, images: Images, value_range: tuple[float, float] | None) -> np.ndarray:
         from tqdm.auto import tqdm
 
+        from sktransfer.computing import Task, compute_features
         from sktransfer.engines import get_engine
 
         cut = self._plan(self.input_size_)
-        engine = get_engine(cut, self.weights_sha256_, lambda: self._load_fitted_weights(cut))
-        resizing = Resizing(self.input_size_, self.aspect, self.interpolation, self.antialias)
-        n_images, step = len(images), engine.batch_shape
-        image_bytes = 4 * 3 * self.input_size_**2
-        chunk = _CHUNK_BYTES // image_bytes if self.batch_size == "auto" else int(self.batch_size)
-        chunk = -(-max(chunk, 1) // step) * step
-        out = np.empty((n_images, cut.n_features), dtype=np.float32)
+        store = self._store()
+        task = Task(
+            cut=cut,
+            resizing=Resizing(self.input_size_, self.aspect, self.interpolation, self.antialias),
+            get_engine=lambda: get_engine(
+                cut, self.weights_sha256_, lambda: self._load_fitted_weights(cut)
+            ),
+            value_range=value_range,
+            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            recipes=() if store is None else tuple(map(self._recipe, cut.layers)),
+        )
         with tqdm(
-            total=n_images, unit="image", desc=type(self).__name__, disable=not self.verbose
+            total=len(images), unit="image", desc=type(self).__name__, disable=not self.verbose
         ) as progress:
-            for start in range(0, n_images, chunk):
-                stop = min(start + chunk, n_images)
-                # Padded to whole batches, since every call of the network has the same shape.
-                inputs = np.zeros(
-                    (-(-(stop - start) // step) * step, *cut.trunk[0].output_shape), np.float32
-                )
-                row = 0
-                for pixels, own_range in images.load(start, stop, value_range):
-                    inputs[row : row + len(pixels)] = preprocess(pixels, own_range, resizing)
-                    row += len(pixels)
-                for first in range(0, stop - start, step):
-                    n = min(step, stop - start - first)
-                    column = 0
-                    for values in engine(inputs[first : first + step]):
-                        end = column + values.shape[1]
-                        out[start + first : start + first + n, column:end] = values[:n]
-                        column = end
-                    progress.update(n)
-        return out
+            return compute_features(images, task, store, progress=progress)
+
+    def _store(self) -> FeatureStore | None:
+        if self.cache is None or isinstance(self.cache, FeatureStore):
+            return self.cache
+        return temporary_store() if self.cache == "temporary" else FeatureStore(self.cache)
+
+    def _recipe(self, layer: Layer) -> str:
+        """Say everything besides the image that decides the features of a layer, to the bit."""
+        recipe = {
+            "format": _RECIPE_FORMAT,
+            "architecture": self.architecture,
+            "layer": layer.name,
+            "pooling": self.pooling,
+            "weights": self._layer_sha256[layer.name],
+            "input_size": self.input_size_,
+            "aspect": self.aspect,
+            "interpolation": self.interpolation,
+            "antialias": bool(self.antialias),
+            "engine": describe_engine(),
+        }
+        return json.dumps(recipe, sort_keys=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Have the temporary store ready before a worker may look for it."""
+        if isinstance(self.cache, str) and self.cache == "temporary":
+            temporary_store()
+        return super().__getstate__()
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -209,7 +209,23 @@ class Cut:
     @cached_property
     def weighted_layers(self) -> tuple[Layer, ...]:
         """The layers of the trunk that have weights."""
-        return tuple(layer for layer in self.trunk if layer.kernel_shape is not None)
+        return self.weighted_above(self.trunk[-1])
+
+    def weighted_above(self, layer: Layer) -> tuple[Layer, ...]:
+        """List the layers with weights from the input to a layer of the trunk, itself included.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+
+        Returns
+        -------
+        tuple of Layer
+            In the order of the forward pass.
+        """
+        above = self.trunk[: self.trunk.index(layer) + 1]
+        return tuple(layer for layer in above if layer.kernel_shape is not None)
 
     @cached_property
     def widths(self) -> tuple[int, ...]:

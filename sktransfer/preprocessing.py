@@ -81,17 +81,13 @@ class Resizing:
     antialias: bool
 
 
-def preprocess(
-    pixels: np.ndarray, value_range: tuple[float, float], resizing: Resizing
-) -> np.ndarray:
+def preprocess(values: np.ndarray, resizing: Resizing) -> np.ndarray:
     """Turn images into the network's input.
 
     Parameters
     ----------
-    pixels : ndarray of shape (n_images, height, width, n_channels)
-        Grey (1), RGB (3) or RGBA (4) images of one size and of any numeric dtype. Never changed.
-    value_range : tuple of float
-        The values of black and white in `pixels`.
+    values : ndarray of shape (n_images, height, width, 1 or 3)
+        Grey or RGB images of one size as :func:`to_255` gives them. Never changed.
     resizing : Resizing
         The size of the result and the way to it.
 
@@ -100,7 +96,7 @@ def preprocess(
     ndarray of shape (n_images, size, size, 3)
         float32 in the order blue, green, red, with VGG's channel means subtracted.
     """
-    resized = resize(to_255(pixels, value_range), resizing)
+    resized = resize(values, resizing)
     out = np.empty((*resized.shape[:3], 3), dtype=np.float32)
     for i, mean in enumerate(CHANNEL_MEANS_BGR):
         # The last channel is blue; a grey image has a single one, which serves three times.

@@ -17,7 +17,7 @@ import numpy as np
 from sktransfer import VGGFeatureExtractor
 X = np.random.default_rng(0).integers(0, 256, (5, 28, 28), dtype=np.uint8)
 extractor = VGGFeatureExtractor(
-    ["block2_pool", "flatten"], weights=None, input_size=32, random_state=0
+    ["block2_pool", "flatten"], weights=None, input_size=32, random_state=0, cache=None
 ).fit(X)
 together = extractor.transform(X)
 alone = np.concatenate([extractor.transform(X[i : i + 1]) for i in range(5)])

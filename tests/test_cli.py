@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import sktransfer
-from sktransfer import cli, downloads, load_digit_pair
+from sktransfer import FeatureStore, cli, downloads, load_digit_pair
 
 # Quick, and no two tests need another network.
 NETWORK = ["--layer", "block1_pool", "--pooling", "max"]
@@ -208,3 +208,35 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"sktransfer {sktransfer.__version__}\n"
+
+
+def test_cache_info_prune_and_clear(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = FeatureStore(tmp_path / "store")
+    with store.open() as use:
+        images = [bytes([i]) * 16 for i in range(100)]
+        use.write("the recipe", images, np.ones((100, 1 << 14), dtype=np.float32))
+    assert cli.main(["cache", "info", str(store.path)]) == 0
+    out = capsys.readouterr().out
+    assert "100 rows (100 ever written)" in out
+    assert "100 rows of the recipe" in out
+    assert cli.main(["cache", "prune", str(store.path), "--max-bytes", "3M"]) == 0
+    assert 0 < store.info().n_rows < 50
+    assert cli.main(["cache", "clear", str(store.path)]) == 0
+    assert store.info().n_rows == 0
+    capsys.readouterr()
+    assert cli.main(["cache", "info", str(tmp_path / "none")]) == 2
+    assert "which holds none" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_cache_of_ended_processes_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SKTRANSFER_CACHE_DIR", str(tmp_path))
+    orphan = tmp_path / "sktransfer-1-orphan"
+    FeatureStore(orphan).info()
+    assert cli.main(["cache", "info"]) == 0
+    assert str(orphan) in capsys.readouterr().out
+    assert cli.main(["cache", "clear"]) == 0
+    assert capsys.readouterr().out == f"removed {orphan}\n"
+    assert not orphan.exists()

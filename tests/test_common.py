@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from sklearn.utils import estimator_checks as checks
 
-from sktransfer import VGGFeatureExtractor
+from sktransfer import FeatureStore, VGGFeatureExtractor
 
 # The checks feed tables of 1 to 10 columns of any numbers: strips, tiny RGB squares, negative
 # values. The guesses that this calls for are warned of, as they should be.
@@ -22,7 +23,7 @@ pytestmark = [
 
 
 def _random(layer: str | list[str], **params: object) -> VGGFeatureExtractor:
-    params = {"input_size": 32, "random_state": 0} | params
+    params = {"input_size": 32, "random_state": 0, "cache": None} | params
     return VGGFeatureExtractor(layer, weights=None, **params)
 
 
@@ -53,12 +54,22 @@ TRAINED = {
 def _trained(name: str, request: pytest.FixtureRequest) -> VGGFeatureExtractor:
     fixture, params = TRAINED[name]
     weights = request.getfixturevalue(fixture)
-    return VGGFeatureExtractor(weights=str(weights), input_size=32, **params)
+    return VGGFeatureExtractor(weights=str(weights), input_size=32, cache=None, **params)
 
 
-@pytest.mark.parametrize("name", [*INSTANCES, *TRAINED])
-def test_check_estimator(name: str, request: pytest.FixtureRequest) -> None:
-    estimator = INSTANCES.get(name) or _trained(name, request)
+# Hits compared with themselves prove little, so that these are few, and the others keep nothing.
+STORED = {
+    "temporary-store": _random("block1_pool", pooling="avg", cache="temporary"),
+    "several-layers-stored": _random(["block2_pool", "block1_conv2"], cache="temporary"),
+}
+
+
+@pytest.mark.parametrize("name", [*INSTANCES, *TRAINED, *STORED, "kept-store"])
+def test_check_estimator(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    if name == "kept-store":
+        estimator = _random("block2_pool", pooling="max", cache=FeatureStore(tmp_path))
+    else:
+        estimator = (INSTANCES | STORED).get(name) or _trained(name, request)
     results = checks.check_estimator(estimator, on_fail=None, on_skip=None)
     not_passed = {
         result["check_name"]: result["status"] for result in results if result["status"] != "passed"
@@ -96,7 +107,7 @@ def test_array_api_check_is_not_skipped_for_a_failure() -> None:
         "from sklearn.utils.estimator_checks import check_estimator\n"
         "from sktransfer import VGGFeatureExtractor\n"
         "e = VGGFeatureExtractor('block1_conv1', weights=None, pooling='avg', input_size=32,\n"
-        "                        random_state=0)\n"
+        "                        random_state=0, cache=None)\n"
         "print([r['status'] for r in check_estimator(e, on_fail=None, on_skip=None)\n"
         "       if r['status'] not in ('passed', 'skipped')])\n"
     )

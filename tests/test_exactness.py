@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,11 @@ from sktransfer.engines.keras import batch_shape
 from sktransfer.networks import list_layers, plan_cut
 
 ARCHITECTURES = ["vgg16", "vgg19"]
+
+
+def _extractor(layer: str | list[str], **params: Any) -> VGGFeatureExtractor:
+    """Make one that keeps nothing: a stored row compared with itself would prove nothing."""
+    return VGGFeatureExtractor(layer, cache=None, **params)
 
 
 def _images(size: int, n: int | None = None) -> np.ndarray:
@@ -53,7 +62,7 @@ def _check_columns(
 def test_every_layer_equals_keras_at_32_pixels(architecture: str) -> None:
     images = _images(32)
     names = [layer.name for layer in list_layers(architecture, 32)[1:-1]]
-    extractor = VGGFeatureExtractor(
+    extractor = _extractor(
         [*names, "flatten"], architecture=architecture, weights=None, input_size=32, random_state=0
     )
     features = extractor.fit_transform(images)
@@ -68,9 +77,7 @@ def test_every_layer_equals_keras_at_32_pixels(architecture: str) -> None:
 def test_dense_layers_equal_keras_at_224_pixels(architecture: str) -> None:
     images = _images(224, 2)
     names = ["block5_pool", "flatten", "fc1", "fc2", "predictions"]
-    extractor = VGGFeatureExtractor(
-        names[1:], architecture=architecture, weights=None, random_state=0
-    )
+    extractor = _extractor(names[1:], architecture=architecture, weights=None, random_state=0)
     features = extractor.fit_transform(images)
     arrays = weights.draw_weights(plan_cut("predictions", architecture), extractor.random_seed_)
     reference = _keras_layers(architecture, arrays, images, names, top=True)
@@ -92,7 +99,7 @@ def test_trained_weights_equal_keras(
     images = _images(32)
     arrays = weights.read_weights(path, plan_cut(names, architecture, None, 32))
     reference = _keras_layers(architecture, arrays, images, names, top=False)
-    extractor = VGGFeatureExtractor(names, architecture=architecture, weights=path, input_size=32)
+    extractor = _extractor(names, architecture=architecture, weights=path, input_size=32)
     _check_columns(extractor.fit_transform(images), names, reference, 1e-6)
 
 
@@ -101,10 +108,10 @@ def test_pooling_is_the_mean_or_maximum_of_each_feature_map(pooling: str) -> Non
     images = _images(32)
     params = {"weights": None, "input_size": 32, "random_state": 0}
     names = ["block1_pool", "block4_conv2"]
-    pooled = VGGFeatureExtractor(names, pooling=pooling, **params).fit_transform(images)
+    pooled = _extractor(names, pooling=pooling, **params).fit_transform(images)
     reference = []
     for name in names:
-        maps = VGGFeatureExtractor(name, **params).fit_transform(images)
+        maps = _extractor(name, **params).fit_transform(images)
         n_channels = {"block1_pool": 64, "block4_conv2": 512}[name]
         maps = maps.reshape(len(images), -1, n_channels)
         reference.append(maps.mean(axis=1) if pooling == "avg" else maps.max(axis=1))
@@ -115,8 +122,8 @@ def test_several_layers_in_one_pass_equal_each_alone() -> None:
     images = _images(32, 3)
     params = {"weights": None, "input_size": 32, "random_state": 0}
     names = ["block3_pool", "block1_pool", "flatten"]
-    together = VGGFeatureExtractor(names, **params).fit_transform(images)
-    alone = [VGGFeatureExtractor(name, **params).fit_transform(images) for name in names]
+    together = _extractor(names, **params).fit_transform(images)
+    alone = [_extractor(name, **params).fit_transform(images) for name in names]
     np.testing.assert_array_equal(together, np.concatenate(alone, axis=1))
 
 
@@ -126,7 +133,7 @@ def test_rows_are_bitwise_the_same_alone_in_any_batch_and_order(
     architecture: str, size: int
 ) -> None:
     images = _images(size, batch_shape(size) + 3)
-    extractor = VGGFeatureExtractor(
+    extractor = _extractor(
         ["block3_conv2", "flatten"],
         architecture=architecture,
         weights=None,
@@ -146,6 +153,27 @@ def test_rows_are_bitwise_the_same_alone_in_any_batch_and_order(
 
 def test_dense_rows_are_bitwise_the_same_in_any_order() -> None:
     images = _images(224, 3)
-    extractor = VGGFeatureExtractor("fc1", weights=None, random_state=0).fit(images)
+    extractor = _extractor("fc1", weights=None, random_state=0).fit(images)
     features = extractor.transform(images)
     np.testing.assert_array_equal(extractor.transform(images[::-1])[::-1], features)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_rows_are_bitwise_the_same_on_one_core(tmp_path: Path) -> None:
+    # Workers of joblib have fewer threads than their parent, and share its store.
+    images = _images(64, 9)
+    np.save(tmp_path / "images.npy", images)
+    params = "['block1_conv2', 'flatten'], weights=None, input_size=64, random_state=0, cache=None"
+    code = (
+        "import os, sys\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "import numpy as np\n"
+        "from sktransfer import VGGFeatureExtractor\n"
+        f"extractor = VGGFeatureExtractor({params})\n"
+        "np.save(sys.argv[2], extractor.fit_transform(np.load(sys.argv[1])))\n"
+    )
+    paths = [str(tmp_path / name) for name in ("images.npy", "features.npy")]
+    result = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    extractor = _extractor(["block1_conv2", "flatten"], weights=None, input_size=64, random_state=0)
+    np.testing.assert_array_equal(np.load(paths[1]), extractor.fit_transform(images))

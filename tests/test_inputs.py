@@ -30,7 +30,7 @@ COLOUR = np.random.default_rng(1).integers(0, 256, (N, 12, 12, 3), dtype=np.uint
 
 
 def _extractor(layer: str = "block1_pool", **params: Any) -> VGGFeatureExtractor:
-    params = {"pooling": "avg", "input_size": 32, "random_state": 0} | params
+    params = {"pooling": "avg", "input_size": 32, "random_state": 0, "cache": None} | params
     return VGGFeatureExtractor(layer, weights=None, **params)
 
 

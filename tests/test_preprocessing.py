@@ -80,7 +80,7 @@ def test_same_size_rgb_equals_keras_preprocess_input() -> None:
     from keras.applications import vgg16, vgg19
 
     images = _images(32, 32)
-    ours = preprocess(images.astype(np.uint8), BYTES, BILINEAR)
+    ours = preprocess(to_255(images.astype(np.uint8), BYTES), BILINEAR)
     assert ours.dtype == np.float32
     for module in (vgg16, vgg19):
         np.testing.assert_array_equal(ours, module.preprocess_input(images.copy()))
@@ -91,7 +91,9 @@ def test_channels_come_as_blue_green_red_without_their_means() -> None:
     red[..., 0] = 255
     blue, green, mean_red = CHANNEL_MEANS_BGR
     expected = np.float32([0 - blue, 0 - green, 255 - mean_red])
-    np.testing.assert_allclose(preprocess(red, BYTES, BILINEAR)[0, 5, 7], expected, atol=1e-4)
+    np.testing.assert_allclose(
+        preprocess(to_255(red, BYTES), BILINEAR)[0, 5, 7], expected, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
@@ -139,7 +141,7 @@ def test_input_is_never_changed(
     images = _images(*shape, n_channels).astype(dtype)
     before = images.copy()
     images.flags.writeable = False
-    preprocess(images, BYTES, Resizing(32, aspect, "bilinear", False))
+    preprocess(to_255(images, BYTES), Resizing(32, aspect, "bilinear", False))
     np.testing.assert_array_equal(images, before, strict=True)
 
 
@@ -151,8 +153,8 @@ def test_grey_equals_its_rgb_copy_bit_for_bit(
 ) -> None:
     resizing = Resizing(32, aspect, interpolation, True)
     grey = _images(23, 31, n_channels=1)
-    as_grey = preprocess(grey, value_range, resizing)
-    as_rgb = preprocess(np.repeat(grey, 3, axis=3), value_range, resizing)
+    as_grey = preprocess(to_255(grey, value_range), resizing)
+    as_rgb = preprocess(to_255(np.repeat(grey, 3, axis=3), value_range), resizing)
     np.testing.assert_array_equal(as_grey, as_rgb)
 
 
@@ -170,8 +172,8 @@ def test_an_image_in_a_batch_equals_itself_alone_bit_for_bit(
 ) -> None:
     resizing = Resizing(32, aspect, interpolation, antialias)
     images = _images(height, width, n_channels, n=5)
-    batch = preprocess(images, BYTES, resizing)
-    alone = np.concatenate([preprocess(images[[i]], BYTES, resizing) for i in range(5)])
+    batch = preprocess(to_255(images, BYTES), resizing)
+    alone = np.concatenate([preprocess(to_255(images[[i]], BYTES), resizing) for i in range(5)])
     assert batch.shape == (5, 32, 32, 3)
     assert batch.flags.c_contiguous
     np.testing.assert_array_equal(batch, alone, strict=True)
@@ -179,9 +181,9 @@ def test_an_image_in_a_batch_equals_itself_alone_bit_for_bit(
 
 def test_memory_layout_does_not_matter() -> None:
     images = _images(20, 14)
-    expected = preprocess(images, BYTES, BILINEAR)
+    expected = preprocess(to_255(images, BYTES), BILINEAR)
     for same in (np.asfortranarray(images), np.repeat(images, 2, axis=2)[:, :, ::2]):
-        np.testing.assert_array_equal(preprocess(same, BYTES, BILINEAR), expected)
+        np.testing.assert_array_equal(preprocess(to_255(same, BYTES), BILINEAR), expected)
 
 
 def test_16_bit_grey_keeps_its_depth() -> None:
@@ -189,7 +191,7 @@ def test_16_bit_grey_keeps_its_depth() -> None:
     mapped = to_255(values, DEEP).ravel()
     assert (np.diff(mapped) > 0).all()
     assert mapped[[0, -1]].tolist() == [0, 255]
-    through = preprocess(values, DEEP, BILINEAR)[:, 0, 0]
+    through = preprocess(to_255(values, DEEP), BILINEAR)[:, 0, 0]
     assert (np.diff(through, axis=0) > 0).all()
 
 

@@ -18,7 +18,7 @@ from sktransfer import VGGFeatureExtractor, engines
 
 
 def _random(layer: str = "block1_pool", **params: Any) -> VGGFeatureExtractor:
-    params = {"pooling": "max", "input_size": 32, "random_state": 0} | params
+    params = {"pooling": "max", "input_size": 32, "random_state": 0, "cache": None} | params
     return VGGFeatureExtractor(layer, weights=None, **params)
 
 
@@ -39,8 +39,8 @@ from sktransfer import VGGFeatureExtractor, engines
 X = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
 def features():
     engines._engines.clear()
-    return VGGFeatureExtractor("block3_conv1", weights=None, input_size=32, random_state=0
-                               ).fit_transform(X)
+    return VGGFeatureExtractor("block3_conv1", weights=None, input_size=32, random_state=0,
+                               cache=None).fit_transform(X)
 plain = features()
 keras.config.set_dtype_policy("mixed_float16")
 keras.config.set_image_data_format("channels_first")
@@ -118,7 +118,8 @@ from sktransfer import VGGFeatureExtractor
 warnings.simplefilter("ignore")
 X = np.zeros((2, 8, 8), dtype=np.uint8)
 X[0, 0, 0] = 255
-extractor = VGGFeatureExtractor("block1_conv1", weights=None, input_size=32, random_state=0)
+extractor = VGGFeatureExtractor("block1_conv1", weights=None, input_size=32, random_state=0,
+                                cache=None)
 extractor.fit_transform(X)
 child = os.fork()
 if child == 0:

@@ -24,7 +24,7 @@ LAYERS: list[str | list[str]] = ["block1_pool", "block2_conv1", ["block2_pool", 
 
 
 def _extractor(layer: str | list[str] = "block1_pool", **params: Any) -> VGGFeatureExtractor:
-    params = {"pooling": "max", "input_size": 32, "random_state": 0} | params
+    params = {"pooling": "max", "input_size": 32, "random_state": 0, "cache": None} | params
     return VGGFeatureExtractor(layer, weights=None, **params)
 
 

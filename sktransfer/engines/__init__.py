@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from sktransfer.engines.keras import KerasEngine
+from sktransfer.engines.keras import KerasEngine, batch_shape, describe_engine
 from sktransfer.networks import Cut
 
-__all__ = ["KerasEngine", "get_engine"]
+__all__ = ["KerasEngine", "batch_shape", "describe_engine", "get_engine"]
 
 #: Networks kept ready; the one used longest ago goes first.
 MAX_ENGINES = 4

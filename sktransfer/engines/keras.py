@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -28,6 +36,49 @@ def batch_shape(input_size: int) -> int:
         Images per call; fewer are filled up.
     """
     return next((n for size, n in BATCH_SHAPES if input_size <= size), 1)
+
+
+def describe_engine() -> str:
+    """Name everything that decides the last bits of a feature, without importing a framework.
+
+    Returns
+    -------
+    str
+        Keras, its backend, their versions, and the kind of processor.
+    """
+    packages = [f"{name} {_version(name)}" for name in ("keras", _backend(), "numpy", "scipy")]
+    one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")
+    return ", ".join([*packages, f"oneDNN {one_dnn}", _processor()])
+
+
+# Reading a package's metadata takes milliseconds, and every transform asks.
+_version = lru_cache(version)
+
+
+def _backend() -> str:
+    """Say which backend Keras has or will have, by the rules of its own start."""
+    keras = sys.modules.get("keras")
+    if keras is not None and hasattr(keras, "config"):
+        return keras.config.backend()
+    if "KERAS_BACKEND" in os.environ:
+        return os.environ["KERAS_BACKEND"]
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
+        return settings.get("backend", "tensorflow")
+    except (OSError, ValueError):
+        return "tensorflow"
+
+
+@lru_cache(maxsize=1)
+def _processor() -> str:
+    """Name the kind of processor: its instruction sets decide in which order sums are taken."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
+    return f"{platform.machine()} {blake2b(flags.encode(), digest_size=8).hexdigest()}"
 
 
 class KerasEngine:
