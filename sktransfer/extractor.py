@@ -340,7 +340,6 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self.input_size_ = cut.input_size
         self.n_features_out_ = cut.n_features
         weights = self._load_weights(cut)
-        self.weights_sha256_ = _weights.hash_weights(weights)
         # A layer's features depend on the weights up to it, and not on what else is wanted.
         self._layer_sha256 = {
             layer.name: _weights.hash_weights(
@@ -348,6 +347,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             )
             for layer in cut.layers
         }
+        self.weights_sha256_ = self._layer_sha256[cut.trunk[-1].name]
 
     def _locate_weights(self, cut: Cut) -> Path:
         assert self.weights is not None

@@ -85,6 +85,10 @@ def _raise_not_finite(images: Images) -> None:
     )
 
 
+def _whole(extents: list[tuple[float, float]]) -> tuple[float, float]:
+    return min(low for low, _ in extents), max(high for _, high in extents)
+
+
 def _power_of_two(value: float) -> float:
     exponent = math.ceil(math.log2(value))
     return 2**exponent if exponent <= 1023 else sys.float_info.max
@@ -116,7 +120,7 @@ def choose(
     extents = list(extents)
     if not extents:
         return None
-    low, high = min(low for low, _ in extents), max(high for _, high in extents)
+    low, high = _whole(extents)
     dtype = images.arrays[0].dtype
     how = f"set value_range=(black, white) of {images.who}"
     doubt = None
@@ -195,7 +199,7 @@ def warn_outside(
     extents = list(extents)
     if not extents:
         return
-    low, high = min(low for low, _ in extents), max(high for _, high in extents)
+    low, high = _whole(extents)
     if low < min(value_range) or high > max(value_range):
         warnings.warn(
             f"{images.who} was fitted with value_range_={value_range} and got values from {low:g} "
