@@ -17,4 +17,4 @@ autodoc_typehints = "none"  # types stand in the docstrings
 html_theme = "pydata_sphinx_theme"
 html_title = "sktransfer"
 html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
-html_sidebars = {"**": ["sidebar-nav-bs"]}
+html_sidebars = {"**": []}  # the pages stand in a row, above
