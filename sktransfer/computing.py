@@ -23,6 +23,8 @@ from sktransfer.store import FeatureStore, StoreUse
 
 # What the preprocessed images of one chunk may take, where batch_size='auto'.
 _CHUNK_BYTES = 32 << 20
+# What images may take before they are resized, as far as one is not larger by itself.
+_LOADED_BYTES = 16 << 20
 # Images of one chunk where there is a store. Others cannot claim them until they are computed, and
 # what a killed process loses is one chunk.
 _STORED_CHUNK = 64
@@ -66,6 +68,11 @@ class Task:
         ends = np.cumsum((0, *self.cut.widths))
         return [slice(start, end) for start, end in itertools.pairwise(ends)]
 
+    def empty_inputs(self, n_images: int) -> np.ndarray:
+        """Make room for inputs, padded to whole batches: every call has the same shape."""
+        n_rows = -(-n_images // self.step) * self.step
+        return np.zeros((n_rows, *self.cut.trunk[0].output_shape), dtype=np.float32)
+
     def chunks(self, n_images: int, largest: int | None = None) -> Iterator[tuple[int, int]]:
         """Cut a number of images into ranges that are computed at once."""
         size = self.batch_size or _CHUNK_BYTES // (4 * 3 * self.cut.input_size**2)
@@ -99,14 +106,14 @@ def compute_features(
     out = np.empty((len(images), task.cut.n_features), dtype=np.float32)
     if store is None:
         for start, stop in task.chunks(len(images)):
-            _compute(_load(images, start, stop, task), task, out[start:stop])
+            _run_network(_inputs(images, start, stop, task), task, out[start:stop])
             progress.update(stop - start)
         return out
     others: list[tuple[int, int]] = []
     with store.open() as use:
         for start, stop in task.chunks(len(images), _STORED_CHUNK):
-            values = _load(images, start, stop, task)
-            if _fill(values, task, use, out[start:stop], wait=False):
+            loaded = _load(images, start, stop, task)
+            if _fill(loaded, task, use, out[start:stop], wait=False):
                 progress.update(stop - start)
             else:
                 others.append((start, stop))
@@ -117,19 +124,45 @@ def compute_features(
     return out
 
 
-def _load(images: Images, start: int, stop: int, task: Task) -> list[np.ndarray]:
-    """Load images from black as 0 to white as 255: groups of one size, in their order."""
-    loaded = images.load(start, stop, task.value_range)
-    return [to_255(pixels, own_range) for pixels, own_range in loaded]
+def _load(images: Images, start: int, stop: int, task: Task) -> Iterator[list[np.ndarray]]:
+    """Load images from black as 0 to white as 255, a few MiB at a time: groups of one size."""
+    groups: list[np.ndarray] = []
+    for pixels, own_range in images.load(start, stop, task.value_range):
+        groups.append(to_255(pixels, own_range))
+        if sum(group.nbytes for group in groups) >= _LOADED_BYTES:
+            yield groups
+            groups = []
+    if groups:
+        yield groups
+
+
+def _inputs(images: Images, start: int, stop: int, task: Task) -> np.ndarray:
+    """Load and preprocess a chunk."""
+    inputs = task.empty_inputs(stop - start)
+    row = 0
+    for group in itertools.chain.from_iterable(_load(images, start, stop, task)):
+        inputs[row : row + len(group)] = preprocess(group, task.resizing)
+        row += len(group)
+    return inputs
 
 
 def _fill(
-    values: list[np.ndarray], task: Task, use: StoreUse, out: np.ndarray, *, wait: bool
+    loaded: Iterator[list[np.ndarray]], task: Task, use: StoreUse, out: np.ndarray, *, wait: bool
 ) -> bool:
     """Fill the rows of a chunk, and tell whether all are filled: others may be computing some."""
-    singles = [group[i : i + 1] for group in values for i in range(len(group))]
-    digests = [digest(image) for image in singles]
-    missing = _missing(digests, range(len(digests)), task, use, out)
+    digests: list[bytes] = []
+    missing: dict[bytes, list[int]] = {}
+    inputs: dict[bytes, np.ndarray] = {}
+    for groups in loaded:
+        # Of each image only its digest outlives this turn, and if it is missing its small input.
+        singles = [group[i : i + 1] for group in groups for i in range(len(group))]
+        first = len(digests)
+        digests += map(digest, singles)
+        there = range(first, len(digests))
+        for image, places in _missing(digests, there, task, use, out).items():
+            if image not in inputs:
+                inputs[image] = preprocess(singles[places[0] - first], task.resizing)
+            missing.setdefault(image, []).extend(places)
     if not missing:
         return True
     with use.claim(list(missing), wait=wait) as claimed:
@@ -137,7 +170,10 @@ def _fill(
         # Somebody may have computed them between the look and the claim.
         left = _missing(digests, positions, task, use, out)
         rows = np.empty((len(left), out.shape[1]), dtype=np.float32)
-        _compute([singles[found[0]] for found in left.values()], task, rows)
+        batch = task.empty_inputs(len(left))
+        for i, image in enumerate(left):
+            batch[i] = inputs[image][0]
+        _run_network(batch, task, rows)
         for recipe, columns in zip(task.recipes, task.columns, strict=True):
             use.write(recipe, list(left), rows[:, columns])
         for row, found in zip(rows, left.values(), strict=True):
@@ -162,17 +198,11 @@ def _missing(
     return missing
 
 
-def _compute(values: Sequence[np.ndarray], task: Task, out: np.ndarray) -> None:
-    """Run the network on images, group by group, and write its features into rows."""
+def _run_network(inputs: np.ndarray, task: Task, out: np.ndarray) -> None:
+    """Run the network on a padded batch of inputs, and write its features into rows."""
     if not len(out):
         return
     engine, step = task.get_engine(), task.step
-    # Padded to whole batches, since every call of the network has the same shape.
-    inputs = np.zeros((-(-len(out) // step) * step, *task.cut.trunk[0].output_shape), np.float32)
-    row = 0
-    for group in values:
-        inputs[row : row + len(group)] = preprocess(group, task.resizing)
-        row += len(group)
     for first in range(0, len(out), step):
         rows = out[first : first + step]
         for columns, features in zip(

@@ -51,8 +51,8 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     pooling : {'avg', 'max'} or None, default=None
         Whether each feature map becomes its mean or maximum: one value per channel.
     image_shape : tuple of int or None, default=None
-        `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows. None takes the square that
-        the number of columns makes, grey or RGB.
+        `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows and other arrays. None
+        takes the square that the number of columns makes, grey or RGB.
     value_range : 'auto' or tuple of float, default='auto'
         The values of black and white. ``'auto'`` takes them from the dtype (bool 1, uint8 255,
         uint16 65535), from each file's bit depth, or else the smallest of 1, 16, 255, 4095, 65535
@@ -82,11 +82,11 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     n_features_in_ : int
-        Number of values per image; unset for lists of files and of images of differing size.
+        Number of values per image; unset for lists of images.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where `X` had names.
     image_shape_ : tuple of int
-        `(height, width, n_channels)`; unset for files and images of differing size.
+        `(height, width, n_channels)`; unset for lists of images and for files.
     value_range_ : tuple of float or None
         The values of black and white in arrays. None after files only: each has its own.
     input_size_ : int
@@ -205,11 +205,13 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self._check_shape_and_range()
         cut = self._plan(TRAINED_SIZE if self.input_size == "auto" else int(self.input_size))
         images = self._read(X)
-        self._count_features(images, reset=True)
         extents = _value_range.measure(images)
         images.check_files()
+        value_range = _value_range.choose(images, extents, self.value_range)
 
-        self.value_range_ = _value_range.choose(images, extents, self.value_range)
+        # Nothing that a former fit learned changes before all is known to be right.
+        self._count_features(images, reset=True)
+        self.value_range_ = value_range
         if images.image_shape is not None:
             self.image_shape_ = images.image_shape
         self._find_weights(cut)
@@ -236,7 +238,8 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         images = self._read(X)
-        self._count_features(images, reset=False)
+        if images.has_columns:  # scikit-learn's words for tables, ours for what is seen as images
+            self._count_features(images, reset=False)
         self._check_fitted_shape(images)
         extents = _value_range.measure(images)
         value_range = self.value_range_
@@ -330,16 +333,17 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _find_weights(self, cut: Cut) -> None:
         """Find the weights, and learn from them their hash and perhaps their input size."""
-        self.random_seed_ = None
+        seed = None
         if self.weights is None:
             rng = check_random_state(self.random_state)
-            self.random_seed_ = int(rng.randint(np.iinfo(np.int32).max))
+            seed = int(rng.randint(np.iinfo(np.int32).max))
         elif self.input_size == "auto":
             path = self._locate_weights(cut)
             cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
+        weights = self._load_weights(cut, seed)
+        self.random_seed_ = seed
         self.input_size_ = cut.input_size
         self.n_features_out_ = cut.n_features
-        weights = self._load_weights(cut)
         # A layer's features depend on the weights up to it, and not on what else is wanted.
         self._layer_sha256 = {
             layer.name: _weights.hash_weights(
@@ -353,14 +357,14 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         assert self.weights is not None
         return _weights.locate_weights(self.weights, cut, who=type(self).__name__)
 
-    def _load_weights(self, cut: Cut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        if self.random_seed_ is not None:
-            return _weights.draw_weights(cut, self.random_seed_)
+    def _load_weights(self, cut: Cut, seed: int | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        if seed is not None:
+            return _weights.draw_weights(cut, seed)
         return _weights.read_weights(self._locate_weights(cut), cut, who=type(self).__name__)
 
     def _load_fitted_weights(self, cut: Cut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Load the weights that `fit` saw, and no others under their name."""
-        weights = self._load_weights(cut)
+        weights = self._load_weights(cut, self.random_seed_)
         sha256 = _weights.hash_weights(weights)
         if sha256 != self.weights_sha256_:
             raise ValueError(

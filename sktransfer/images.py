@@ -28,6 +28,8 @@ Group = tuple[np.ndarray, ValueRange]
 CHANNELS = (1, 3, 4)
 #: Rows of more columns than this, which fit no square, are taken for a mistake and not a strip.
 MAX_STRIP = 64
+# What the images of one group may take as float32: bounds the memory of large ones.
+_GROUP_BYTES = 16 << 20
 
 _NO_IMAGES = (
     "{who} needs images as arrays of numbers, or as a one-dimensional list of file paths, PIL "
@@ -73,6 +75,11 @@ class ArrayImages:
         return (*shape[1:], shape[0]) if self.channels_first else shape  # type: ignore[return-value]
 
     @property
+    def has_columns(self) -> bool:
+        """Whether each image is a row of a table."""
+        return self.data.ndim == 2
+
+    @property
     def arrays(self) -> Sequence[np.ndarray]:
         """The arrays whose values the range must hold."""
         return [self.data]
@@ -81,7 +88,7 @@ class ArrayImages:
         """Check nothing: there are no files."""
 
     def load(self, start: int, stop: int, value_range: ValueRange | None) -> Iterator[Group]:
-        """Load the images from `start` to `stop`.
+        """Load the images from `start` to `stop`, a few MiB at a time.
 
         Parameters
         ----------
@@ -96,11 +103,13 @@ class ArrayImages:
             Pixels `(n, height, width, n_channels)` and their value range.
         """
         assert value_range is not None
-        batch = np.asarray(self.data[start:stop])
-        batch = batch.reshape(len(batch), *self.row_shape)
-        if batch.ndim == 3:
-            batch = batch[..., None]
-        yield (np.moveaxis(batch, 1, -1) if self.channels_first else batch), value_range
+        step = max(1, _GROUP_BYTES // (4 * math.prod(self.row_shape)))
+        for first in range(start, stop, step):
+            batch = np.asarray(self.data[first : min(first + step, stop)])
+            batch = batch.reshape(len(batch), *self.row_shape)
+            if batch.ndim == 3:
+                batch = batch[..., None]
+            yield (np.moveaxis(batch, 1, -1) if self.channels_first else batch), value_range
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,11 @@ class ImageList:
     def image_shape(self) -> None:
         """None: the sizes differ, or are not known before decoding."""
         return None
+
+    @property
+    def has_columns(self) -> bool:
+        """Whether the images stand in a column of a table."""
+        return self.table is not None
 
     @property
     def arrays(self) -> Sequence[np.ndarray]:
@@ -261,7 +275,7 @@ def read_images(
         raise ValueError(_NO_IMAGES.format(who=who, what=type(X).__name__, error=error)) from error
     if isinstance(found, list):
         columns = X if len(getattr(X, "shape", ())) == 2 else None
-        return _read_list(found, columns, file_range, who)
+        return _read_list(found, columns, image_shape, file_range, who)
     return _read_array(found, image_shape, who)
 
 
@@ -283,7 +297,7 @@ def _items_or_array(X: Any, who: str) -> Any:
             "once only: pass list(X)."
         )
     if isinstance(X, list | tuple):
-        X = _items_or_stack(list(X))
+        X = _items_or_rows(list(X))
         if isinstance(X, list):
             return X
     shape = getattr(X, "shape", ())
@@ -296,11 +310,10 @@ def _items_or_array(X: Any, who: str) -> Any:
     return items if any(_is_single_image(item) for item in items) else X
 
 
-def _items_or_stack(items: list[Any]) -> Any:
+def _items_or_rows(items: list[Any]) -> Any:
+    # A list of images stays one where all are alike, as they may be in a single fold by chance.
     if any(_is_single_image(item) for item in items):
-        arrays = [item for item in items if isinstance(item, np.ndarray)]
-        alike = len({(array.shape, array.dtype) for array in arrays}) == 1
-        return np.stack(items) if alike and len(arrays) == len(items) else items
+        return items
     try:
         return np.asarray(items)
     except ValueError:
@@ -312,7 +325,11 @@ def _items_or_stack(items: list[Any]) -> Any:
 
 
 def _read_list(
-    items: list[Any], columns: Any, file_range: ValueRange | None, who: str
+    items: list[Any],
+    columns: Any,
+    image_shape: Sequence[int] | None,
+    file_range: ValueRange | None,
+    who: str,
 ) -> ImageList:
     read: list[Any] = []
     for position, item in enumerate(items):
@@ -321,12 +338,19 @@ def _read_list(
         elif _is_pil(item):
             read.append(item)
         else:
-            read.append(_read_one_array(item, position, who))
+            read.append(_read_one_array(item, position, image_shape, who))
     return ImageList(read, columns, file_range, who)
 
 
-def _read_one_array(item: Any, position: int, who: str) -> np.ndarray:
+def _read_one_array(
+    item: Any, position: int, image_shape: Sequence[int] | None, who: str
+) -> np.ndarray:
     where = f"{who} cannot read image {position} of the list"
+    if np.ma.is_masked(item):
+        raise ValueError(
+            f"{who} needs a value for every pixel. Got image {position} of the list as a masked "
+            f"array with {item.mask.sum()} masked values: fill them, as in image.filled(0)."
+        )
     try:
         array = np.asarray(item)
     except ValueError as error:
@@ -337,7 +361,9 @@ def _read_one_array(item: Any, position: int, who: str) -> np.ndarray:
             f"width) or (height, width, n_channels). Got {type(item).__name__} of shape "
             f"{array.shape} and dtype {array.dtype}."
         )
-    _, channels_first = _image_layout(array.shape, where)
+    if image_shape is not None:
+        _check_image_shape(image_shape, array.shape, f"image {position} of the list", who)
+    _, channels_first = _image_layout(array.shape, f"Image {position} of the list given to {who}")
     if array.ndim == 2:
         array = array[..., None]
     if 0 in array.shape:
@@ -412,12 +438,8 @@ def _layout(
                 f"{_factor_pairs(shape[1])}"
             )
         return _image_layout(given, f"The 'image_shape' parameter of {who}")
-    if given is not None and given not in (shape[1:], (*shape[1:], 1)):
-        raise ValueError(
-            f"The 'image_shape' parameter of {who} must be the shape of each image. Got "
-            f"image_shape={given} with X of shape {shape}: leave it at None, or set it to "
-            f"{shape[1:]}."
-        )
+    if given is not None:
+        _check_image_shape(given, shape[1:], f"X of shape {shape}", who)
     if len(shape) == 3 and shape[2] in (3, 4) and shape[1] > 4:
         warnings.warn(
             f"{who} reads X of shape {shape} as {shape[0]} grey images of {shape[1]} x {shape[2]} "
@@ -426,6 +448,15 @@ def _layout(
             stacklevel=2,
         )
     return _image_layout(shape[1:], f"X given to {who}")
+
+
+def _check_image_shape(given: Sequence[int], shape: tuple[int, ...], where: str, who: str) -> None:
+    if tuple(given) not in (shape, (*shape, 1)):
+        raise ValueError(
+            f"The 'image_shape' parameter of {who} must be the shape of each image. Got "
+            f"image_shape={tuple(given)} and images of shape {shape} in {where}: leave it at "
+            f"None, or set it to {shape}."
+        )
 
 
 def _image_layout(shape: tuple[int, ...], what: str) -> tuple[tuple[int, ...], bool]:

@@ -255,6 +255,27 @@ def test_fit_forgets_what_an_earlier_fit_learned(
     assert extractor.transform([path]).shape == (1, 64)
 
 
+@pytest.mark.parametrize("fault", ["missing file", "nan", "weights"])
+def test_a_fit_that_fails_changes_nothing(
+    fault: str, digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    extractor = _random().fit(digits[0])
+    before = dict(vars(extractor))
+    images: dict[str, Any] = {
+        "missing file": [str(tmp_path / "missing.png")],
+        "nan": np.full((2, 5, 6), np.nan),
+        "weights": digits[0],
+    }
+    if fault == "weights":
+        extractor.set_params(weights=tmp_path / "missing.h5")
+    with pytest.raises((OSError, ValueError)):
+        extractor.fit(images[fault])
+    extractor.set_params(weights=None)
+    assert vars(extractor) == before
+    with pytest.raises(ValueError, match="was fitted on images of shape"):
+        extractor.transform(np.zeros((1, 7, 8)))
+
+
 def test_transform_changes_no_attribute(digits: tuple[np.ndarray, np.ndarray]) -> None:
     extractor = _random().fit(digits[0])
     before = pickle.dumps(extractor)

@@ -211,12 +211,10 @@ def test_an_object_array_of_numbers_is_an_array() -> None:
     np.testing.assert_array_equal(_load(read_images(rows.astype(object)))[0].ravel(), rows.ravel())
 
 
-def test_equal_arrays_in_a_list_are_one_array() -> None:
-    pixels = _pixels(3, 4, 5)
-    images = read_images(list(pixels))
-    assert isinstance(images, ArrayImages)
-    assert images.image_shape == (4, 5, 1)
-    np.testing.assert_array_equal(_load(images)[0][..., 0], pixels)
+def test_large_arrays_are_loaded_in_slices() -> None:
+    images = read_images(np.zeros((5, 1500, 1500), dtype=np.uint8))
+    groups = [pixels for pixels, _ in images.load(0, 5, (0.0, 255.0))]
+    assert [len(pixels) for pixels in groups] == [1, 1, 1, 1, 1]
 
 
 def test_rows_in_a_list_are_rows() -> None:
@@ -312,7 +310,7 @@ def test_an_item_that_is_no_image_is_named(item: object, got: str) -> None:
 @pytest.mark.parametrize(
     ("item", "problem"),
     [
-        (_pixels(5, 5, 2), r"image 1 of the list must have 1 \(grey\).* shape \(5, 5, 2\)"),
+        (_pixels(5, 5, 2), r"Image 1 of the list .* must have 1 \(grey\).* shape \(5, 5, 2\)"),
         (_pixels(0, 5), r"image 1 of the list: an image needs at least one pixel"),
         ([[1, 2], [3]], r"image 1 of the list: .*inhomogeneous"),
     ],

@@ -705,3 +705,34 @@ def test_other_input_stays_as_it_was(form: str, tmp_path: Path) -> None:
     _extractor().fit(X).transform(X)
     assert pickle.dumps(X) == before
     assert [Path(path).read_bytes() for path in paths] == contents
+
+
+def test_a_list_of_images_that_are_alike_fixes_no_shape() -> None:
+    # As in one fold of images of differing size.
+    for alike in (list(GREY), _object_column(list(GREY)), [Image.fromarray(GREY[0])] * 2):
+        extractor = _extractor().fit(alike)
+        assert not hasattr(extractor, "image_shape_")
+        assert extractor.transform([GREY[0], COLOUR[0, :7]]).shape == (2, 64)
+
+
+def test_masked_values_in_a_list_are_refused() -> None:
+    masked = np.ma.masked_array(GREY[0], mask=np.eye(12, dtype=bool))
+    with pytest.raises(ValueError, match=r"image 1 of the list as a masked array with 12 masked"):
+        _extractor().fit([GREY[0], masked])
+    nothing_masked = np.ma.masked_array(GREY[1], mask=False)
+    _assert_same(
+        _extractor().fit_transform([nothing_masked]), _extractor().fit_transform(GREY[1:2])
+    )
+
+
+def test_image_shape_holds_for_arrays_in_lists() -> None:
+    with pytest.raises(ValueError, match=r"image_shape=\(6, 24\) and images of shape \(12, 12\)"):
+        _extractor(image_shape=(6, 24)).fit(list(GREY))
+    given = _extractor(image_shape=(12, 12)).fit_transform(list(GREY))
+    _assert_same(given, _extractor().fit_transform(GREY))
+
+
+def test_other_channels_at_transform_are_named_as_shapes() -> None:
+    extractor = _extractor().fit(GREY)
+    with pytest.raises(ValueError, match=r"shape \(12, 12, 1\).*Got images of shape \(12, 12, 3\)"):
+        extractor.transform(COLOUR)

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
 from typing import Any
 
@@ -158,3 +159,23 @@ def test_output_is_float32_in_c_order_and_its_own() -> None:
     assert features.flags.owndata
     features[:] = 0
     assert extractor.transform(X).any()
+
+
+@pytest.mark.parametrize("cache", [None, "temporary"])
+@pytest.mark.parametrize("form", ["array", "list"])
+def test_memory_does_not_grow_with_the_size_of_the_source_images(
+    form: str, cache: str | None
+) -> None:
+    # As float32 these are 275 MiB in all; what is allowed holds the slices and their copies.
+    images = np.zeros((24, 1000, 1000, 3), dtype=np.uint8)
+    images[:, 0, 0, 0] = np.arange(24)
+    X: Any = images if form == "array" else list(images)
+    extractor = _random(cache=cache).fit(X)
+    extractor.transform(X[:1])  # the network is built
+    tracemalloc.start()
+    try:
+        extractor.transform(X)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 130 << 20
