@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 2 after an error, or 130 after an interruption.
     """
     args = _parser().parse_args(argv)
+
+    def show_warning(message: Any, *_: Any) -> None:
+        print(f"sktransfer {args.command}: warning: {message}", file=sys.stderr)
+
     try:
-        return args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning  # type: ignore[assignment]
+            return args.run(args)
     except KeyboardInterrupt:
         print("\nsktransfer: interrupted", file=sys.stderr)
         return 130
@@ -68,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the classes to compare; of two, the first is the positive one (8 6 without --data)",
     )
     data.add_argument(
-        "--max-images", type=int, metavar="N", help="a stratified random subset of this size"
+        "--max-images", type=_positive, metavar="N", help="a stratified random subset of this size"
     )
     network = compare.add_argument_group("network")
     network.add_argument("--layer", default="block3_pool", help="where the network is cut")
@@ -83,9 +90,25 @@ def _parser() -> argparse.ArgumentParser:
     network.add_argument(
         "--input-size", type=int, nargs="+", default=[32], metavar="PIXELS", help="32 and up"
     )
+    images = compare.add_argument_group("images")
+    images.add_argument(
+        "--value-range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="the values of black and white; by dtype, data or file where left out",
+    )
+    images.add_argument(
+        "--image-shape",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="height width, height width channels or channels height width of flat rows; the "
+        "square that the number of columns makes where left out",
+    )
     run = compare.add_argument_group("run")
     run.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
-    run.add_argument("--seed", type=int, default=0, help="of folds, subset and random weights")
+    run.add_argument("--seed", type=_seed, default=0, help="of folds, subset and random weights")
     run.add_argument("--quiet", action="store_true", help="no progress bars")
     for form in ("json", "csv"):
         run.add_argument(
@@ -115,6 +138,20 @@ def _add_cache(commands: Any) -> None:
     prune = actions.add_parser("prune", help="remove the rows that were not used for longest")
     prune.add_argument("path", help="folder of a store")
     prune.add_argument("--max-bytes", type=_n_bytes, required=True, metavar="N[K|M|G]")
+
+
+def _positive(text: str) -> int:
+    """Read a whole number from 1 up."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    """Read a seed as NumPy takes it."""
+    if not 0 <= int(text) < 2**32:
+        raise argparse.ArgumentTypeError(f"must lie from 0 to 2**32 - 1, got {text}")
+    return int(text)
 
 
 def _n_bytes(text: str) -> int:
@@ -150,40 +187,60 @@ def _cache(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from sktransfer.comparison import compare_transfer
 
-    X, y, positive = _read_data(args)
+    _check_targets(args)
+    X, y, names = _read_data(args)
     extractors, optional = _extractors(args)
     _start_keras()
     result = compare_transfer(
         X,
         y,
         extractors=extractors,
-        positive=positive,
+        positive=None if names is None else 1,
+        target_names=names,
         optional=optional,
         n_folds=args.folds,
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )
-    outputs = [(args.json, result.to_json), (args.csv, result.to_csv)]
-    for target, write in outputs:
+    # What is printed cannot be lost to a file that cannot be written.
+    if "-" not in (args.json, args.csv):
+        print(result)
+    for target, write in ((args.json, result.to_json), (args.csv, result.to_csv)):
         if target == "-":
             print(write().rstrip("\n"))
         elif target:
             Path(target).write_text(write(), encoding="utf-8")
-    if "-" not in (args.json, args.csv):
-        if positive is not None:
-            first, second = args.digits or _DEFAULT_DIGITS
-            print(f"{first} (class 1, positive) against {second} (class 0)")
-        print(result)
     return 0
 
 
-def _read_data(args: argparse.Namespace) -> tuple[Any, Any, Any]:
+def _check_targets(args: argparse.Namespace) -> None:
+    """Find out that a result cannot be written before it is computed."""
+    if args.json == args.csv == "-":
+        raise ValueError(
+            "The options '--json' and '--csv' cannot both print. Name a file for one of them."
+        )
+    for target in {args.json, args.csv} - {None, "-"}:
+        path = Path(target)
+        is_new = not path.exists()
+        with path.open("a", encoding="utf-8"):
+            pass
+        if is_new:
+            path.unlink()
+
+
+def _read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
+    """Return images, labels, and of a pair of digits the names of classes 0 and 1."""
     from sklearn.model_selection import train_test_split
 
     from sktransfer.datasets import load_digit_pair, read_labelled_images
 
+    digits = args.digits or (_DEFAULT_DIGITS if args.data is None else [])
+    if args.max_images is not None and args.max_images < 2 * args.folds:
+        raise ValueError(
+            "The '--max-images' option must leave at least one image of two classes for each of "
+            f"the {args.folds} folds. Got {args.max_images} instead."
+        )
     if args.data is None:
-        digits = args.digits or _DEFAULT_DIGITS
         if len(digits) != 2 or not all(digit.isdecimal() for digit in digits):
             raise ValueError(
                 "The '--digits' option takes two digits from 0 to 9 where '--data' is left out. "
@@ -194,20 +251,20 @@ def _read_data(args: argparse.Namespace) -> tuple[Any, Any, Any]:
     else:
         data = read_labelled_images(args.data, digits=args.digits)
         X, y = data.data, data.target
-    is_pair = args.data is None or (args.digits is not None and len(args.digits) == 2)
     if args.max_images is not None and args.max_images < len(y):
         X, _, y, _ = train_test_split(
             X, y, train_size=args.max_images, stratify=y, random_state=args.seed
         )
-    return X, y, 1 if is_pair else None
+    return X, y, digits[::-1] if len(digits) == 2 else None
 
 
 def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     from sktransfer.extractor import VGGFeatureExtractor
 
-    chosen = ["random"] if args.weights == "random" else [args.weights or "imagenet", "random"]
+    trained = "imagenet" if args.weights is None else args.weights
+    chosen = ["random"] if trained == "random" else [trained, "random"]
     extractors = {}
-    for size in args.input_size:
+    for size in dict.fromkeys(args.input_size):
         for source in chosen:
             label = "random weights" if source == "random" else Path(source).name
             pooling = f" {args.pooling}-pooled" if args.pooling else ""
@@ -217,6 +274,8 @@ def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
                 architecture=args.architecture,
                 weights=None if source == "random" else source,
                 pooling=args.pooling,
+                image_shape=args.image_shape and tuple(args.image_shape),
+                value_range=tuple(args.value_range) if args.value_range else "auto",
                 input_size=size,
                 random_state=args.seed,
             )

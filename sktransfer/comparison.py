@@ -8,8 +8,9 @@ import json
 import textwrap
 import time
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from sktransfer.preprocessing import Resizing, resize, to_255
 
 METRICS = ("accuracy", "precision", "recall", "f1")
 
-#: Side to which files of differing size are brought for the raw-pixel rows, in pixels.
+#: Side to which files and lists of images are brought for the raw-pixel rows, in pixels.
 RAW_SIZE = 32
 
 
@@ -81,6 +82,8 @@ class TransferComparison:
     positive : object or None
         The label that precision, recall and F1 are about; None with more than two classes, whose
         scores are macro averages.
+    target_names : list of str
+        What the labels stand for, in the order of `classes`.
     rows : list of ComparisonRow
         Raw pixels first.
     """
@@ -89,6 +92,7 @@ class TransferComparison:
     n_folds: int
     classes: list[Any]
     positive: Any
+    target_names: list[str]
     rows: list[ComparisonRow]
 
     def to_json(self) -> str:
@@ -107,15 +111,17 @@ class TransferComparison:
         Returns
         -------
         str
-            With the columns ``features``, ``fold`` (from 1), one per metric, ``n_features``,
+            With the columns ``features``, ``fold`` (from 1), one per metric, ``positive`` (the
+            name of the class that they are about, empty for macro averages), ``n_features``,
             ``feature_seconds``, ``classifier_seconds`` and ``unavailable``.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         ends = ("n_features", "feature_seconds", "classifier_seconds", "unavailable")
-        writer.writerow(["features", "fold", *METRICS, *ends])
+        writer.writerow(["features", "fold", *METRICS, "positive", *ends])
+        positive = self._positive_name()
         for row in self.rows:
-            tail = [getattr(row, name) for name in ends]
+            tail = [positive, *(getattr(row, name) for name in ends)]
             if row.unavailable:
                 writer.writerow([row.name, "", *[""] * len(METRICS), *tail])
                 continue
@@ -124,13 +130,18 @@ class TransferComparison:
                 writer.writerow([row.name, fold, *scores, *tail])
         return text.getvalue()
 
+    def _positive_name(self) -> str | None:
+        if self.positive is None:
+            return None
+        return self.target_names[self.classes.index(self.positive)]
+
     def __str__(self) -> str:
         """Lay out a table of folds for each row, then all rows side by side."""
         done = [row for row in self.rows if row.unavailable is None]
         if self.positive is None:
             what = f"{len(self.classes)} classes, precision, recall and F1 as macro averages"
         else:
-            what = f"classes {' and '.join(map(str, self.classes))}, {self.positive} is positive"
+            what = f"classes {' and '.join(self.target_names)}, {self._positive_name()} is positive"
         parts = [
             f"{self.n_images:,} images, {what}; logistic regression, the same "
             f"{self.n_folds} stratified folds for every row"
@@ -177,6 +188,7 @@ def compare_transfer(
     *,
     extractors: Mapping[str, VGGFeatureExtractor],
     positive: Any = None,
+    target_names: Sequence[str] | None = None,
     optional: Collection[str] = (),
     n_folds: int = 10,
     random_state: int | None = 0,
@@ -193,7 +205,8 @@ def compare_transfer(
     Parameters
     ----------
     X : array-like, DataFrame, or list of paths, PIL images or arrays
-        Images in any form that :class:`VGGFeatureExtractor` takes.
+        Images in any form that :class:`VGGFeatureExtractor` takes. The rows of raw pixels see them
+        as the first extractor does: with its `image_shape` and `value_range`.
     y : array-like of shape (n_images,)
         Labels of at least two classes, each with at least `n_folds` images.
     extractors : mapping of str to VGGFeatureExtractor
@@ -201,6 +214,8 @@ def compare_transfer(
     positive : object, default=None
         Of two classes, the one that precision, recall and F1 are about; None takes the second in
         sorted order, as scikit-learn does.
+    target_names : sequence of str or None, default=None
+        What the labels stand for, in their sorted order; None spells the labels themselves.
     optional : collection of str, default=()
         Names of the extractors whose row may be missing where their weights cannot be had. The
         reason is then shown in their place.
@@ -236,9 +251,16 @@ def compare_transfer(
     """
     y = column_or_1d(y)
     check_classification_targets(y)
-    images = read_images(X, who="compare_transfer")
+    _check_parameters(extractors, n_folds)
+    first = next(iter(extractors.values()), VGGFeatureExtractor())
+    images = read_images(
+        X,
+        image_shape=first.image_shape,
+        value_range=first.value_range,
+        who="compare_transfer",
+    )
     classes, counts = np.unique(y, return_counts=True)
-    _check_labels(len(images), y, classes, counts, n_folds, positive)
+    _check_labels(len(images), y, classes, counts, n_folds, positive, target_names)
     if len(classes) > 2:
         positive = None
     elif positive is None:
@@ -258,7 +280,7 @@ def compare_transfer(
     plain = LogisticRegression(max_iter=1000)
     scaled = make_pipeline(StandardScaler(), plain)
     start = time.perf_counter()
-    pixels, unit_pixels = _raw_pixels(images)
+    pixels, unit_pixels = _raw_pixels(images, first.value_range, is_said=bool(fitted))
     seconds = time.perf_counter() - start
 
     def score(name: str, features: np.ndarray, seconds: float, classifier: Any) -> ComparisonRow:
@@ -280,8 +302,30 @@ def compare_transfer(
         rows.append(score(name, features, time.perf_counter() - start, scaled))
         del features  # as wide as 800,000 values per image: not two at a time
     return TransferComparison(
-        len(y), n_folds, [_plain(label) for label in classes], _plain(positive), rows
+        n_images=len(y),
+        n_folds=n_folds,
+        classes=[_plain(label) for label in classes],
+        positive=_plain(positive),
+        target_names=[str(name) for name in (classes if target_names is None else target_names)],
+        rows=rows,
     )
+
+
+def _check_parameters(extractors: Any, n_folds: Any) -> None:
+    who = "compare_transfer"
+    if not (
+        isinstance(extractors, Mapping)
+        and all(isinstance(each, VGGFeatureExtractor) for each in extractors.values())
+    ):
+        raise TypeError(
+            f"The 'extractors' parameter of {who} must map names to instances of "
+            f"VGGFeatureExtractor, as in {{'VGG16': VGGFeatureExtractor()}}. Got {extractors!r} "
+            "instead."
+        )
+    if not isinstance(n_folds, Integral):
+        raise TypeError(
+            f"The 'n_folds' parameter of {who} must be a whole number. Got {n_folds!r} instead."
+        )
 
 
 def _check_labels(
@@ -291,6 +335,7 @@ def _check_labels(
     counts: np.ndarray,
     n_folds: int,
     positive: Any,
+    target_names: Sequence[str] | None,
 ) -> None:
     who = "compare_transfer"
     if len(y) != n_images:
@@ -310,21 +355,30 @@ def _check_labels(
             f"The 'positive' parameter of {who} must be one of the classes {classes.tolist()}. "
             f"Got {positive!r} instead."
         )
+    if target_names is not None and len(target_names) != len(classes):
+        raise ValueError(
+            f"The 'target_names' parameter of {who} must name each of the {len(classes)} classes "
+            f"{classes.tolist()}. Got {list(target_names)} instead."
+        )
 
 
-def _raw_pixels(images: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels as flat rows, as they are and from 0 to 1; of files at one small size."""
+def _raw_pixels(
+    images: Images, value_range: str | Sequence[float], *, is_said: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels as flat rows, as they are and from 0 to 1; of lists at one small size."""
     extents = _value_range.measure(images)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImageWarning)  # the extractors say it, if it concerns them
-        value_range = _value_range.choose(images, extents, "auto")
+        if is_said:  # by the extractors
+            warnings.simplefilter("ignore", ImageWarning)
+        chosen = _value_range.choose(images, extents, value_range)
     if isinstance(images, ArrayImages):
         pixels = images.data.reshape(len(images), -1)
-        black, white = value_range or (0.0, 1.0)
+        assert chosen is not None  # there are arrays
+        black, white = chosen
         return pixels, (pixels.astype(np.float32) - black) / (white - black)
     resizing = Resizing(RAW_SIZE, "stretch", "bilinear", antialias=True)
     out = np.empty((len(images), RAW_SIZE, RAW_SIZE, 3), dtype=np.float32)
-    for position, (group, own_range) in enumerate(images.load(0, len(images), value_range)):
+    for position, (group, own_range) in enumerate(images.load(0, len(images), chosen)):
         out[position] = resize(to_255(group, own_range), resizing)
     rows = out.reshape(len(out), -1)
     return rows, rows / 255

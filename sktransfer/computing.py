@@ -20,6 +20,7 @@ from sktransfer.images import Images
 from sktransfer.networks import Cut
 from sktransfer.preprocessing import Resizing, preprocess, to_255
 from sktransfer.store import FeatureStore, StoreUse
+from sktransfer.value_range import warn_file
 
 # What the preprocessed images of one chunk may take, where batch_size='auto'.
 _CHUNK_BYTES = 32 << 20
@@ -128,6 +129,7 @@ def _load(images: Images, start: int, stop: int, task: Task) -> Iterator[list[np
     """Load images from black as 0 to white as 255, a few MiB at a time: groups of one size."""
     groups: list[np.ndarray] = []
     for pixels, own_range in images.load(start, stop, task.value_range):
+        warn_file(images, pixels)
         groups.append(to_255(pixels, own_range))
         if sum(group.nbytes for group in groups) >= _LOADED_BYTES:
             yield groups

@@ -351,7 +351,7 @@ def read_labelled_images(
     wanted = None if digits is None else check_digits(digits, who)
     path = Path(source)
     ending = path.name.lower()
-    if path.is_dir():
+    if os.path.isdir(source):  # noqa: PTH112
         paths, labels = list_classes(source, who)
         rows, target, target_names = select(labels, wanted, who, repr(os.fspath(source)))
         data: Any = list(itertools.compress(paths, rows))
@@ -364,7 +364,7 @@ def read_labelled_images(
         data = images[rows]
     else:
         kinds = "a .csv, .csv.gz or .npz file, or a folder of class folders"
-        if not path.exists():
+        if not os.path.exists(source):  # noqa: PTH110 - to Path an empty name is this folder
             raise FileNotFoundError(
                 f"{who} needs {kinds}. Got {os.fspath(source)!r}: no such file or folder."
             )

@@ -151,6 +151,11 @@ def _refuse_loss(image: Image.Image) -> None:
         return
     depth = 8
     tiles = getattr(image, "tile", None)
+    path = getattr(image, "filename", "")
+    if not tiles and path and os.path.isfile(path):  # noqa: PTH113 - may be a PIL-like object's str
+        # Loaded by the user: its depth stands only in the file that it came from.
+        with open_header(os.fspath(path)) as header:
+            return _refuse_loss(header)
     if tiles:
         args = tiles[0][3] if isinstance(tiles[0][3], tuple) else (tiles[0][3],)
         # With the order of bytes, as in "RGB;16B"; "BGR;16" is 16 bits for a whole pixel.

@@ -139,8 +139,8 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         "architecture": [StrOptions(set(ARCHITECTURES))],
         "weights": [str, os.PathLike, None],
         "pooling": [StrOptions({"avg", "max"}), None],
-        "image_shape": [tuple, list, None],
-        "value_range": [StrOptions({"auto"}), tuple, list],
+        "image_shape": ["array-like", None],
+        "value_range": [StrOptions({"auto"}), "array-like"],
         "input_size": [StrOptions({"auto"}), Interval(Integral, MIN_SIZE, None, closed="left")],
         "aspect": [StrOptions(set(ASPECTS))],
         "interpolation": [StrOptions(set(INTERPOLATIONS))],
@@ -208,6 +208,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         extents = _value_range.measure(images)
         images.check_files()
         value_range = _value_range.choose(images, extents, self.value_range)
+        _value_range.check_alpha(images, value_range)
 
         # Nothing that a former fit learned changes before all is known to be right.
         self._count_features(images, reset=True)
@@ -247,6 +248,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             value_range = _value_range.by_dtype(images)
         else:
             _value_range.warn_outside(images, extents, value_range)
+        _value_range.check_alpha(images, value_range)
         images.check_files()
         return self._compute(images, value_range)
 
@@ -269,12 +271,11 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         return np.asarray(self._plan(self.input_size_).feature_names(), dtype=object)
 
     def _read(self, X: Any) -> Images:
-        # Only a range that the user gave holds for files too: under 'auto' each has its own.
-        given = None
-        if not isinstance(self.value_range, str):
-            given = (float(self.value_range[0]), float(self.value_range[1]))
         return read_images(
-            X, image_shape=self.image_shape, file_range=given, who=type(self).__name__
+            X,
+            image_shape=self.image_shape,
+            value_range=self.value_range,
+            who=type(self).__name__,
         )
 
     def _plan(self, input_size: int) -> Cut:

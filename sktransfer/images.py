@@ -81,8 +81,11 @@ class ArrayImages:
 
     @property
     def arrays(self) -> Sequence[np.ndarray]:
-        """The arrays whose values the range must hold."""
-        return [self.data]
+        """All images as one view `(n, height, width, n_channels)`: nothing is copied."""
+        view = self.data.reshape(len(self.data), *self.row_shape)
+        if view.ndim == 3:
+            view = view[..., None]
+        return [np.moveaxis(view, 1, -1) if self.channels_first else view]
 
     def check_files(self) -> None:
         """Check nothing: there are no files."""
@@ -103,16 +106,13 @@ class ArrayImages:
             Pixels `(n, height, width, n_channels)` and their value range.
         """
         assert value_range is not None
+        (pixels,) = self.arrays
         step = max(1, _GROUP_BYTES // (4 * math.prod(self.row_shape)))
         for first in range(start, stop, step):
-            batch = np.asarray(self.data[first : min(first + step, stop)])
-            batch = batch.reshape(len(batch), *self.row_shape)
-            if batch.ndim == 3:
-                batch = batch[..., None]
-            yield (np.moveaxis(batch, 1, -1) if self.channels_first else batch), value_range
+            yield np.asarray(pixels[first : min(first + step, stop)]), value_range
 
 
-@dataclass(frozen=True)
+@dataclass
 class ImageList:
     """Images one by one: files, PIL images, and arrays of differing sizes, also mixed.
 
@@ -126,12 +126,15 @@ class ImageList:
         The values of black and white in files and PIL images; None: by each one's bit depth.
     who : str
         The class named in errors.
+    has_warned : bool
+        Whether it was said that files do not fit `file_range`, which is said once.
     """
 
     items: list[Any]
     table: Any
     file_range: ValueRange | None
     who: str
+    has_warned: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
@@ -148,7 +151,7 @@ class ImageList:
 
     @property
     def arrays(self) -> Sequence[np.ndarray]:
-        """The arrays whose values the range must hold."""
+        """The arrays among the items, each `(height, width, n_channels)`."""
         return [item for item in self.items if isinstance(item, np.ndarray)]
 
     def check_files(self) -> None:
@@ -228,7 +231,7 @@ def read_images(
     X: Any,
     *,
     image_shape: Sequence[int] | None = None,
-    file_range: ValueRange | None = None,
+    value_range: str | Sequence[float] = "auto",
     who: str = "VGGFeatureExtractor",
 ) -> Images:
     """Decide what an input holds, without decoding it.
@@ -240,8 +243,9 @@ def read_images(
         array per image.
     image_shape : tuple of int or None, default=None
         `(h, w)`, `(h, w, c)` or `(c, h, w)` of one image.
-    file_range : tuple of float or None, default=None
-        The values of black and white in files and PIL images; None: by each one's bit depth.
+    value_range : 'auto' or tuple of float, default='auto'
+        The values of black and white. A given range holds for files and PIL images too, which
+        otherwise have one each, by their bit depth.
     who : str, default='VGGFeatureExtractor'
         The class named in errors.
 
@@ -269,12 +273,18 @@ def read_images(
         raise TypeError(
             f"{who} needs a list of images. Got a single one, {X!r}: put it into a list, [image]."
         )
+    if X is None or np.isscalar(X):
+        raise TypeError(
+            f"{who} needs images. Got {X!r}: pass an array, a data frame or a list of them."
+        )
     try:
         found = _items_or_array(X, who)
     except ValueError as error:
         raise ValueError(_NO_IMAGES.format(who=who, what=type(X).__name__, error=error)) from error
     if isinstance(found, list):
         columns = X if len(getattr(X, "shape", ())) == 2 else None
+        given = not isinstance(value_range, str)
+        file_range = (float(value_range[0]), float(value_range[1])) if given else None
         return _read_list(found, columns, image_shape, file_range, who)
     return _read_array(found, image_shape, who)
 
@@ -307,7 +317,11 @@ def _items_or_array(X: Any, who: str) -> Any:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "OUT":
         return X
     items = list(values.reshape(-1))
-    return items if any(_is_single_image(item) for item in items) else X
+    if any(_is_single_image(item) for item in items):
+        return items
+    if any(isinstance(item, list | tuple | np.ndarray) for item in items):
+        return _items_or_rows(items)
+    return X
 
 
 def _items_or_rows(items: list[Any]) -> Any:
@@ -318,10 +332,14 @@ def _items_or_rows(items: list[Any]) -> Any:
         return np.asarray(items)
     except ValueError:
         # Nested lists: of images that differ in size, or rows that differ in length.
-        is_image = [isinstance(item, list) and isinstance(item[0], list) for item in items if item]
-        if not all(is_image):
-            raise
-        return items
+        nested = list | tuple
+        if all(isinstance(item, nested) and isinstance(item[0], nested) for item in items if item):
+            return items
+        if all(isinstance(item, list | tuple | np.ndarray) for item in items):
+            lengths = sorted({len(item) for item in items})
+            if len(lengths) > 1:
+                raise ValueError(f"its rows differ in length, {_some(lengths)}") from None
+        raise
 
 
 def _read_list(
@@ -331,6 +349,12 @@ def _read_list(
     file_range: ValueRange | None,
     who: str,
 ) -> ImageList:
+    missing = [i for i, item in enumerate(items) if _is_missing(item)]
+    if missing:
+        raise ValueError(
+            f"{who} needs an image in every place. Got missing values (None or NaN) at positions "
+            f"{_some(missing)}: leave them out, and their labels too, as pandas' dropna does."
+        )
     read: list[Any] = []
     for position, item in enumerate(items):
         if isinstance(item, str | os.PathLike):
@@ -340,6 +364,15 @@ def _read_list(
         else:
             read.append(_read_one_array(item, position, image_shape, who))
     return ImageList(read, columns, file_range, who)
+
+
+def _is_missing(item: Any) -> bool:
+    # NaN is what does not equal itself; pandas has a type of its own.
+    return item is None or type(item).__name__ == "NAType" or (np.isscalar(item) and item != item)
+
+
+def _some(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values[:10])) + " and more" * (len(values) > 10)
 
 
 def _read_one_array(
@@ -355,6 +388,11 @@ def _read_one_array(
         array = np.asarray(item)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"{where}: Complex data not supported. Got dtype {array.dtype}: pass np.abs(image) or "
+            "image.real."
+        )
     if array.dtype.kind not in "buif" or array.ndim not in (2, 3):
         raise TypeError(
             f"{where}: it must be a path, a PIL image, or an array of numbers of shape (height, "
@@ -372,6 +410,13 @@ def _read_one_array(
 
 
 def _read_array(X: Any, image_shape: Sequence[int] | None, who: str) -> ArrayImages:
+    names = list(getattr(X, "columns", ()))
+    if len(set(names)) < len(names):
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        raise ValueError(
+            f"{who} needs columns with names of their own. Got more than one of {_some(twice)}: "
+            "rename them, or pass X.to_numpy()."
+        )
     try:
         data = check_array(
             X if hasattr(X, "dtypes") else np.asarray(X),
@@ -386,12 +431,16 @@ def _read_array(X: Any, image_shape: Sequence[int] | None, who: str) -> ArrayIma
         if data.dtype.kind == "O":
             data = data.astype(np.float64)
     except (TypeError, ValueError) as error:
-        if "Complex data" in str(error):
-            data = np.asarray(X)
-        else:
+        if "Sparse data" in str(error):
+            raise TypeError(
+                f"{who} needs images as dense arrays or files. Got a {type(X).__name__} of sparse "
+                "columns: pass X.sparse.to_dense()."
+            ) from error
+        if "Complex data" not in str(error):
             raise type(error)(
                 _NO_IMAGES.format(who=who, what=type(X).__name__, error=error)
             ) from error
+        data = np.asarray(X)
     if data.dtype.kind == "c":
         raise ValueError(
             f"{who}: Complex data not supported. Got dtype {data.dtype}: pass np.abs(X) or X.real."
@@ -399,7 +448,13 @@ def _read_array(X: Any, image_shape: Sequence[int] | None, who: str) -> ArrayIma
     if data.dtype.kind not in "buif":
         raise ValueError(
             f"{who} needs images as arrays of numbers, or as a one-dimensional list of file paths. "
-            f"Got an array of shape {data.shape} and dtype {data.dtype}."
+            f"Got an array of shape {data.shape} and dtype {data.dtype}: "
+            + (
+                "pass paths as str, os.fsdecode(path), and the content of files as "
+                "PIL.Image.open(io.BytesIO(content))."
+                if data.dtype.kind == "S"
+                else "select the column of paths or the columns of pixels."
+            )
         )
     if data.ndim > 0 and len(data) == 0:
         raise ValueError(f"{who} needs at least one image. Got X of shape {data.shape}.")

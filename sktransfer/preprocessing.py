@@ -24,6 +24,8 @@ from functools import lru_cache
 import numpy as np
 import scipy.sparse
 
+from sktransfer.value_range import opaque_alpha
+
 #: Mean of blue, green and red over ImageNet's training images, in values from 0 to 255.
 CHANNEL_MEANS_BGR = (103.939, 116.779, 123.68)
 
@@ -127,11 +129,7 @@ def to_255(pixels: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
         exact = (exact - black) * (255.0 / (white - black))
     values: np.ndarray = exact.astype(np.float32, copy=False)
     if pixels.shape[3] == 4:
-        # The range is that of colours; alpha has no black, and in 8 bits one way to be opaque.
-        # Where no value exceeds 0, as far from 0 as the range goes.
-        opaque = 255 if pixels.dtype == np.uint8 else max(black, white)
-        opaque = opaque if opaque > 0 else -min(black, white)
-        alpha = (pixels[..., 3:] / opaque).astype(np.float32)
+        alpha = (pixels[..., 3:] / opaque_alpha(pixels.dtype, value_range)).astype(np.float32)
         values = values * alpha + np.float32(255) * (1 - alpha)
     return values
 

@@ -22,6 +22,8 @@ from sktransfer.images import ArrayImages, Images, ImageWarning
 # data that stays below it is suspicious (embedded digits 0..16 in uint8, 12-bit data in uint16).
 _WHITE_OF_DTYPE = {"bool": (1, 0), "uint8": (255, 16), "uint16": (65535, 4095)}
 _USUAL_WHITES = (1, 16, 255, 4095, 65535)
+# How far beyond a range rounding may carry a value, in parts of the range.
+_ROUNDING = 1e-6
 # How many values are scanned at a time: bounds the scan's own memory to a few MiB.
 _SCAN_VALUES = 1 << 20
 
@@ -37,7 +39,7 @@ def measure(images: Images) -> list[tuple[float, float]]:
     Returns
     -------
     list of tuple of float
-        Minimum and maximum of each array; empty without arrays.
+        Minimum and maximum of each array's grey or colours; empty without arrays.
 
     Raises
     ------
@@ -52,11 +54,15 @@ def measure(images: Images) -> list[tuple[float, float]]:
         )
     extents = []
     for array in images.arrays:
-        low, high = _extent(array)
+        low, high = _extent(_colours(array))
         if not (math.isfinite(low) and math.isfinite(high)):
             _raise_not_finite(images)
         extents.append((low, high))
     return extents
+
+
+def _colours(array: np.ndarray) -> np.ndarray:
+    return array[..., :3]
 
 
 def _extent(array: np.ndarray) -> tuple[float, float]:
@@ -115,15 +121,15 @@ def choose(
         decides.
     """
     if not isinstance(value_range, str):
-        black, white = value_range
-        return (float(black), float(white))
+        return _check_scale(images, float(value_range[0]), float(value_range[1]))
     extents = list(extents)
     if not extents:
         return None
     low, high = _whole(extents)
     dtype = images.arrays[0].dtype
-    how = f"set value_range=(black, white) of {images.who}"
     doubt = None
+    white: float
+    black: float
     if str(dtype) in _WHITE_OF_DTYPE:
         white, suspicious = _WHITE_OF_DTYPE[str(dtype)]
         if 0 < high <= suspicious:
@@ -146,11 +152,22 @@ def choose(
     if doubt:
         warnings.warn(
             f"{images.who} takes {black:g} for black and {white:g} for white, which is doubtful: "
-            f"{doubt} (dtype {dtype}). If that is wrong, {how}.",
+            f"{doubt} (dtype {dtype}). If that is wrong, set value_range=(black, white).",
             ImageWarning,
             stacklevel=2,
         )
-    return (float(black), float(white))
+    return _check_scale(images, float(black), float(white))
+
+
+def _check_scale(images: Images, black: float, white: float) -> ValueRange:
+    # In Python's floats, which overflow to infinity without a warning.
+    width = white - black
+    if not 1e-300 < abs(width) < math.inf:
+        raise ValueError(
+            f"{images.who} needs a value range that can be scaled to 0..255 in float64. Got black "
+            f"{black:g} and white {white:g}: rescale the images, for example to 0..1."
+        )
+    return (black, white)
 
 
 def by_dtype(images: Images) -> ValueRange | None:
@@ -182,10 +199,59 @@ def by_dtype(images: Images) -> ValueRange | None:
     )
 
 
+def opaque_alpha(dtype: np.dtype, value_range: ValueRange) -> float:
+    """Return the value of alpha that hides what lies below.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the pixels.
+    value_range : tuple of float
+        The values of black and white in the colours, which alpha need not share.
+
+    Returns
+    -------
+    float
+        The largest value of bool, uint8 and uint16; of other dtypes the end of the value range.
+    """
+    if str(dtype) in _WHITE_OF_DTYPE:
+        return float(_WHITE_OF_DTYPE[str(dtype)][0])
+    # Where no value exceeds 0, as far from 0 as the range goes.
+    return max(value_range) if max(value_range) > 0 else -min(value_range)
+
+
+def check_alpha(images: Images, value_range: ValueRange | None) -> None:
+    """Check that alpha lies between transparent and opaque.
+
+    Parameters
+    ----------
+    images : ArrayImages or ImageList
+        The images.
+    value_range : tuple of float or None
+        Black and white in arrays; None without arrays.
+
+    Raises
+    ------
+    ValueError
+        If some alpha is negative, above opaque, or not a number.
+    """
+    for array in images.arrays:
+        if array.shape[-1] != 4 or value_range is None:
+            continue
+        opaque = opaque_alpha(array.dtype, value_range)
+        low, high = _extent(array[..., 3:])
+        if not (low >= 0 and high <= opaque * (1 + _ROUNDING)):
+            raise ValueError(
+                f"{images.who} needs alpha, the fourth channel, from 0 (transparent) to "
+                f"{opaque:g} (opaque, dtype {array.dtype}, value range {value_range}). Got values "
+                f"from {low:g} to {high:g}: rescale alpha, or pass the three colours alone."
+            )
+
+
 def warn_outside(
     images: Images, extents: Iterable[tuple[float, float]], value_range: ValueRange
 ) -> None:
-    """Warn once where values lie outside the fitted range.
+    """Warn once where arrays seem to have another range than the fitted one.
 
     Parameters
     ----------
@@ -200,11 +266,53 @@ def warn_outside(
     if not extents:
         return
     low, high = _whole(extents)
-    if low < min(value_range) or high > max(value_range):
+    dtype = images.arrays[0].dtype
+    problem = _mismatch(low, high, dtype, value_range)
+    if problem:
         warnings.warn(
             f"{images.who} was fitted with value_range_={value_range} and got values from {low:g} "
-            f"to {high:g}. They are mapped linearly, without clipping. If these images have "
-            "another range, rescale them or set value_range=(black, white).",
+            f"to {high:g} (dtype {dtype}), {problem}. They are mapped linearly, without clipping. "
+            "If these images have another range, rescale them or set value_range=(black, white).",
             ImageWarning,
             stacklevel=2,
         )
+
+
+def warn_file(images: Images, pixels: np.ndarray) -> None:
+    """Warn once where a file or PIL image does not fit the range that the user gave.
+
+    Parameters
+    ----------
+    images : ArrayImages or ImageList
+        The images; arrays are looked at by :func:`warn_outside`, before anything is computed.
+    pixels : ndarray of shape (n_images, height, width, n_channels)
+        Some of them, loaded.
+    """
+    if isinstance(images, ArrayImages) or images.file_range is None or images.has_warned:
+        return
+    low, high = _extent(_colours(pixels))
+    problem = _mismatch(low, high, pixels.dtype, images.file_range)
+    if problem:
+        images.has_warned = True
+        warnings.warn(
+            f"{images.who} was given value_range={images.file_range}, which holds for files and "
+            f"PIL images too, and got one with values from {low:g} to {high:g} (dtype "
+            f"{pixels.dtype}), {problem}. They are mapped linearly, without clipping. If that is "
+            "wrong, leave value_range at 'auto', which goes by each file's bit depth.",
+            ImageWarning,
+            stacklevel=2,
+        )
+
+
+def _mismatch(low: float, high: float, dtype: np.dtype, value_range: ValueRange) -> str | None:
+    """Say what is wrong if values do not look as if they had a range."""
+    bottom, top = min(value_range), max(value_range)
+    rounding = _ROUNDING * (top - bottom)
+    if low < bottom - rounding or high > top + rounding:
+        return "some of which lie outside it"
+    largest = max(-bottom, top)
+    if str(dtype) in _WHITE_OF_DTYPE and _WHITE_OF_DTYPE[str(dtype)][0] < largest / 2:
+        return "a dtype that cannot reach half of it"
+    if low >= 0 and 0 < high <= 1 and largest >= 16:
+        return "which look like values from 0 to 1"
+    return None

@@ -24,6 +24,13 @@ from sktransfer.networks import ARCHITECTURES, MIN_SIZE, Cut, Layer, list_layers
 if TYPE_CHECKING:
     import h5py
 
+# SHA-256 of the kernel of block1_conv1 (float32, little-endian) in Keras' ImageNet files: it tells
+# the two networks apart in a file that ends before they differ in shape.
+_IMAGENET_FIRST_KERNEL = {
+    "564034bfdba3ca76c2787bb27101f4fff7fa318d2fbce72b98ee85a91ac7233c": "vgg16",
+    "4dfc08de3aa222ed819de4dce4adfa4d366e39ac165ccba188c00b1d48f0803d": "vgg19",
+}
+
 
 def locate_weights(
     weights: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor"
@@ -63,7 +70,9 @@ def _check_path(weights: str | os.PathLike, who: str) -> Path:
         return path
     name = os.fspath(weights)
     hint = "no such file."
-    if path.is_dir():
+    if not name:
+        hint = "an empty path. For seeded random weights pass None."
+    elif path.is_dir():
         hint = "that is a folder. Name the file in it."
     elif difflib.get_close_matches(name.lower(), ["imagenet"]):
         hint += " Did you mean 'imagenet'?"
@@ -154,6 +163,7 @@ def read_weights(
             for source, values in zip(found[layer.name], (kernel, bias), strict=True):
                 source.read_direct(values)
             weights[layer.name] = kernel, bias
+    _check_first_kernel(weights["block1_conv1"][0], cut, name, who)
     broken = [
         layer
         for layer, arrays in weights.items()
@@ -319,6 +329,19 @@ def _check_network(found: Mapping[str, list[h5py.Dataset]], cut: Cut, name: str,
         evidence = f"{later} but not {first_missing}"
     else:
         return
+    _refuse_network(other, evidence, cut, name, who)
+
+
+def _check_first_kernel(kernel: np.ndarray, cut: Cut, name: str, who: str) -> None:
+    """Tell the other network by its values, where a file ends before the shapes differ."""
+    digest = hashlib.sha256(kernel.astype("<f4", copy=False).data).hexdigest()
+    known = _IMAGENET_FIRST_KERNEL.get(digest, cut.architecture)
+    if known != cut.architecture:
+        evidence = f"the ImageNet kernel of {known.upper()} in block1_conv1"
+        _refuse_network(known, evidence, cut, name, who)
+
+
+def _refuse_network(other: str, evidence: str, cut: Cut, name: str, who: str) -> None:
     raise ValueError(
         f"The weights file of {who} must be of {cut.architecture!r}. Got {name!r}, which is of "
         f"{other!r}: it holds {evidence}. Set architecture={other!r}, or pass another file."

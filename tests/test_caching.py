@@ -148,6 +148,18 @@ def test_the_same_picture_is_one_entry_in_every_form(
     assert sum(computed) <= 3
 
 
+def test_hiding_the_accelerators_changes_the_recipe(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU computed is not what a CPU would."""
+    X = np.zeros((2, 9, 12), dtype=np.uint8)
+    _random("block1_pool", cache=store).fit_transform(X)
+    assert store.info().n_rows == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    _random("block1_pool", cache=store).fit_transform(X)
+    assert store.info().n_rows == 2
+
+
 def test_every_part_of_the_recipe_counts(store: FeatureStore, vgg16_blocks: Path) -> None:
     X = np.random.default_rng(0).integers(0, 256, (4, 9, 12), dtype=np.uint8)
     changes: list[dict[str, Any]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import os
@@ -42,7 +43,7 @@ def test_default_run_shows_raw_pixels_and_the_control_and_says_what_is_missing(
 ) -> None:
     assert cli.main(["compare", *NETWORK, "--folds", "3"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("8 (class 1, positive) against 6 (class 0)\n355 images")
+    assert out.startswith("355 images, classes 6 and 8, 8 is positive")
     for row in ("raw pixels as in the article", "raw pixels", "vgg16 random weights"):
         assert f"\n{row}" in out
     assert "vgg16 imagenet, block1_pool max-pooled, 32 px: not shown." in out
@@ -87,6 +88,37 @@ def test_csv_file_and_json_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     lines = list(csv.DictReader(Path(files[0]).read_text(encoding="utf-8").splitlines()))
     scores = json.loads(Path(files[1]).read_text(encoding="utf-8"))["rows"][0]["scores"]
     assert [float(line["accuracy"]) for line in lines[:2]] == scores["accuracy"]
+
+
+def test_results_are_not_computed_for_a_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_read_data", lambda args: pytest.fail("read"))
+    assert cli.main(["compare", *RANDOM, "--csv", str(tmp_path / "none" / "a.csv")]) == 2
+    new, old = tmp_path / "new.csv", tmp_path / "old.csv"
+    old.write_text("kept")
+    cli._check_targets(argparse.Namespace(json=str(new), csv=str(old)))
+    assert not new.exists()
+    assert old.read_text() == "kept"
+
+
+def test_range_and_shape_of_the_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    np.savez(tmp_path / "wide.npz", images=X[:40, :60].astype(np.uint8), digit=y[:40])
+    data = ["--data", str(tmp_path / "wide.npz"), "--folds", "2", "--quiet"]
+    given = ["--value-range", "0", "16", "--image-shape", "6", "10"]
+    assert cli.main(["compare", *RANDOM, *data, *given]) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default::sktransfer.images.ImageWarning")
+def test_warnings_are_one_line_each(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    np.savez(tmp_path / "dark.npz", images=X[:40].astype(np.uint8), digit=y[:40])
+    data = ["--data", str(tmp_path / "dark.npz"), "--folds", "2", "--quiet"]
+    assert cli.main(["compare", *RANDOM, *data]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sktransfer compare: warning: VGGFeatureExtractor takes 0 for black")
 
 
 def test_printed_csv_is_nothing_but_csv(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,6 +193,14 @@ def test_a_subset_is_stratified_and_seeded(capsys: pytest.CaptureFixture[str]) -
         (["--weights", "none.h5"], "none.h5"),
         (["--folds", "500"], "n_folds=500"),
         (["--folds", "1"], "at least 2 folds"),
+        (["--json", "--csv"], "cannot both print"),
+        (["--json", "no-such-folder/scores.json"], "no-such-folder/scores.json"),
+        (["--csv", "."], "Is a directory"),
+        (["--weights", ""], "an empty path. For seeded random weights pass None"),
+        (["--data", ""], "Got ''"),
+        (["--max-images", "1"], "'--max-images' option"),
+        (["--value-range", "0", "0"], "two different finite numbers"),
+        (["--image-shape", "3", "5"], "image_shape=(3, 5)"),
     ],
 )
 def test_mistakes_are_one_clear_error(
@@ -174,7 +214,16 @@ def test_mistakes_are_one_clear_error(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["compare", "--nonsense"], ["compare", "--folds", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["compare", "--nonsense"],
+        ["compare", "--folds", "x"],
+        ["compare", "--max-images", "0"],
+        ["compare", "--seed", "-1"],
+    ],
+)
 def test_unknown_arguments_end_with_usage(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,7 +250,7 @@ def test_a_process_prints_its_tables_and_nothing_else(tmp_path: Path) -> None:
     result = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0
     assert result.stderr == ""
-    assert result.stdout.startswith("8 (class 1, positive)")
+    assert result.stdout.startswith("355 images, classes 6 and 8, 8 is positive")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

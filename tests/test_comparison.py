@@ -19,7 +19,13 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_va
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sktransfer import VGGFeatureExtractor, compare_transfer, comparison, load_digit_pair
+from sktransfer import (
+    ImageWarning,
+    VGGFeatureExtractor,
+    compare_transfer,
+    comparison,
+    load_digit_pair,
+)
 
 METRICS = comparison.METRICS
 
@@ -149,6 +155,7 @@ def test_extractors_and_images_stay_as_they_were(digits: tuple[np.ndarray, np.nd
     np.testing.assert_array_equal(X, digits[0])
 
 
+@pytest.mark.filterwarnings("ignore:.*doubtful:sktransfer.images.ImageWarning")  # as meant
 def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     # Pixels of very unequal scale need more than 100 iterations where nothing scales them.
@@ -178,6 +185,40 @@ def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
     assert result.positive == "light"
 
 
+def test_raw_pixels_are_seen_as_the_first_extractor_sees_them(tmp_path: Path) -> None:
+    """Digits 0..16 in bytes, and rows that fit no square."""
+    X, y = load_digit_pair(return_X_y=True)
+    rows = X[:40].astype(np.uint8)[:, :60]
+    extractor = _random(value_range=(0, 16), image_shape=(6, 10))
+    result = compare_transfer(rows, y[:40], extractors={"vgg": extractor}, n_folds=2)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    expected = cross_val_score(LogisticRegression(max_iter=1000), rows / 16, y[:40], cv=folds)
+    assert result.rows[1].scores["accuracy"] == expected.tolist()
+    with pytest.raises(ValueError, match="compare_transfer cannot tell the shape of images"):
+        compare_transfer(np.hstack([X, X])[:, :67], y, extractors={"vgg": _random()})
+
+
+def test_a_doubtful_range_is_said_where_no_extractor_says_it() -> None:
+    X, y = load_digit_pair(return_X_y=True)
+    with pytest.warns(ImageWarning, match="no value exceeds 16"):
+        compare_transfer(X.astype(np.uint8), y, extractors={}, n_folds=2)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"extractors": [_random()]}, r"must map names to instances of VGGFeatureExtractor"),
+        ({"extractors": {"a": 1}}, r"must map names to instances of VGGFeatureExtractor"),
+        ({"extractors": {}, "n_folds": 2.5}, r"must be a whole number\. Got 2\.5 instead"),
+    ],
+)
+def test_bad_parameters(
+    params: dict[str, Any], message: str, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        compare_transfer(*digits, **params)
+
+
 @pytest.mark.parametrize(
     ("y", "params", "message"),
     [
@@ -185,6 +226,11 @@ def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
         (np.arange(119) % 2, {}, r"one label per image\. Got 120 images and 119 labels"),
         (np.arange(120) % 2, {"n_folds": 61}, r"n_folds=61 and 60 images of class 0"),
         (np.arange(120) % 2, {"n_folds": 1}, r"at least 2 folds"),
+        (
+            np.arange(120) % 2,
+            {"target_names": ["6"]},
+            r"each of the 2 classes \[0, 1\]\. Got \['6'",
+        ),
         (np.arange(120) % 2, {"positive": 7}, r"'positive' .* classes \[0, 1\]\. Got 7 instead"),
         (np.linspace(0, 1, 120), {}, "Unknown label type: continuous"),
     ],
@@ -198,16 +244,21 @@ def test_bad_labels(
 
 def test_json_and_csv_hold_every_score(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
-    result = compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=3)
+    result = compare_transfer(
+        X, y, extractors={"vgg": _random()}, n_folds=3, target_names=["six", "eight"]
+    )
     read = json.loads(result.to_json())
     assert read["n_images"] == 120
     assert read["positive"] == 1
+    assert read["target_names"] == ["six", "eight"]
+    assert "classes six and eight, eight is positive" in str(result)
     assert [row["scores"] for row in read["rows"]] == [row.scores for row in result.rows]
     lines = list(csv.DictReader(io.StringIO(result.to_csv())))
     assert len(lines) == 12
     for metric in METRICS:
         assert [float(line[metric]) for line in lines[9:]] == result.rows[3].scores[metric]
     assert [line["fold"] for line in lines[:3]] == ["1", "2", "3"]
+    assert {line["positive"] for line in lines} == {"eight"}
 
 
 def test_the_printed_table_shows_mean_and_spread(digits: tuple[np.ndarray, np.ndarray]) -> None:

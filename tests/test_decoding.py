@@ -220,8 +220,12 @@ def test_16_bit_colour_is_refused(tmp_path: Path, name: str, content: bytes) -> 
     path = _write(tmp_path / name, content)
     with pytest.raises(ValueError, match=r"its 16 bits per channel would be cut to 8: read it"):
         decode(path)
-    with Image.open(path) as image, pytest.raises(ValueError, match="its 16 bits per channel"):
-        decode(image)
+    with Image.open(path) as image:
+        with pytest.raises(ValueError, match="its 16 bits per channel"):
+            decode(image)
+        image.load()  # the depth now stands nowhere but in the file
+        with pytest.raises(ValueError, match="its 16 bits per channel"):
+            decode(image)
 
 
 @pytest.mark.parametrize(("depth", "white"), [(4, 15), (8, 255)])

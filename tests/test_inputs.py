@@ -338,7 +338,6 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     "rows of differing length": ([[1.0, 2.0], [3.0]], ValueError, "neither"),
     "text and pixels": ([GREY[0], 3], TypeError, "cannot read image 1 of the list"),
     "mixed depths": ([GREY[0], GREY[1, :5].astype("uint16")], ValueError, "ranges differ"),
-    "none": (None, ValueError, "VGGFeatureExtractor"),
 }
 
 
@@ -730,6 +729,87 @@ def test_image_shape_holds_for_arrays_in_lists() -> None:
         _extractor(image_shape=(6, 24)).fit(list(GREY))
     given = _extractor(image_shape=(12, 12)).fit_transform(list(GREY))
     _assert_same(given, _extractor().fit_transform(GREY))
+
+
+@pytest.mark.parametrize(
+    ("given", "image", "problem"),
+    [
+        ((0, 1), GREY[0], "some of which lie outside it"),
+        ((0, 65535), GREY[0], "a dtype that cannot reach half of it"),
+        ((0, 255), np.full((4, 4), 9, np.uint16) * 1000, "some of which lie outside it"),
+    ],
+)
+@pytest.mark.parametrize("as_file", [True, False])
+def test_files_that_do_not_fit_a_given_range_are_warned_of_once(
+    given: tuple[int, int], image: np.ndarray, problem: str, as_file: bool, tmp_path: Path
+) -> None:
+    pil = Image.fromarray(image)
+    pil.save(tmp_path / "image.png")
+    X = [str(tmp_path / "image.png") if as_file else pil] * 3
+    extractor = _extractor(value_range=given).fit(X)
+    with pytest.warns(
+        ImageWarning, match=rf"given value_range=.* holds for files .*{problem}"
+    ) as w:
+        extractor.transform(X)
+    assert len(w) == 1
+
+
+def test_a_given_range_that_files_fit_is_not_warned_of(tmp_path: Path) -> None:
+    deep = GREY.astype(np.uint16) * 16
+    paths = _save(tmp_path, deep)
+    _assert_same(
+        _extractor(value_range=(0, 4080)).fit_transform(paths), _extractor().fit_transform(GREY)
+    )
+
+
+def test_bool_and_unit_floats_after_bytes_are_warned_of() -> None:
+    extractor = _extractor().fit(GREY)
+    for X in (GREY > 99, GREY / 255):
+        with pytest.warns(ImageWarning, match=r"was fitted with value_range_=\(0\.0, 255\.0\)"):
+            extractor.transform(X)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (["a.png", None, "b.png", float("nan")], ValueError, r"positions 1, 3: leave them out"),
+        (pd.Series(["a.png", None]), ValueError, r"positions 1: leave .* as pandas' dropna does"),
+        (pl.Series(["a.png", None]), ValueError, r"positions 1: leave them out"),
+        (pd.DataFrame(np.ones((2, 4)), columns=list("aabb")), ValueError, r"one of a, b: rename"),
+        (pd.DataFrame.sparse.from_spmatrix(scipy.sparse.eye_array(4)), TypeError, "to_dense"),
+        ([GREY[0] * 1j], ValueError, r"image 0 .*Complex data not supported.*np\.abs\(image\)"),
+        ([[1, 2, 3], [1, 2]], ValueError, r"its rows differ in length, 2, 3"),
+        ([b"a.png"], ValueError, r"os\.fsdecode\(path\), .*io\.BytesIO"),
+        (None, TypeError, r"needs images\. Got None"),
+        (5, TypeError, r"needs images\. Got 5"),
+        (np.array([["2020-01-01"]], "datetime64[D]"), ValueError, "select the column of paths"),
+    ],
+    ids=range(11),
+)
+def test_other_mistakes_have_a_cure(X: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"(?s)VGGFeatureExtractor.*{message}"):
+        _extractor().fit(X)
+
+
+def test_sequences_of_rows_and_of_nested_lists() -> None:
+    expected = _extractor().fit_transform(GREY)
+    rows = list(GREY.reshape(len(GREY), -1))
+    nested = GREY.tolist()
+    for X in (
+        pd.Series(rows),
+        pd.Series([row.tolist() for row in rows]),
+        pd.Series(nested),
+        tuple(nested),
+    ):
+        _assert_same(_extractor(value_range=(0, 255)).fit_transform(X), expected)
+    mixed = (tuple(map(tuple, nested[0])), tuple(map(tuple, nested[1][:5])))
+    assert _extractor(value_range=(0, 255)).fit_transform(mixed).shape == (2, 64)
+
+
+def test_arrays_as_parameters() -> None:
+    rows = GREY.reshape(len(GREY), -1)
+    given = _extractor(image_shape=np.array([12, 12]), value_range=np.array([0, 255]))
+    _assert_same(given.fit_transform(rows), _extractor().fit_transform(GREY))
 
 
 def test_other_channels_at_transform_are_named_as_shapes() -> None:

@@ -244,6 +244,12 @@ def test_transparent_images_lie_over_white(
     np.testing.assert_allclose(over_white, [[255, 0, 127.5], [255] * 3, [127.5] * 3], atol=0.6)
 
 
+def test_alpha_is_opaque_at_the_end_of_its_dtype() -> None:
+    """12-bit colours in 16 bits, with alpha of 16 bits."""
+    pixels = np.array([[[[4095, 0, 0, 65535]]]], dtype=np.uint16)
+    np.testing.assert_allclose(to_255(pixels, (0, 4095)).ravel(), [255, 0, 0], atol=1e-3)
+
+
 @pytest.mark.parametrize("value_range", [(255, 0), (-255, 255), (0, 128)])
 def test_an_opaque_image_is_the_image_whatever_the_range(value_range: tuple[float, float]) -> None:
     colour = _images(4, 5).astype(np.uint8)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sktransfer.images import ImageWarning, read_images
-from sktransfer.value_range import by_dtype, choose, measure, warn_outside
+from sktransfer.value_range import by_dtype, check_alpha, choose, measure, warn_outside
 
 
 def _choose(X: object, value_range: object = "auto") -> tuple[float, float] | None:
@@ -74,7 +74,7 @@ def test_the_range_that_nobody_doubts(dtype: type, high: float, white: float) ->
 def test_a_doubtful_range_is_warned_of(
     dtype: type, values: list[float], expected: tuple[float, float], why: str
 ) -> None:
-    cure = r".* \(dtype \w+\)\. If that is wrong, set value_range=\(black, white\) of Reader"
+    cure = r".* \(dtype \w+\)\. If that is wrong, set value_range=\(black, white\)\."
     with pytest.warns(ImageWarning, match=f"Reader takes .* which is doubtful: {why}{cure}"):
         assert _choose(_row(*values, dtype=dtype)) == expected
 
@@ -188,6 +188,76 @@ def test_values_up_to_the_borders_are_not_warned_of(fitted: tuple[float, float])
     images = read_images(_row(0, 16))
     warn_outside(images, measure(images), fitted)
     warn_outside(read_images(["one.png"]), [], fitted)
+
+
+@pytest.mark.parametrize(
+    ("X", "fitted", "problem"),
+    [
+        (
+            _row(1, dtype=bool),
+            (0.0, 255.0),
+            r"\(dtype bool\), a dtype that cannot reach half of it",
+        ),
+        (
+            _row(200, dtype=np.uint8),
+            (0.0, 65535.0),
+            r"uint8\), a dtype that cannot reach half of it",
+        ),
+        (_row(0.5), (0.0, 255.0), r"\(dtype float64\), which look like values from 0 to 1"),
+        (_row(1, dtype=np.int64), (255.0, 0.0), "which look like values from 0 to 1"),
+    ],
+)
+def test_values_of_another_range_are_warned_of(
+    X: np.ndarray, fitted: tuple[float, float], problem: str
+) -> None:
+    images = read_images(X, who="Reader")
+    with pytest.warns(ImageWarning, match=rf"Reader was fitted with value_range_=.*{problem}"):
+        warn_outside(images, measure(images), fitted)
+
+
+@pytest.mark.parametrize(
+    ("X", "fitted"),
+    [
+        (_row(0), (0.0, 255.0)),
+        (_row(255 * (1 + 1e-15)), (0.0, 255.0)),
+        (_row(0.5), (0.0, 1.0)),
+        (_row(-1, 0.5), (-255.0, 255.0)),
+        (_row(9, dtype=np.uint8), (0.0, 16.0)),
+    ],
+)
+def test_values_that_fit_are_not_warned_of(X: np.ndarray, fitted: tuple[float, float]) -> None:
+    images = read_images(X)
+    warn_outside(images, measure(images), fitted)
+
+
+@pytest.mark.parametrize("values", [[-5e-324, 0], [-1.7e308, 1.7e308]])
+@pytest.mark.filterwarnings("ignore:.*doubtful:sktransfer.images.ImageWarning")
+def test_a_range_that_cannot_be_scaled_is_refused(values: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"Reader needs a value range that can be scaled"):
+        _choose(_row(*values))
+    with pytest.raises(ValueError, match=r"Got black 0 and white 1e-310: rescale the images"):
+        _choose(_row(0.5), (0, 1e-310))
+
+
+def test_alpha_has_no_say_in_the_range() -> None:
+    clear = np.zeros((1, 2, 2, 4), dtype=np.uint16)
+    clear[..., 0], clear[..., 3] = 4000, 65535
+    assert measure(read_images(clear)) == [(0, 4000)]
+    assert measure(read_images(np.moveaxis(clear, -1, 1))) == [(0, 4000)]
+    rows = read_images(clear.reshape(1, 16), image_shape=(2, 2, 4))
+    assert measure(rows) == [(0, 4000)]
+    check_alpha(rows, (0, 4095))
+
+
+@pytest.mark.parametrize("alpha", [-0.5, 1.5, np.nan])
+def test_alpha_beyond_opaque_is_refused(alpha: float) -> None:
+    images = np.full((2, 3, 3, 4), 0.5)
+    images[1, 0, 0, 3] = alpha
+    for form in (images, list(images)):
+        with pytest.raises(ValueError, match=r"Reader needs alpha, .* to 1 \(opaque, .* rescale"):
+            check_alpha(read_images(form, who="Reader"), (0, 1))
+    images[1, 0, 0, 3] = 1
+    check_alpha(read_images(images), (0, 1))
 
 
 finite = st.floats(-1e30, 1e30, allow_subnormal=False)

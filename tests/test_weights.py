@@ -755,8 +755,9 @@ def test_real_file_of_the_other_network(vgg16_blocks: Path, vgg19_blocks: Path) 
         r"architecture='vgg19', or pass another file\.$",
     ):
         read_weights(vgg19_blocks, BLOCK1)
-    # Up to the second block the networks are alike: only a deeper cut is an error.
-    read_weights(vgg16_blocks, plan_cut("block2_pool", "vgg19"))
+    # Up to the second block the networks are alike, but for the values.
+    with pytest.raises(ValueError, match=r"it holds the ImageNet kernel of VGG16 in block1_conv1"):
+        read_weights(vgg16_blocks, plan_cut("block2_pool", "vgg19"))
     with pytest.raises(
         ValueError,
         match=r"^The cut at 'flatten' of VGGFeatureExtractor needs the weights of every layer of "

@@ -44,11 +44,11 @@ def describe_engine() -> str:
     Returns
     -------
     str
-        Keras, its backend, their versions, and the kind of processor.
+        Keras, its backend, their versions, and the kinds of processor and accelerator.
     """
     packages = [f"{name} {_version(name)}" for name in ("keras", _backend(), "numpy", "scipy")]
     one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")
-    return ", ".join([*packages, f"oneDNN {one_dnn}", _processor()])
+    return ", ".join([*packages, f"oneDNN {one_dnn}", _processor(), _accelerators()])
 
 
 # Reading a package's metadata takes milliseconds, and every transform asks.
@@ -79,6 +79,26 @@ def _processor() -> str:
         return f"{platform.machine()} {platform.processor()}"
     flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
     return f"{platform.machine()} {blake2b(flags.encode(), digest_size=8).hexdigest()}"
+
+
+def _accelerators() -> str:
+    """Name the accelerators that a framework may find here, and what hides them from it."""
+    visible = [
+        f"{name}={os.environ[name]}"
+        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "JAX_PLATFORMS")
+        if name in os.environ
+    ]
+    return " ".join([*_devices(), *visible]) or "no accelerator"
+
+
+@lru_cache(maxsize=1)
+def _devices() -> list[str]:
+    models = []
+    for path in Path("/proc/driver/nvidia/gpus").glob("*/information"):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        models += [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
+    others = [name for name in ("/dev/kfd", "/dev/dxg", "/dev/nvidia0") if Path(name).exists()]
+    return sorted(models) or others
 
 
 class KerasEngine:
