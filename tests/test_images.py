@@ -124,7 +124,7 @@ def test_channel_last_rows_and_channel_first_rows_are_told_apart() -> None:
         (np.ones((2, 8, 8, 5)), None, r"images of shape \(8, 8, 5\)\. Select or combine"),
         (np.ones((1, 2, 3, 4, 5)), None, r"Got 5-D data of shape \(1, 2, 3, 4, 5\)\. Reshape your"),
         (np.ones(9), None, r"Got 1-D data of shape \(9,\)\. Reshape your data: X\.reshape"),
-        (np.float64(3), None, r"Got 0-D data"),
+        (np.array(3.0), None, r"Got 0-D data"),
         (np.empty((0, 784)), None, r"at least one image\. Got X of shape \(0, 784\)"),
         (np.empty((0, 8, 8, 3)), None, r"at least one image\. Got X of shape \(0, 8, 8, 3\)"),
         ([], None, r"at least one image\. Got X of shape \(0,\)"),
@@ -135,10 +135,9 @@ def test_channel_last_rows_and_channel_first_rows_are_told_apart() -> None:
         (np.array([["a", "b"]]), None, r"arrays of numbers, or .* shape \(1, 2\) and dtype <U1"),
         (np.array([b"abc"]), None, r"arrays of numbers, or .* dtype \|S3"),
         (np.array([["2020-01-01"]], "M8[D]"), None, r"arrays of numbers, or .* dtype datetime64"),
-        ([[1, 2], [3]], None, r"Got list, which is neither: .*inhomogeneous"),
+        ([[1, 2], [3]], None, r"Got list, which is neither: its rows differ in length, 1, 2"),
         (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), None, r"Got DataFrame, which is neither"),
         (pl.DataFrame({"a": ["x", "y"], "b": [1, 2]}), None, r"needs images as arrays of numbers"),
-        (None, None, r"needs rows of pixels"),
     ],
     ids=lambda value: "",
 )  # fmt: skip
@@ -291,11 +290,8 @@ def test_object_columns_of_images() -> None:
 @pytest.mark.parametrize(
     ("item", "got"),
     [
-        (None, r"Got NoneType of shape \(\) and dtype object"),
         (3.5, r"Got float of shape \(\)"),
-        (np.nan, r"Got float of shape \(\)"),
         (_pixels(4), r"Got ndarray of shape \(4,\)"),
-        (np.ones((2, 2), complex), r"Got ndarray of shape \(2, 2\) and dtype complex128"),
         (np.array([["a", "b"]]), r"dtype <U1"),
         (_pixels(2, 2, 2, 2), r"Got ndarray of shape \(2, 2, 2, 2\)"),
     ],
