@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sktransfer.engines import KerasEngine, batch_shape
+from sktransfer.engines import Engine
 from sktransfer.images import Images
 from sktransfer.networks import Cut
 from sktransfer.preprocessing import Resizing, preprocess, to_255
@@ -43,6 +43,8 @@ class Task:
         How images become the network's input.
     get_engine : callable
         Returns what runs the network; called where something is to be computed.
+    step : int
+        Images per call of the network: others are filled up.
     value_range : tuple of float or None
         The values of black and white in arrays.
     batch_size : int or None
@@ -53,15 +55,11 @@ class Task:
 
     cut: Cut
     resizing: Resizing
-    get_engine: Callable[[], KerasEngine]
+    get_engine: Callable[[], Engine]
+    step: int
     value_range: tuple[float, float] | None
     batch_size: int | None
     recipes: tuple[str, ...]
-
-    @cached_property
-    def step(self) -> int:
-        """Images per call of the network."""
-        return batch_shape(self.cut.input_size)
 
     @cached_property
     def columns(self) -> list[slice]:
@@ -70,9 +68,8 @@ class Task:
         return [slice(start, end) for start, end in itertools.pairwise(ends)]
 
     def empty_inputs(self, n_images: int) -> np.ndarray:
-        """Make room for inputs, padded to whole batches: every call has the same shape."""
-        n_rows = -(-n_images // self.step) * self.step
-        return np.zeros((n_rows, *self.cut.trunk[0].output_shape), dtype=np.float32)
+        """Make room for preprocessed images."""
+        return np.empty((n_images, *self.cut.trunk[0].output_shape), dtype=np.float32)
 
     def chunks(self, n_images: int, largest: int | None = None) -> Iterator[tuple[int, int]]:
         """Cut a number of images into ranges that are computed at once."""
@@ -201,16 +198,9 @@ def _missing(
 
 
 def _run_network(inputs: np.ndarray, task: Task, out: np.ndarray) -> None:
-    """Run the network on a padded batch of inputs, and write its features into rows."""
-    if not len(out):
-        return
-    engine, step = task.get_engine(), task.step
-    for first in range(0, len(out), step):
-        rows = out[first : first + step]
-        for columns, features in zip(
-            task.columns, engine(inputs[first : first + step]), strict=True
-        ):
-            rows[:, columns] = features[: len(rows)]
+    """Run the network on preprocessed images, and write its features into rows."""
+    if len(out):
+        task.get_engine()(inputs, [out[:, columns] for columns in task.columns])
 
 
 def digest(image: np.ndarray) -> bytes:

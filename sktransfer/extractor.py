@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,20 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
 from sktransfer import value_range as _value_range
 from sktransfer import weights as _weights
-from sktransfer.engines import describe_engine
+from sktransfer.engines import (
+    ENGINES,
+    PRECISIONS,
+    Arithmetic,
+    batch_shape,
+    choose_engine,
+    describe_engine,
+    get_engine,
+)
 from sktransfer.images import Images, read_images
 from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, Layer, plan_cut
 from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing
@@ -24,7 +34,9 @@ from sktransfer.store import FeatureStore
 from sktransfer.temporary import temporary_store
 
 # Part of every recipe; a change of what images are turned into, or how, must change it.
-_RECIPE_FORMAT = 1
+_RECIPE_FORMAT = 2
+#: Images on which int8 is calibrated, at most.
+MAX_CALIBRATION = 128
 
 
 class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
@@ -145,6 +157,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         "aspect": [StrOptions(set(ASPECTS))],
         "interpolation": [StrOptions(set(INTERPOLATIONS))],
         "antialias": ["boolean"],
+        "engine": [StrOptions({"auto", *ENGINES})],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "calibration": "no_validation",
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "cache": [str, os.PathLike, FeatureStore, None],
         "verbose": ["verbose"],
@@ -164,6 +179,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         aspect: str = "stretch",
         interpolation: str = "bilinear",
         antialias: bool = False,
+        engine: str = "auto",
+        precision: str = "float32",
+        calibration: Any = None,
         batch_size: str | int = "auto",
         cache: str | os.PathLike | FeatureStore | None = "temporary",
         verbose: int = 0,
@@ -179,6 +197,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self.aspect = aspect
         self.interpolation = interpolation
         self.antialias = antialias
+        self.engine = engine
+        self.precision = precision
+        self.calibration = calibration
         self.batch_size = batch_size
         self.cache = cache
         self.verbose = verbose
@@ -209,13 +230,31 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         images.check_files()
         value_range = _value_range.choose(images, extents, self.value_range)
         _value_range.check_alpha(images, value_range)
+        if self.weights is not None and self.input_size == "auto":
+            path = self._locate_weights(cut)
+            cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
+        engine = choose_engine(self.engine, self.precision, cut.input_size, who=type(self).__name__)
+        seed = self._draw_seed() if self.weights is None else None
+        weights = self._load_weights(cut, seed)
+        sample, sample_range = None, None
+        if self.precision == "int8":
+            sample, sample_range = self._calibration_sample(images, value_range)
 
         # Nothing that a former fit learned changes before all is known to be right.
         self._count_features(images, reset=True)
         self.value_range_ = value_range
         if images.image_shape is not None:
             self.image_shape_ = images.image_shape
-        self._find_weights(cut)
+        self.input_size_ = cut.input_size
+        self.n_features_out_ = cut.n_features
+        self.engine_ = engine
+        self.precision_ = self.precision
+        self.random_seed_ = seed
+        self.weights_sha256_ = _weights.hash_weights(weights)
+        self._layer_sha256 = _hash_up_to(cut, cut.layers, weights)
+        self._ranges = None
+        if sample is not None:
+            self._ranges = self._calibrate(cut, weights, sample, sample_range)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -242,15 +281,13 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         if images.has_columns:  # scikit-learn's words for tables, ours for what is seen as images
             self._count_features(images, reset=False)
         self._check_fitted_shape(images)
-        extents = _value_range.measure(images)
-        value_range = self.value_range_
-        if value_range is None:
-            value_range = _value_range.by_dtype(images)
-        else:
-            _value_range.warn_outside(images, extents, value_range)
-        _value_range.check_alpha(images, value_range)
+        value_range = _settle_range(images, self.value_range_)
         images.check_files()
-        return self._compute(images, value_range)
+        # It may have been fitted where more was installed, or on another processor.
+        choose_engine(self.engine_, self.precision_, self.input_size_, who=type(self).__name__)
+        cut = self._plan(self.input_size_)
+        arithmetic = Arithmetic(self.engine_, self.precision_, self._ranges)
+        return self._compute(cut, arithmetic, images, value_range)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name every feature by layer, place and channel.
@@ -332,27 +369,48 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
                     "list of images, whose sizes may differ."
                 )
 
-    def _find_weights(self, cut: Cut) -> None:
-        """Find the weights, and learn from them their hash and perhaps their input size."""
-        seed = None
-        if self.weights is None:
-            rng = check_random_state(self.random_state)
-            seed = int(rng.randint(np.iinfo(np.int32).max))
-        elif self.input_size == "auto":
-            path = self._locate_weights(cut)
-            cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
-        weights = self._load_weights(cut, seed)
-        self.random_seed_ = seed
-        self.input_size_ = cut.input_size
-        self.n_features_out_ = cut.n_features
-        # A layer's features depend on the weights up to it, and not on what else is wanted.
-        self._layer_sha256 = {
-            layer.name: _weights.hash_weights(
-                {above.name: weights[above.name] for above in cut.weighted_above(layer)}
+    def _draw_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _calibration_sample(
+        self, images: Images, value_range: tuple[float, float] | None
+    ) -> tuple[Images, tuple[float, float] | None]:
+        """Return the images on which int8 is calibrated, and the range of arrays among them."""
+        if self.calibration is None:
+            n = min(len(images), MAX_CALIBRATION)
+            rows = sample_without_replacement(len(images), n, random_state=self._draw_seed())
+            return images.take(rows.tolist()), value_range
+        given = self._read(self.calibration)
+        if len(given) > MAX_CALIBRATION:
+            raise ValueError(
+                f"The 'calibration' parameter of {type(self).__name__} must hold at most "
+                f"{MAX_CALIBRATION} images, which tell the range of every layer. Got {len(given)}: "
+                f"pass a random sample."
             )
-            for layer in cut.layers
-        }
-        self.weights_sha256_ = self._layer_sha256[cut.trunk[-1].name]
+        given_range = _settle_range(given, value_range)
+        given.check_files()
+        return given, given_range
+
+    def _calibrate(
+        self,
+        cut: Cut,
+        weights: dict[str, tuple[np.ndarray, np.ndarray]],
+        images: Images,
+        value_range: tuple[float, float] | None,
+    ) -> tuple[tuple[str, float], ...]:
+        """Find the largest input of each layer, which is what the one before it gives."""
+        *before, _ = cut.weighted_layers
+        if not before:
+            return ()
+        maxima = Cut(cut.architecture, tuple(before), "max", cut.input_size)
+        self._layer_sha256 |= _hash_up_to(cut, maxima.layers, weights)
+        arithmetic = Arithmetic("openvino")
+        largest = self._compute(maxima, arithmetic, images, value_range).max(axis=0)
+        ends = np.cumsum(maxima.widths)[:-1]
+        # A layer that no image excites has no range; any will do.
+        highs = [float(high.max()) or 1.0 for high in np.split(largest, ends)]
+        following = [layer.name for layer in cut.weighted_layers[1:]]
+        return tuple(zip(following, highs, strict=True))
 
     def _locate_weights(self, cut: Cut) -> Path:
         assert self.weights is not None
@@ -363,9 +421,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             return _weights.draw_weights(cut, seed)
         return _weights.read_weights(self._locate_weights(cut), cut, who=type(self).__name__)
 
-    def _load_fitted_weights(self, cut: Cut) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _load_fitted_weights(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Load the weights that `fit` saw, and no others under their name."""
-        weights = self._load_weights(cut, self.random_seed_)
+        weights = self._load_weights(self._plan(self.input_size_), self.random_seed_)
         sha256 = _weights.hash_weights(weights)
         if sha256 != self.weights_sha256_:
             raise ValueError(
@@ -375,23 +433,32 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             )
         return weights
 
-    def _compute(self, images: Images, value_range: tuple[float, float] | None) -> np.ndarray:
+    def _compute(
+        self,
+        cut: Cut,
+        arithmetic: Arithmetic,
+        images: Images,
+        value_range: tuple[float, float] | None,
+    ) -> np.ndarray:
         from tqdm.auto import tqdm
 
         from sktransfer.computing import Task, compute_features
-        from sktransfer.engines import get_engine
 
-        cut = self._plan(self.input_size_)
         store = self._store()
         task = Task(
             cut=cut,
-            resizing=Resizing(self.input_size_, self.aspect, self.interpolation, self.antialias),
+            resizing=Resizing(cut.input_size, self.aspect, self.interpolation, self.antialias),
             get_engine=lambda: get_engine(
-                cut, self.weights_sha256_, lambda: self._load_fitted_weights(cut)
+                cut, self.weights_sha256_, arithmetic, self._load_fitted_weights
             ),
+            step=batch_shape(arithmetic.engine, cut.input_size),
             value_range=value_range,
             batch_size=None if self.batch_size == "auto" else int(self.batch_size),
-            recipes=() if store is None else tuple(map(self._recipe, cut.layers)),
+            recipes=(
+                ()
+                if store is None
+                else tuple(self._recipe(cut, layer, arithmetic) for layer in cut.layers)
+            ),
         )
         with tqdm(
             total=len(images), unit="image", desc=type(self).__name__, disable=not self.verbose
@@ -403,19 +470,19 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             return self.cache
         return temporary_store() if self.cache == "temporary" else FeatureStore(self.cache)
 
-    def _recipe(self, layer: Layer) -> str:
+    def _recipe(self, cut: Cut, layer: Layer, arithmetic: Arithmetic) -> str:
         """Say everything besides the image that decides the features of a layer, to the bit."""
         recipe = {
             "format": _RECIPE_FORMAT,
             "architecture": self.architecture,
             "layer": layer.name,
-            "pooling": self.pooling,
+            "pooling": cut.pooling,
             "weights": self._layer_sha256[layer.name],
-            "input_size": self.input_size_,
+            "input_size": cut.input_size,
             "aspect": self.aspect,
             "interpolation": self.interpolation,
             "antialias": bool(self.antialias),
-            "engine": describe_engine(),
+            "engine": describe_engine(arithmetic, cut, layer),
         }
         return json.dumps(recipe, sort_keys=True)
 
@@ -431,3 +498,26 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         # The tag `string` stays off: it would promise that any object column is taken as text.
         return tags
+
+
+def _settle_range(images: Images, fitted: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return the values of black and white in arrays that come after `fit`."""
+    extents = _value_range.measure(images)
+    if fitted is None:
+        fitted = _value_range.by_dtype(images)
+    else:
+        _value_range.warn_outside(images, extents, fitted)
+    _value_range.check_alpha(images, fitted)
+    return fitted
+
+
+def _hash_up_to(
+    cut: Cut, layers: Iterable[Layer], weights: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> dict[str, str]:
+    """Hash the weights up to each layer, on which its features depend, and on no others."""
+    return {
+        layer.name: _weights.hash_weights(
+            {above.name: weights[above.name] for above in cut.weighted_above(layer)}
+        )
+        for layer in layers
+    }

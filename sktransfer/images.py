@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,21 @@ class ArrayImages:
     def check_files(self) -> None:
         """Check nothing: there are no files."""
 
+    def take(self, rows: Sequence[int]) -> ArrayImages:
+        """Copy some of the images.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Which of them.
+
+        Returns
+        -------
+        ArrayImages
+            These images, in that order.
+        """
+        return replace(self, data=self.data[rows])
+
     def load(self, start: int, stop: int, value_range: ValueRange | None) -> Iterator[Group]:
         """Load the images from `start` to `stop`, a few MiB at a time.
 
@@ -164,6 +179,21 @@ class ImageList:
         """
         paths = [item for item in self.items if isinstance(item, str)]
         self._raise_for(paths, _read_header)
+
+    def take(self, rows: Sequence[int]) -> ImageList:
+        """Select some of the images.
+
+        Parameters
+        ----------
+        rows : sequence of int
+            Which of them.
+
+        Returns
+        -------
+        ImageList
+            These images, in that order.
+        """
+        return replace(self, items=[self.items[row] for row in rows])
 
     def load(self, start: int, stop: int, value_range: ValueRange | None) -> Iterator[Group]:
         """Load the images from `start` to `stop`, one at a time.

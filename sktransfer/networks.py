@@ -336,13 +336,15 @@ def plan_cut(
     return Cut(architecture, found, pooling, input_size)
 
 
-def build(cut: Cut) -> keras.Model:
+def build(cut: Cut, precision: str = "float32") -> keras.Model:
     """Build the Keras network up to the deepest wanted layer, with weights of zero.
 
     Parameters
     ----------
     cut : Cut
         What is wanted.
+    precision : {'float32', 'bfloat16'}, default='float32'
+        The dtype of weights and of all values but those that come out, which are float32.
 
     Returns
     -------
@@ -361,17 +363,17 @@ def build(cut: Cut) -> keras.Model:
     tensor = inputs = keras.Input(shape, dtype="float32", name="input")
     wanted = {}
     for layer in cut.trunk[1:]:
-        tensor = _keras_layer(layer)(tensor)
+        tensor = _keras_layer(layer, precision)(tensor)
         if layer in cut.layers:
-            wanted[layer.name] = _to_vector(cut.pooling, layer)(tensor)
+            wanted[layer.name] = _to_vector(cut.pooling, layer, tensor)
     outputs = [wanted[layer.name] for layer in cut.layers]
     return keras.Model(inputs, outputs, name=cut.architecture)
 
 
-def _keras_layer(layer: Layer) -> keras.Layer:
+def _keras_layer(layer: Layer, precision: str) -> keras.Layer:
     from keras import layers
 
-    common = {"name": layer.name, "dtype": "float32"}
+    common = {"name": layer.name, "dtype": precision}
     zeros = {"kernel_initializer": "zeros", "bias_initializer": "zeros"}
     if layer.kind == "conv":
         return layers.Conv2D(
@@ -391,18 +393,16 @@ def _keras_layer(layer: Layer) -> keras.Layer:
     return layers.Dense(layer.output_shape[0], activation=activation, **zeros, **common)
 
 
-def _to_vector(pooling: str | None, layer: Layer) -> keras.Layer:
-    from keras import layers
+def _to_vector(pooling: str | None, layer: Layer, tensor: Any) -> Any:
+    from keras import layers, ops
 
     name = f"{layer.name}_{pooling or 'vector'}"
-    if len(layer.output_shape) == 1:
-        return layers.Identity(name=name, dtype="float32")
-    kinds = {
-        "avg": layers.GlobalAveragePooling2D,
-        "max": layers.GlobalMaxPooling2D,
-        None: layers.Flatten,
-    }
-    return kinds[pooling](name=name, dtype="float32", data_format="channels_last")
+    tensor = ops.cast(tensor, "float32")
+    if len(layer.output_shape) == 1 or pooling is None:
+        return layers.Flatten(name=name, dtype="float32", data_format="channels_last")(tensor)
+    mean_or_max = {"avg": ops.mean, "max": ops.max}[pooling]
+    # Each row by itself first: one long sum in float32 would lose digits.
+    return mean_or_max(mean_or_max(tensor, axis=2), axis=1)
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,18 @@ from sktransfer import (
     load_digit_pair,
     temporary,
 )
-from sktransfer.engines import KerasEngine
+from sktransfer.engines import processor
+from sktransfer.engines.keras import KerasEngine
 
 
 def _random(layer: str | list[str] = "block1_pool", **params: Any) -> VGGFeatureExtractor:
-    params = {"pooling": "max", "input_size": 32, "random_state": 0, "weights": None} | params
+    params = {
+        "pooling": "max",
+        "input_size": 32,
+        "random_state": 0,
+        "engine": "keras",
+        "weights": None,
+    } | params
     return VGGFeatureExtractor(layer, **params)
 
 
@@ -47,13 +54,13 @@ def store(tmp_path: Path) -> FeatureStore:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Collect how many images every call of a network really got, padding apart."""
+    """Collect how many images every call of an engine got."""
     calls: list[int] = []
     run = KerasEngine.__call__
 
-    def count(self: KerasEngine, batch: np.ndarray) -> list[np.ndarray]:
-        calls.append(int(batch.any(axis=(1, 2, 3)).sum()))
-        return run(self, batch)
+    def count(self: KerasEngine, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+        calls.append(len(inputs))
+        run(self, inputs, outputs)
 
     monkeypatch.setattr(KerasEngine, "__call__", count)
     return calls
@@ -153,10 +160,10 @@ def test_hiding_the_accelerators_changes_the_recipe(
 ) -> None:
     """What a GPU computed is not what a CPU would."""
     X = np.zeros((2, 9, 12), dtype=np.uint8)
-    _random("block1_pool", cache=store).fit_transform(X)
-    assert store.info().n_rows == 1
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    _random("block1_pool", cache=store).fit_transform(X)
+    monkeypatch.setattr(processor, "_devices", lambda: ["some GPU"])
+    for hidden in ("0", "0", "-1", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        _random("block1_pool", cache=store).fit_transform(X)
     assert store.info().n_rows == 2
 
 

@@ -11,6 +11,8 @@ import pytest
 from sklearn.utils import estimator_checks as checks
 
 from sktransfer import FeatureStore, VGGFeatureExtractor
+from sktransfer.engines.choice import is_installed
+from sktransfer.engines.processor import has_instructions
 
 # The checks feed tables of 1 to 10 columns of any numbers: strips, tiny RGB squares, negative
 # values. The guesses that this calls for are warned of, as they should be.
@@ -45,6 +47,19 @@ INSTANCES = {
     ),
     "crop-nearest": _random("block1_pool", pooling="avg", aspect="crop", interpolation="nearest"),
 }
+ENGINES = {
+    f"{engine}-{precision}": _random(
+        "block2_pool", pooling="avg", engine=engine, precision=precision
+    )
+    for engine, precision in [
+        ("keras", "float32"),
+        ("keras", "bfloat16"),
+        ("openvino", "float32"),
+        ("openvino", "bfloat16"),
+        ("openvino", "int8"),
+        ("ncnn", "float32"),
+    ]
+}
 TRAINED = {
     "trained-vgg16": ("vgg16_blocks", {"layer": "block2_pool", "pooling": "avg"}),
     "trained-vgg19": ("vgg19_blocks", {"layer": "block3_pool", "architecture": "vgg19"}),
@@ -64,12 +79,16 @@ STORED = {
 }
 
 
-@pytest.mark.parametrize("name", [*INSTANCES, *TRAINED, *STORED, "kept-store"])
+@pytest.mark.parametrize("name", [*INSTANCES, *ENGINES, *TRAINED, *STORED, "kept-store"])
 def test_check_estimator(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if name == "kept-store":
         estimator = _random("block2_pool", pooling="max", cache=FeatureStore(tmp_path))
     else:
-        estimator = (INSTANCES | STORED).get(name) or _trained(name, request)
+        estimator = (INSTANCES | ENGINES | STORED).get(name) or _trained(name, request)
+    if not is_installed(estimator.engine if name in ENGINES else "keras"):
+        pytest.skip(f"{estimator.engine} is not installed")
+    if not has_instructions(estimator.precision):
+        pytest.skip(f"this processor has no instructions for {estimator.precision}")
     results = checks.check_estimator(estimator, on_fail=None, on_skip=None)
     not_passed = {
         result["check_name"]: result["status"] for result in results if result["status"] != "passed"

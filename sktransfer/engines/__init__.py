@@ -10,25 +10,123 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Protocol
 
 import numpy as np
 
-from sktransfer.engines.keras import KerasEngine, batch_shape, describe_engine
-from sktransfer.networks import Cut
+from sktransfer.engines import keras, ncnn, openvino
+from sktransfer.engines.choice import ENGINES, PRECISIONS, choose_engine
+from sktransfer.engines.processor import describe_processor
+from sktransfer.networks import Cut, Layer
 
-__all__ = ["KerasEngine", "batch_shape", "describe_engine", "get_engine"]
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "Arithmetic",
+    "Engine",
+    "batch_shape",
+    "choose_engine",
+    "describe_engine",
+    "get_engine",
+]
 
 #: Networks kept ready; the one used longest ago goes first.
 MAX_ENGINES = 4
 
-_engines: OrderedDict[tuple[Cut, str], KerasEngine] = OrderedDict()
+
+class Engine(Protocol):
+    """A cut network with its weights, ready to run; threads may share it."""
+
+    def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+        """Compute the wanted layers of preprocessed images into rows, one array per layer."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What computes, and in which numbers.
+
+    Attributes
+    ----------
+    engine : {'keras', 'openvino', 'ncnn'}
+        What runs the network.
+    precision : {'float32', 'bfloat16', 'int8'}
+        What it computes in.
+    ranges : tuple of tuple or None
+        For int8 the name of each weighted layer but the first, and its largest input.
+    """
+
+    engine: str
+    precision: str = "float32"
+    ranges: tuple[tuple[str, float], ...] | None = None
+
+
+_MODULES = {"keras": keras, "openvino": openvino, "ncnn": ncnn}
+_engines: OrderedDict[tuple[Cut, str, Arithmetic], Engine] = OrderedDict()
 _lock = threading.Lock()
 _owner: int | None = None
 
 
+def batch_shape(engine: str, input_size: int) -> int:
+    """Return how many images every call of the compiled network takes.
+
+    Parameters
+    ----------
+    engine : {'keras', 'openvino', 'ncnn'}
+        The engine.
+    input_size : int
+        Side of the images, in pixels.
+
+    Returns
+    -------
+    int
+        Images per call; engines fill up what is missing.
+    """
+    return _MODULES[engine].batch_shape(input_size)
+
+
+def describe_engine(arithmetic: Arithmetic, cut: Cut, layer: Layer) -> str:
+    """Name everything that decides the last bits of a layer, without importing a framework.
+
+    Parameters
+    ----------
+    arithmetic : Arithmetic
+        What computes.
+    cut : Cut
+        What is computed in one pass.
+    layer : Layer
+        One of the wanted layers.
+
+    Returns
+    -------
+    str
+        Engine, versions, precision, what calibration found, and the kind of processor.
+    """
+    engine = arithmetic.engine
+    packages = keras.describe_backend() if engine == "keras" else f"{engine} {_version(engine)}"
+    parts = [packages, arithmetic.precision]
+    parts += [f"{name} {_version(name)}" for name in ("numpy", "scipy")]  # what resizes
+    if arithmetic.precision == "bfloat16":
+        # Where a value is rounded depends on who else reads it.
+        parts.append(f"with {[wanted.name for wanted in cut.layers]}")
+    if arithmetic.ranges is not None:
+        above = {each.name for each in cut.weighted_above(layer)}
+        parts += [f"{name} {high.hex()}" for name, high in arithmetic.ranges if name in above]
+    return ", ".join([*parts, describe_processor()])
+
+
+# Reading a package's metadata takes milliseconds, and every transform asks.
+_version = lru_cache(version)
+
+
 def get_engine(
-    cut: Cut, sha256: str, load: Callable[[], Mapping[str, tuple[np.ndarray, np.ndarray]]]
-) -> KerasEngine:
+    cut: Cut,
+    sha256: str,
+    arithmetic: Arithmetic,
+    load: Callable[[], Mapping[str, tuple[np.ndarray, np.ndarray]]],
+) -> Engine:
     """Return the engine for a cut and weights, built at the first call.
 
     Parameters
@@ -36,13 +134,15 @@ def get_engine(
     cut : Cut
         The network and the wanted layers.
     sha256 : str
-        Hash of the weights: together with `cut` it determines every value that comes out.
+        Hash of the weights: together with the others it determines every value that comes out.
+    arithmetic : Arithmetic
+        What computes, and in which numbers.
     load : callable
         Returns the weights; called only where the engine is not there yet.
 
     Returns
     -------
-    KerasEngine
+    Engine
         Safe to be called by several threads.
 
     Raises
@@ -57,11 +157,23 @@ def get_engine(
             "framework's threads do not survive the fork. Start workers with joblib's default "
             "backend 'loky', or with multiprocessing's 'spawn'."
         )
+    key = (cut, sha256, arithmetic)
     with _lock:
-        if (cut, sha256) not in _engines:
-            _engines[cut, sha256] = KerasEngine(cut, load())
+        if key not in _engines:
+            _engines[key] = _build(cut, load(), arithmetic)
             _owner = os.getpid()
             while len(_engines) > MAX_ENGINES:
                 _engines.popitem(last=False)
-        _engines.move_to_end((cut, sha256))
-        return _engines[cut, sha256]
+        _engines.move_to_end(key)
+        return _engines[key]
+
+
+def _build(
+    cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]], arithmetic: Arithmetic
+) -> Engine:
+    if arithmetic.engine == "keras":
+        return keras.KerasEngine(cut, weights, arithmetic.precision)
+    if arithmetic.engine == "ncnn":
+        return ncnn.NcnnEngine(cut, weights)
+    ranges = None if arithmetic.ranges is None else dict(arithmetic.ranges)
+    return openvino.OpenVINOEngine(cut, weights, arithmetic.precision, ranges)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from sktransfer.engines.batches import split
+from sktransfer.engines.processor import list_accelerators
 from sktransfer.networks import Cut, build
 
 #: Images per call of the compiled network, by input size: the first row whose size holds. One
@@ -38,17 +39,17 @@ def batch_shape(input_size: int) -> int:
     return next((n for size, n in BATCH_SHAPES if input_size <= size), 1)
 
 
-def describe_engine() -> str:
-    """Name everything that decides the last bits of a feature, without importing a framework.
+def describe_backend() -> str:
+    """Name what decides the last bits of a feature, without importing a framework.
 
     Returns
     -------
     str
-        Keras, its backend, their versions, and the kinds of processor and accelerator.
+        Keras, its backend, their versions, and the accelerators in sight.
     """
-    packages = [f"{name} {_version(name)}" for name in ("keras", _backend(), "numpy", "scipy")]
+    packages = [f"{name} {_version(name)}" for name in ("keras", _backend())]
     one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")
-    return ", ".join([*packages, f"oneDNN {one_dnn}", _processor(), _accelerators()])
+    return ", ".join([*packages, f"oneDNN {one_dnn}", *(list_accelerators() or ["processor"])])
 
 
 # Reading a package's metadata takes milliseconds, and every transform asks.
@@ -70,37 +71,6 @@ def _backend() -> str:
         return "tensorflow"
 
 
-@lru_cache(maxsize=1)
-def _processor() -> str:
-    """Name the kind of processor: its instruction sets decide in which order sums are taken."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "")
-    return f"{platform.machine()} {blake2b(flags.encode(), digest_size=8).hexdigest()}"
-
-
-def _accelerators() -> str:
-    """Name the accelerators that a framework may find here, and what hides them from it."""
-    visible = [
-        f"{name}={os.environ[name]}"
-        for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "JAX_PLATFORMS")
-        if name in os.environ
-    ]
-    return " ".join([*_devices(), *visible]) or "no accelerator"
-
-
-@lru_cache(maxsize=1)
-def _devices() -> list[str]:
-    models = []
-    for path in Path("/proc/driver/nvidia/gpus").glob("*/information"):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        models += [line.partition(":")[2].strip() for line in lines if line.startswith("Model")]
-    others = [name for name in ("/dev/kfd", "/dev/dxg", "/dev/nvidia0") if Path(name).exists()]
-    return sorted(models) or others
-
-
 class KerasEngine:
     """A cut network with its weights, compiled for one shape.
 
@@ -110,39 +80,51 @@ class KerasEngine:
         The network and the wanted layers.
     weights : mapping of str to tuple of ndarray
         Kernel and bias of each layer of ``cut.weighted_layers``.
-
-    Attributes
-    ----------
-    batch_shape : int
-        Images per call.
+    precision : {'float32', 'bfloat16'}
+        What is computed in.
     """
 
-    def __init__(self, cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
-        self.batch_shape = batch_shape(cut.input_size)
-        model = build(cut)
+    def __init__(
+        self, cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]], precision: str
+    ) -> None:
+        self._batch_shape = batch_shape(cut.input_size)
+        model = build(cut, precision)
         for name, arrays in weights.items():
             model.get_layer(name).set_weights(list(arrays))
         model.trainable = False
-        shape = (self.batch_shape, cut.input_size, cut.input_size, 3)
+        shape = (self._batch_shape, cut.input_size, cut.input_size, 3)
         self._run = _compile(model, shape)
 
-    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+    def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Compute the wanted layers.
 
         Parameters
         ----------
-        batch : ndarray of shape (batch_shape, input_size, input_size, 3)
+        inputs : ndarray of shape (n_images, input_size, input_size, 3)
             Preprocessed images, float32.
-
-        Returns
-        -------
-        list of ndarray of shape (batch_shape, width)
-            One array for each wanted layer, float32.
+        outputs : list of ndarray of shape (n_images, width)
+            Where the features of each wanted layer go, float32.
         """
-        return self._run(batch)
+        running: tuple[int, list[Any]] | None = None
+        for first, batch in split(inputs, self._batch_shape):
+            started = first, self._run(batch)
+            # An accelerator computes this batch while the one before comes back.
+            if running:
+                _fetch(*running, outputs)
+            running = started
+        if running:
+            _fetch(*running, outputs)
 
 
-def _compile(model, shape: tuple[int, ...]) -> Callable[[np.ndarray], list[np.ndarray]]:  # type: ignore[no-untyped-def]
+def _fetch(first: int, results: list[Any], outputs: list[np.ndarray]) -> None:
+    import keras
+
+    for result, out in zip(results, outputs, strict=True):
+        rows = out[first : first + len(result)]
+        rows[:] = keras.ops.convert_to_numpy(result)[: len(rows)]
+
+
+def _compile(model, shape: tuple[int, ...]) -> Callable[[np.ndarray], list[Any]]:  # type: ignore[no-untyped-def]
     """Compile by backend: the one thing for which Keras has no neutral call."""
     import keras
 
@@ -153,7 +135,7 @@ def _compile(model, shape: tuple[int, ...]) -> Callable[[np.ndarray], list[np.nd
         signature = [tf.TensorSpec(shape, tf.float32)]
         compiled = tf.function(lambda x: model(x, training=False), input_signature=signature)
         function = compiled.get_concrete_function()
-        return lambda batch: [out.numpy() for out in _as_list(function(tf.constant(batch)))]
+        return lambda batch: _as_list(function(tf.constant(batch)))
     if backend == "jax":
         import jax
 
@@ -164,14 +146,13 @@ def _compile(model, shape: tuple[int, ...]) -> Callable[[np.ndarray], list[np.nd
             outputs, _ = model.stateless_call([], values, x, training=False)
             return outputs
 
-        return lambda batch: [np.asarray(out) for out in _as_list(forward(frozen, batch))]
+        return lambda batch: _as_list(forward(frozen, batch))
 
     import torch
 
-    def run(batch: np.ndarray) -> list[np.ndarray]:
+    def run(batch: np.ndarray) -> list[Any]:
         with torch.inference_mode():
-            outputs = _as_list(model(batch, training=False))
-            return [keras.ops.convert_to_numpy(out) for out in outputs]
+            return _as_list(model(batch, training=False))
 
     return run
 

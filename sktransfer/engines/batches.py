@@ -1,0 +1,32 @@
+"""Batches of one shape: whatever runs in another shape may give other bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def split(inputs: np.ndarray, n_images: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut inputs into batches of one shape, the last filled up with zeros.
+
+    Parameters
+    ----------
+    inputs : ndarray of shape (n_inputs, ...)
+        Preprocessed images.
+    n_images : int
+        Images per batch.
+
+    Yields
+    ------
+    first : int
+        Where in `inputs` the batch begins.
+    batch : ndarray of shape (n_images, ...)
+        The batch.
+    """
+    for first in range(0, len(inputs), n_images):
+        batch = inputs[first : first + n_images]
+        if len(batch) < n_images:
+            missing = np.zeros((n_images - len(batch), *batch.shape[1:]), dtype=batch.dtype)
+            batch = np.concatenate([batch, missing])
+        yield first, batch

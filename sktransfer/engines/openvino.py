@@ -1,0 +1,234 @@
+"""The network run by OpenVINO's CPU plug-in in float32, bfloat16 or int8.
+
+The network is written as OpenVINO's operations straight from the kernels: no framework is imported
+and no model file converted.
+
+In int8 the inputs and kernels of all layers are quantized to 8 bits, and products are added up in
+32. Activations share one scale per layer, from zero to the largest value met in calibration;
+kernels have one per output channel. The values that leave a wanted layer are those before they are
+quantized for the next one.
+
+References
+----------
+R. Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference: A whitepaper",
+2018, https://arxiv.org/abs/1806.08342, sections 2.1 and 3.1.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sktransfer.engines.batches import split
+from sktransfer.engines.processor import count_threads
+from sktransfer.networks import Cut, Layer
+
+if TYPE_CHECKING:
+    import openvino
+
+# Images per request, by input size: small images alone cannot pay for reading the kernels.
+_BATCH_SHAPES = ((48, 16), (80, 8))
+#: Largest absolute value of a preprocessed pixel between black and white: 255 less the least mean.
+INPUT_RANGE = 255 - 103.939
+
+
+def batch_shape(input_size: int) -> int:
+    """Return how many images every request takes at an input size.
+
+    Parameters
+    ----------
+    input_size : int
+        Side of the images, in pixels.
+
+    Returns
+    -------
+    int
+        Images per request; fewer are filled up.
+    """
+    return next((n for size, n in _BATCH_SHAPES if input_size <= size), 1)
+
+
+class OpenVINOEngine:
+    """A cut network with its weights, compiled for one shape.
+
+    Every request runs on one thread, so that neither their number nor their order changes a bit.
+
+    Parameters
+    ----------
+    cut : Cut
+        The network and the wanted layers.
+    weights : mapping of str to tuple of ndarray
+        Kernel and bias of each layer of ``cut.weighted_layers``.
+    precision : {'float32', 'bfloat16', 'int8'}
+        What is computed in.
+    ranges : mapping of str to float or None
+        For int8 the largest input of each weighted layer but the first.
+    """
+
+    def __init__(
+        self,
+        cut: Cut,
+        weights: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        precision: str,
+        ranges: Mapping[str, float] | None,
+    ) -> None:
+        ov = _import_openvino()
+        self._batch_shape = batch_shape(cut.input_size)
+        model = _Builder(cut, weights, ranges, self._batch_shape).build()
+        n_threads = count_threads()
+        settings = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "NUM_STREAMS": n_threads,
+            "INFERENCE_NUM_THREADS": n_threads,
+            # Otherwise the plug-in computes in bfloat16 wherever the processor can.
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+        }
+        self._compiled = ov.Core().compile_model(model, "CPU", settings)
+        self._n_requests = n_threads
+
+    def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+        """Compute the wanted layers.
+
+        Parameters
+        ----------
+        inputs : ndarray of shape (n_images, input_size, input_size, 3)
+            Preprocessed images, float32.
+        outputs : list of ndarray of shape (n_images, width)
+            Where the features of each wanted layer go, float32.
+        """
+        # Requests of each call's own: threads may share the engine. They are waited for in turn
+        # rather than served by callbacks, whose threads can keep a process from ending.
+        running: deque[tuple[Any, int]] = deque()
+        for first, batch in split(inputs, self._batch_shape):
+            if len(running) < self._n_requests:
+                request = self._compiled.create_infer_request()
+            else:
+                request = _finish(*running.popleft(), outputs)
+            request.start_async([batch], share_inputs=True)
+            running.append((request, first))
+        while running:
+            _finish(*running.popleft(), outputs)
+
+
+def _finish(request: Any, first: int, outputs: list[np.ndarray]) -> Any:
+    """Wait for a request and take its results; return it, free to be used again."""
+    request.wait()
+    for i, out in enumerate(outputs):
+        values = request.get_output_tensor(i).data
+        rows = out[first : first + len(values)]
+        rows[:] = values[: len(rows)]
+    return request
+
+
+def _import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would report the import."""
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    name = "openvino_telemetry"
+    former = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("openvino.tools.ovc")
+    finally:
+        del sys.modules[name]
+        if former is not None:
+            sys.modules[name] = former
+    return sys.modules["openvino"]
+
+
+class _Builder:
+    """Write a cut network as OpenVINO's operations, layer by layer."""
+
+    def __init__(
+        self,
+        cut: Cut,
+        weights: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        ranges: Mapping[str, float] | None,
+        n_images: int,
+    ) -> None:
+        from openvino import opset13
+
+        self.op = opset13
+        self.cut, self.weights, self.ranges, self.n_images = cut, weights, ranges, n_images
+
+    def build(self) -> openvino.Model:
+        op, cut = self.op, self.cut
+        shape = [self.n_images, *cut.trunk[0].output_shape]
+        images = op.parameter(shape, np.float32, name="input")
+        value = op.transpose(images, self._ints(0, 3, 1, 2))
+        if self.ranges is not None:
+            # Symmetric about 0, which padding needs to hit exactly.
+            value = self._quantize(value, -INPUT_RANGE * 128 / 127, INPUT_RANGE)
+        wanted = {}
+        exact = value
+        following = iter([*cut.weighted_layers[1:], None])
+        for layer in cut.trunk[1:]:
+            if layer.kernel_shape is not None:
+                value = exact = self._weighted(layer, value)
+                after = next(following)
+                # Before the pooling, which then runs on 8 bits and picks the same value.
+                if self.ranges is not None and after is not None:
+                    value = self._quantize(exact, 0.0, self.ranges[after.name])
+            elif layer.kind == "pool":
+                is_quantized = value is not exact
+                if layer in cut.layers and is_quantized:
+                    wanted[layer.name] = self._to_vector(layer, self._pool(exact))
+                value = self._pool(value)
+                exact = value if not is_quantized else exact
+            else:
+                value = self._flatten(value)
+            if layer in cut.layers and layer.name not in wanted:
+                wanted[layer.name] = self._to_vector(layer, exact if layer.kernel_shape else value)
+        import openvino as ov
+
+        return ov.Model([op.result(wanted[layer.name]) for layer in cut.layers], [images])
+
+    def _weighted(self, layer: Layer, value: Any) -> Any:
+        op = self.op
+        kernel, bias = self.weights[layer.name]
+        if layer.kind == "conv":
+            kernel = self._kernel(kernel.transpose(3, 2, 0, 1))
+            value = op.convolution(value, kernel, [1, 1], [1, 1], [1, 1], [1, 1])
+            return op.relu(op.add(value, op.constant(bias.reshape(1, -1, 1, 1))))
+        value = op.matmul(value, self._kernel(kernel.T), False, True)
+        value = op.add(value, op.constant(bias.reshape(1, -1)))
+        return op.softmax(value, 1) if layer.name == "predictions" else op.relu(value)
+
+    def _kernel(self, kernel: np.ndarray) -> Any:
+        """Return a kernel whose first axis is that of the output channels."""
+        op = self.op
+        kernel = np.ascontiguousarray(kernel)
+        if self.ranges is None:
+            return op.constant(kernel)
+        largest = np.abs(kernel).max(axis=tuple(range(1, kernel.ndim)), keepdims=True)
+        scale = np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(127)
+        levels = op.constant(np.rint(kernel / scale).astype(np.int8))
+        return op.multiply(op.convert(levels, "f32"), op.constant(scale))
+
+    def _quantize(self, value: Any, low: float, high: float) -> Any:
+        low, high = (self.op.constant(np.float32(limit)) for limit in (low, high))
+        return self.op.fake_quantize(value, low, high, low, high, 256)
+
+    def _pool(self, value: Any) -> Any:
+        return self.op.max_pool(value, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2], "floor").output(0)
+
+    def _flatten(self, value: Any) -> Any:
+        """Lay maps out as Keras does: row after row, channels last."""
+        last = self.op.transpose(value, self._ints(0, 2, 3, 1))
+        return self.op.reshape(last, self._ints(self.n_images, -1), False)
+
+    def _to_vector(self, layer: Layer, value: Any) -> Any:
+        if len(layer.output_shape) == 1:
+            return value
+        if self.cut.pooling is None:
+            return self._flatten(value)
+        mean_or_max = {"avg": self.op.reduce_mean, "max": self.op.reduce_max}[self.cut.pooling]
+        return mean_or_max(value, self._ints(2, 3), False)
+
+    def _ints(self, *values: int) -> Any:
+        return self.op.constant(np.array(values, dtype=np.int64))
