@@ -119,6 +119,13 @@ def _parser() -> argparse.ArgumentParser:
             help=f"write {form.upper()} to a file, or instead of the tables where none is named",
         )
     _add_cache(commands)
+    info = commands.add_parser(
+        "info",
+        help="versions, engines and what engine='auto' takes here",
+        description="Print the versions of what computes, the precisions that the processor knows, "
+        "and the engine that engine='auto' takes here for each precision and size.",
+    )
+    info.set_defaults(run=_info)
     return parser
 
 
@@ -181,6 +188,13 @@ def _cache(args: argparse.Namespace) -> int:
         elif args.action == "prune":
             store.prune(args.max_bytes)
         print(store.info())
+    return 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    from sktransfer.engines.inventory import describe_machine
+
+    print(describe_machine())
     return 0
 
 

@@ -79,6 +79,16 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         How values between pixels are found, as in Keras.
     antialias : bool, default=False
         Whether shrinking averages over the pixels that fall together, as in Keras.
+    engine : {'auto', 'keras', 'openvino', 'ncnn'}, default='auto'
+        What runs the network. ``'auto'`` takes Keras where there is an accelerator, else what a
+        table in the user guide says for precision and size, as far as it is installed
+        (``pip install "sktransfer[fast]"``). Name the engine in published work.
+    precision : {'float32', 'bfloat16', 'int8'}, default='float32'
+        What the network computes in. Features are float32 in any case.
+    calibration : array-like, DataFrame, or list of paths, PIL images or arrays, default=None
+        Up to 128 images that show what values occur in each layer, for ``precision='int8'`` only.
+        None takes a random sample of `fit`'s images, so that the folds of a cross-validation
+        differ and share no features.
     batch_size : 'auto' or int, default='auto'
         How many images are held in memory at once, decoded and resized; rounded up to the number
         that the network takes at a time. Features do not depend on it.
@@ -109,6 +119,10 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         SHA-256 of the kernels and biases up to the deepest wanted layer.
     random_seed_ : int or None
         Seed of the random weights; None with weights from a file.
+    engine_ : {'keras', 'openvino', 'ncnn'}
+        What runs the network.
+    precision_ : {'float32', 'bfloat16', 'int8'}
+        What it computes in.
 
     Raises
     ------
@@ -116,6 +130,8 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         If a parameter or the images are wrong. The message says what to do.
     OSError
         If weights cannot be found, downloaded or read, or image files cannot be read.
+    ImportError
+        If the engine is not installed.
 
     See Also
     --------
@@ -209,7 +225,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> VGGFeatureExtractor:
         """Check everything, read shape and value range off the images, and find the weights.
 
-        No network is built and no image is computed.
+        No network is built and no image is computed, unless int8 is to be calibrated.
 
         Parameters
         ----------

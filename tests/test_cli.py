@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 import sktransfer
 from sktransfer import FeatureStore, cli, downloads, load_digit_pair
+from sktransfer.engines import choose_engine
 
 # Quick, and no two tests need another network.
 NETWORK = ["--layer", "block1_pool", "--pooling", "max"]
@@ -289,3 +291,21 @@ def test_cache_of_ended_processes_is_cleared(
     assert cli.main(["cache", "clear"]) == 0
     assert capsys.readouterr().out == f"removed {orphan}\n"
     assert not orphan.exists()
+
+
+def test_info_says_what_auto_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert f"sktransfer {sktransfer.__version__}, Python {platform.python_version()}" in out
+    (row,) = [line.split() for line in out.splitlines() if line.startswith("float32  ")]
+    chosen = [choose_engine("auto", "float32", size, who="") for size in (32, 64, 96, 128, 224)]
+    assert row[1:] == chosen
+
+
+def test_info_imports_no_framework() -> None:
+    code = (
+        "import sys; from sktransfer import cli; cli.main(['info'])\n"
+        "print(sorted({'tensorflow', 'keras', 'openvino', 'ncnn', 'torch'} & set(sys.modules)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,52 @@
+"""What there is to compute with, as text."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+from sktransfer._tables import format_table
+from sktransfer._version import __version__
+from sktransfer.engines.choice import ENGINES, PRECISIONS, choose_engine
+from sktransfer.engines.processor import count_threads, has_instructions, list_accelerators
+
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "keras", "tensorflow", "torch", "jax", *ENGINES[1:])
+_SIZES = (32, 64, 96, 128, 224)
+
+
+def describe_machine() -> str:
+    """Say what is installed, what the processor computes in, and what ``engine='auto'`` takes.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
+    able = [precision for precision in PRECISIONS if has_instructions(precision)]
+    lines = [
+        f"sktransfer {__version__}, Python {platform.python_version()}, {platform.platform()}",
+        ", ".join(f"{name} {_version_of(name)}" for name in _PACKAGES),
+        f"accelerators: {', '.join(list_accelerators()) or 'none'}",
+        f"processor: {platform.machine()}, {count_threads()} threads, {', '.join(able)}",
+        "",
+        "engine='auto' takes, by precision and input size:",
+    ]
+    header = ["precision", *(f"{size} px" for size in _SIZES)]
+    table = [
+        [precision, *(_choice(precision, size) for size in _SIZES)] for precision in PRECISIONS
+    ]
+    return "\n".join([*lines, format_table(header, table)])
+
+
+def _version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _choice(precision: str, input_size: int) -> str:
+    try:
+        return choose_engine("auto", precision, input_size, who="info")
+    except (ImportError, ValueError):
+        return "-"
