@@ -7,7 +7,10 @@ computing a few of them is computing them in any other company.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -24,8 +27,6 @@ from sktransfer.value_range import warn_file
 
 # What the preprocessed images of one chunk may take, where batch_size='auto'.
 _CHUNK_BYTES = 32 << 20
-# What images may take before they are resized, as far as one is not larger by itself.
-_LOADED_BYTES = 16 << 20
 # Images of one chunk where there is a store. Others cannot claim them until they are computed, and
 # what a killed process loses is one chunk.
 _STORED_CHUNK = 64
@@ -103,76 +104,103 @@ def compute_features(
     """
     out = np.empty((len(images), task.cut.n_features), dtype=np.float32)
     if store is None:
-        for start, stop in task.chunks(len(images)):
-            _run_network(_inputs(images, start, stop, task), task, out[start:stop])
+        chunks = task.chunks(len(images))
+        for (start, stop), inputs in _ahead(_inputs, images, chunks, task):
+            _run_network(inputs, task, out[start:stop])
             progress.update(stop - start)
         return out
     others: list[tuple[int, int]] = []
     with store.open() as use:
-        for start, stop in task.chunks(len(images), _STORED_CHUNK):
-            loaded = _load(images, start, stop, task)
+        chunks = task.chunks(len(images), _STORED_CHUNK)
+        for (start, stop), loaded in _ahead(_digests, images, chunks, task):
             if _fill(loaded, task, use, out[start:stop], wait=False):
                 progress.update(stop - start)
             else:
                 others.append((start, stop))
         # What another process was computing: it is in the store by now, or soon, or was lost.
         for start, stop in others:
-            _fill(_load(images, start, stop, task), task, use, out[start:stop], wait=True)
+            loaded = _digests(images, start, stop, task)
+            _fill(loaded, task, use, out[start:stop], wait=True)
             progress.update(stop - start)
     return out
 
 
-def _load(images: Images, start: int, stop: int, task: Task) -> Iterator[list[np.ndarray]]:
+def _ahead(
+    prepare: Callable[[Images, int, int, Task], Any],
+    images: Images,
+    chunks: Iterable[tuple[int, int]],
+    task: Task,
+) -> Iterator[Any]:
+    """Prepare every chunk in a thread, while the one before is made use of."""
+    with ThreadPoolExecutor(1, thread_name_prefix="sktransfer-load") as pool:
+        waiting: deque[tuple[tuple[int, int], Future]] = deque()
+        for chunk in chunks:
+            waiting.append((chunk, pool.submit(prepare, images, *chunk, task)))
+            if len(waiting) > 1:
+                earlier, future = waiting.popleft()
+                yield earlier, future.result()
+                del future  # and with it what was prepared
+        for chunk, future in waiting:
+            yield chunk, future.result()
+
+
+def _load(images: Images, start: int, stop: int, task: Task) -> Iterator[np.ndarray]:
     """Load images from black as 0 to white as 255, a few MiB at a time: groups of one size."""
-    groups: list[np.ndarray] = []
     for pixels, own_range in images.load(start, stop, task.value_range):
         warn_file(images, pixels)
-        groups.append(to_255(pixels, own_range))
-        if sum(group.nbytes for group in groups) >= _LOADED_BYTES:
-            yield groups
-            groups = []
-    if groups:
-        yield groups
+        yield to_255(pixels, own_range)
 
 
 def _inputs(images: Images, start: int, stop: int, task: Task) -> np.ndarray:
     """Load and preprocess a chunk."""
     inputs = task.empty_inputs(stop - start)
     row = 0
-    for group in itertools.chain.from_iterable(_load(images, start, stop, task)):
+    for group in _load(images, start, stop, task):
         inputs[row : row + len(group)] = preprocess(group, task.resizing)
         row += len(group)
     return inputs
 
 
-def _fill(
-    loaded: Iterator[list[np.ndarray]], task: Task, use: StoreUse, out: np.ndarray, *, wait: bool
-) -> bool:
+@dataclass(frozen=True)
+class _Loaded:
+    """An image on its way to the network: loaded, or already preprocessed where that is smaller."""
+
+    digest: bytes
+    values: np.ndarray
+    is_preprocessed: bool
+
+
+def _digests(images: Images, start: int, stop: int, task: Task) -> list[_Loaded]:
+    """Load a chunk, and hash each image."""
+    loaded = []
+    n_values = math.prod(task.cut.trunk[0].output_shape)
+    for group in _load(images, start, stop, task):
+        is_large = math.prod(group.shape[1:]) > n_values
+        for i in range(len(group)):
+            image = group[i : i + 1]
+            # A copy, or the whole group would stay as long as one of its images.
+            values = preprocess(image, task.resizing) if is_large else image.copy()
+            loaded.append(_Loaded(digest(image), values, is_large))
+    return loaded
+
+
+def _fill(loaded: list[_Loaded], task: Task, use: StoreUse, out: np.ndarray, *, wait: bool) -> bool:
     """Fill the rows of a chunk, and tell whether all are filled: others may be computing some."""
-    digests: list[bytes] = []
-    missing: dict[bytes, list[int]] = {}
-    inputs: dict[bytes, np.ndarray] = {}
-    for groups in loaded:
-        # Of each image only its digest outlives this turn, and if it is missing its small input.
-        singles = [group[i : i + 1] for group in groups for i in range(len(group))]
-        first = len(digests)
-        digests += map(digest, singles)
-        there = range(first, len(digests))
-        for image, places in _missing(digests, there, task, use, out).items():
-            if image not in inputs:
-                inputs[image] = preprocess(singles[places[0] - first], task.resizing)
-            missing.setdefault(image, []).extend(places)
+    digests = [image.digest for image in loaded]
+    missing = _missing(digests, range(len(digests)), task, use, out)
     if not missing:
         return True
     with use.claim(list(missing), wait=wait) as claimed:
         positions = [p for image in claimed for p in missing[image]]
         # Somebody may have computed them between the look and the claim.
         left = _missing(digests, positions, task, use, out)
+        inputs = task.empty_inputs(len(left))
+        for i, found in enumerate(left.values()):
+            image = loaded[found[0]]
+            is_ready = image.is_preprocessed
+            inputs[i] = (image.values if is_ready else preprocess(image.values, task.resizing))[0]
         rows = np.empty((len(left), out.shape[1]), dtype=np.float32)
-        batch = task.empty_inputs(len(left))
-        for i, image in enumerate(left):
-            batch[i] = inputs[image][0]
-        _run_network(batch, task, rows)
+        _run_network(inputs, task, rows)
         for recipe, columns in zip(task.recipes, task.columns, strict=True):
             use.write(recipe, list(left), rows[:, columns])
         for row, found in zip(rows, left.values(), strict=True):

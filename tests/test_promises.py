@@ -14,8 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sktransfer import VGGFeatureExtractor, engines
+from sktransfer import extractor as extractor_module
+from sktransfer.images import ArrayImages
 
 
 def _random(layer: str = "block1_pool", **params: Any) -> VGGFeatureExtractor:
@@ -36,7 +39,11 @@ def _run(code: str) -> str:
 def test_settings_of_keras_stay_and_do_not_matter() -> None:
     code = """
 import numpy as np, keras
+from PIL import Image
+
 from sktransfer import VGGFeatureExtractor, engines
+from sktransfer import extractor as extractor_module
+from sktransfer.images import ArrayImages
 X = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
 def features():
     engines._engines.clear()
@@ -179,3 +186,48 @@ def test_memory_does_not_grow_with_the_size_of_the_source_images(
     finally:
         tracemalloc.stop()
     assert peak < 130 << 20
+
+
+@pytest.mark.parametrize("cache", [None, "temporary"])
+def test_the_next_images_are_loaded_while_the_network_runs(
+    cache: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """The network waits for the next chunk to be loaded: if nobody loads it, it waits in vain."""
+    X = np.random.default_rng(1).integers(0, 256, (130, 8, 8), dtype=np.uint8)
+    extractor = _random(batch_size=64, cache=cache, random_state=7).fit(X)
+    loaded_beyond_the_first = threading.Event()
+    load, get_engine = ArrayImages.load, extractor_module.get_engine
+    runs = []
+
+    def spy(self: ArrayImages, start: int, stop: int, value_range: Any) -> Any:
+        if start > 0:
+            loaded_beyond_the_first.set()
+        return load(self, start, stop, value_range)
+
+    def slow_engine(*args: Any) -> Any:
+        run = get_engine(*args)
+
+        def wait_and_run(inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+            runs.append(loaded_beyond_the_first.wait(timeout=20))
+            run(inputs, outputs)
+
+        return wait_and_run
+
+    monkeypatch.setattr(ArrayImages, "load", spy)
+    monkeypatch.setattr(extractor_module, "get_engine", slow_engine)
+    extractor.transform(X)
+    assert len(runs) == 3
+    assert all(runs)
+
+
+def test_an_unreadable_file_among_later_images_is_an_error(tmp_path: Any) -> None:
+    """An error in the thread that loads is an error of the call."""
+    paths = []
+    for i in range(70):
+        paths.append(str(tmp_path / f"{i}.png"))
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(paths[-1])
+    extractor = _random(batch_size=16).fit(paths)
+    content = (tmp_path / "69.png").read_bytes()
+    (tmp_path / "69.png").write_bytes(content[:45])
+    with pytest.raises(OSError, match=r"1 of 70 cannot:\n  '.*69\.png'"):
+        extractor.transform(paths)
