@@ -257,6 +257,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             sample, sample_range = self._calibration_sample(images, value_range)
 
         # Nothing that a former fit learned changes before all is known to be right.
+        former = dict(vars(self))
         self._count_features(images, reset=True)
         self.value_range_ = value_range
         if images.image_shape is not None:
@@ -266,11 +267,16 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self.engine_ = engine
         self.precision_ = self.precision
         self.random_seed_ = seed
-        self.weights_sha256_ = _weights.hash_weights(weights)
         self._layer_sha256 = _hash_up_to(cut, cut.layers, weights)
+        self.weights_sha256_ = self._layer_sha256[cut.trunk[-1].name]
         self._ranges = None
         if sample is not None:
-            self._ranges = self._calibrate(cut, weights, sample, sample_range)
+            try:
+                self._ranges = self._calibrate(cut, weights, sample, sample_range)
+            except BaseException:
+                self.__dict__.clear()
+                self.__dict__.update(former)
+                raise
         return self
 
     def transform(self, X: Any) -> np.ndarray:

@@ -221,6 +221,22 @@ def test_black_images_calibrate() -> None:
     assert np.isfinite(_random(precision="int8").fit(black).transform(_images())).all()
 
 
+def test_a_calibration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    _needs_int8()
+    from PIL import Image
+
+    path = tmp_path / "damaged.png"
+    Image.fromarray(_images()[0]).save(path)
+    path.write_bytes(path.read_bytes()[:60])
+    extractor = _random("block1_pool").fit(_images())
+    before = dict(vars(extractor))
+    extractor.set_params(precision="int8", calibration=[path], layer="block2_pool")
+    with pytest.raises(OSError, match=r"damaged\.png"):
+        extractor.fit(_images())
+    extractor.set_params(precision="float32", calibration=None, layer="block1_pool")
+    assert vars(extractor) == before
+
+
 def test_too_many_images_for_calibration() -> None:
     _needs_int8()
     with pytest.raises(ValueError, match=r"at most 128 images.* Got 129: pass a random sample"):
@@ -311,6 +327,16 @@ def test_a_fitted_extractor_whose_engine_is_gone(
     installed.remove("openvino")
     with pytest.raises(ImportError, match="needs the package 'openvino'"):
         extractor.transform(_images())
+
+
+def test_accelerators_get_larger_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = _random(engine="keras").fit_transform(_images())
+    assert engines.batch_shape("keras", 32) == 16
+    monkeypatch.setattr(processor, "_devices", lambda: ["some GPU"])
+    monkeypatch.setattr(engines, "_engines", type(engines._engines)())
+    assert engines.batch_shape("keras", 32) == 256
+    features = _random(engine="keras").fit_transform(_images())
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-2)
 
 
 def test_engine_and_precision_are_learned() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -20,7 +21,9 @@ from sktransfer.networks import Cut, build
 #: Images per call of the compiled network, by input size: the first row whose size holds. One
 #: shape for every call makes a row's values independent of its neighbours and their number; alone
 #: at large sizes, because an image then fills the cores and waits for nobody.
-BATCH_SHAPES = ((48, 16), (112, 8))
+BATCH_SHAPES = ((48, 16), (112, 8), (math.inf, 1))
+#: The same for accelerators, which a few images leave idle.
+ACCELERATOR_BATCH_SHAPES = ((48, 256), (112, 128), (math.inf, 32))
 
 
 def batch_shape(input_size: int) -> int:
@@ -36,7 +39,8 @@ def batch_shape(input_size: int) -> int:
     int
         Images per call; fewer are filled up.
     """
-    return next((n for size, n in BATCH_SHAPES if input_size <= size), 1)
+    shapes = ACCELERATOR_BATCH_SHAPES if list_accelerators() else BATCH_SHAPES
+    return next(n for size, n in shapes if input_size <= size)
 
 
 def describe_backend() -> str:
