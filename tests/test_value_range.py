@@ -260,7 +260,8 @@ def test_alpha_beyond_opaque_is_refused(alpha: float) -> None:
     check_alpha(read_images(images), (0, 1))
 
 
-finite = st.floats(-1e30, 1e30, allow_subnormal=False)
+# Ranges too narrow for float64 are refused, which is tested above.
+finite = st.floats(-1e30, 1e30).map(lambda value: value if abs(value) > 1e-200 else 0.0)
 
 
 @given(values=st.lists(finite, min_size=4, max_size=4))
