@@ -85,6 +85,8 @@ class OpenVINOEngine:
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": n_threads,
             "INFERENCE_NUM_THREADS": n_threads,
+            # Workers, each with a thread of its own, would all be bound to the first core.
+            "ENABLE_CPU_PINNING": False,
             # Otherwise the plug-in computes in bfloat16 wherever the processor can.
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
         }

@@ -2,8 +2,9 @@
 
     python tests/benchmarks/growth.py [--numbers 100 1000 8200] [--sizes 32 64 128 224]
 
-VGG16 up to block3_pool, averaged, with random weights, each case in a process of its own. "kept"
-is a second process that finds all rows in the store of the first, start and imports included.
+VGG16 up to block3_pool, averaged, with random weights, each case in a process of its own: the time
+of its first `transform`. "kept" is that of a second process, which finds all rows in the store of
+the first.
 """
 
 from __future__ import annotations
