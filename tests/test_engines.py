@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.datasets import load_sample_images
 from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -213,6 +214,18 @@ def test_calibration_takes_paths_and_any_size(tmp_path: Path, digits: np.ndarray
     by_path = _random(precision="int8", calibration=[path]).fit(digits[:5])
     by_array = _random(precision="int8", calibration=digits[:1]).fit(digits[:5])
     np.testing.assert_array_equal(by_path.transform(digits[5:9]), by_array.transform(digits[5:9]))
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_calibration_on_images_of_another_kind(
+    size: int, digits: np.ndarray, vgg19_blocks: Path
+) -> None:
+    _needs_int8()
+    photos = [photo[100:350, 200:450] for photo in load_sample_images().images]
+    reference = _trained(vgg19_blocks, "block3_pool", input_size=size)
+    extractor = clone(reference).set_params(precision="int8", calibration=photos)
+    features = extractor.fit_transform(digits[:32])
+    assert _error(features, reference.fit_transform(digits[:32])) < 3e-2
 
 
 def test_black_images_calibrate() -> None:
