@@ -221,7 +221,13 @@ def test_calibration_on_images_of_another_kind(
     size: int, digits: np.ndarray, vgg19_blocks: Path
 ) -> None:
     _needs_int8()
-    photos = [photo[100:350, 200:450] for photo in load_sample_images().images]
+    photos = [
+        photo[top : top + side, left : left + side]
+        for photo in load_sample_images().images
+        for side in (100, 200, 300)
+        for top in (0, 60, 120)
+        for left in (0, 100, 200, 300)
+    ]
     reference = _trained(vgg19_blocks, "block3_pool", input_size=size)
     extractor = clone(reference).set_params(precision="int8", calibration=photos)
     features = extractor.fit_transform(digits[:32])
