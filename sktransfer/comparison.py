@@ -7,33 +7,27 @@ import io
 import json
 import textwrap
 import time
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
-from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 
-from sktransfer import value_range as _value_range
 from sktransfer._tables import format_table
 from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.images import ArrayImages, Images, ImageWarning, read_images
-from sktransfer.preprocessing import Resizing, resize, to_255
-
-METRICS = ("accuracy", "precision", "recall", "f1")
-
-#: Side to which files and lists of images are brought for the raw-pixel rows, in pixels.
-RAW_SIZE = 32
+from sktransfer.images import read_images
+from sktransfer.probing import (
+    METRICS,
+    check_labels,
+    make_classifier,
+    make_folds,
+    make_scorer_of,
+    raw_pixels,
+    score_folds,
+    to_plain,
+)
 
 
 @dataclass
@@ -103,7 +97,7 @@ class TransferComparison:
         str
             One object whose keys are the attributes.
         """
-        return json.dumps(asdict(self), indent=2, default=_plain)
+        return json.dumps(asdict(self), indent=2, default=to_plain)
 
     def to_csv(self) -> str:
         """Return one line for each row and fold.
@@ -144,7 +138,7 @@ class TransferComparison:
             what = f"classes {' and '.join(self.target_names)}, {self._positive_name()} is positive"
         parts = [
             f"{self.n_images:,} images, {what}; logistic regression, the same "
-            f"{self.n_folds} stratified folds for every row"
+            f"{self.n_folds} folds for every row"
         ]
         for row in done:
             body = [
@@ -190,7 +184,7 @@ def compare_transfer(
     positive: Any = None,
     target_names: Sequence[str] | None = None,
     optional: Collection[str] = (),
-    n_folds: int = 10,
+    cv: Any = 10,
     random_state: int | None = 0,
     verbose: int = 0,
 ) -> TransferComparison:
@@ -208,7 +202,7 @@ def compare_transfer(
         Images in any form that :class:`VGGFeatureExtractor` takes. The rows of raw pixels see them
         as the first extractor does: with its `image_shape` and `value_range`.
     y : array-like of shape (n_images,)
-        Labels of at least two classes, each with at least `n_folds` images.
+        Labels of at least two classes, each with at least as many images as folds.
     extractors : mapping of str to VGGFeatureExtractor
         A row for each, under its name.
     positive : object, default=None
@@ -219,8 +213,9 @@ def compare_transfer(
     optional : collection of str, default=()
         Names of the extractors whose row may be missing where their weights cannot be had. The
         reason is then shown in their place.
-    n_folds : int, default=10
-        Folds of the stratified, shuffled cross-validation.
+    cv : int, splitter or iterable, default=10
+        A number of stratified folds, shuffled by `random_state`; or a splitter of scikit-learn, or
+        pairs of training and test indices.
     random_state : int or None, default=0
         Seed of the shuffling.
     verbose : int, default=0
@@ -245,27 +240,21 @@ def compare_transfer(
     >>> random = VGGFeatureExtractor(
     ...     "block1_pool", weights=None, pooling="max", input_size=32, random_state=0
     ... )
-    >>> result = compare_transfer(X[:40], y[:40], extractors={"random": random}, n_folds=2)
+    >>> result = compare_transfer(X[:40], y[:40], extractors={"random": random}, cv=2)
     >>> [row.name for row in result.rows]
     ['raw pixels as in the article', 'raw pixels from 0 to 1', 'raw pixels', 'random']
     """
-    y = column_or_1d(y)
-    check_classification_targets(y)
-    _check_parameters(extractors, n_folds)
+    who = "compare_transfer"
+    _check_extractors(extractors, who)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
-    images = read_images(
-        X,
-        image_shape=first.image_shape,
-        value_range=first.value_range,
-        who="compare_transfer",
-    )
-    classes, counts = np.unique(y, return_counts=True)
-    _check_labels(len(images), y, classes, counts, n_folds, positive, target_names)
-    if len(classes) > 2:
-        positive = None
-    elif positive is None:
-        positive = classes[1]
-    folds = list(StratifiedKFold(n_folds, shuffle=True, random_state=random_state).split(y, y))
+    images = read_images(X, image_shape=first.image_shape, value_range=first.value_range, who=who)
+    labels = check_labels(y, len(images), positive=positive, who=who)
+    if target_names is not None and len(target_names) != len(labels.classes):
+        raise ValueError(
+            f"The 'target_names' parameter of {who} must name each of the {len(labels.classes)} "
+            f"classes {labels.classes.tolist()}. Got {list(target_names)} instead."
+        )
+    folds = make_folds(labels, cv, random_state=random_state, who=who)
 
     # Weights are found, and parameters checked, before the first row takes its time.
     fitted, missing = {}, {}
@@ -277,16 +266,23 @@ def compare_transfer(
                 raise
             missing[name] = str(error)
 
-    plain = LogisticRegression(max_iter=1000)
-    scaled = make_pipeline(StandardScaler(), plain)
+    plain, scaled = LogisticRegression(max_iter=1000), make_classifier()
+    scorer = make_scorer_of(labels, None, scaled)
     start = time.perf_counter()
-    pixels, unit_pixels = _raw_pixels(images, first.value_range, is_said=bool(fitted))
+    pixels, unit_pixels = raw_pixels(images, first.value_range, is_said=bool(fitted))
     seconds = time.perf_counter() - start
 
     def score(name: str, features: np.ndarray, seconds: float, classifier: Any) -> ComparisonRow:
-        row = ComparisonRow(name, features.shape[1], feature_seconds=seconds)
-        _score_folds(row, features, y, folds, classifier, positive, verbose)
-        return row
+        progress = name if verbose else None
+        found = score_folds(features, labels.y, folds, classifier, scorer, progress=progress)
+        return ComparisonRow(
+            name,
+            features.shape[1],
+            found.scores,
+            feature_seconds=seconds,
+            classifier_seconds=found.seconds,
+            n_not_converged=found.n_not_converged,
+        )
 
     rows = [
         score("raw pixels as in the article", pixels, seconds, LogisticRegression(max_iter=100)),
@@ -302,17 +298,16 @@ def compare_transfer(
         rows.append(score(name, features, time.perf_counter() - start, scaled))
         del features  # as wide as 800,000 values per image: not two at a time
     return TransferComparison(
-        n_images=len(y),
-        n_folds=n_folds,
-        classes=[_plain(label) for label in classes],
-        positive=_plain(positive),
-        target_names=[str(name) for name in (classes if target_names is None else target_names)],
+        n_images=len(labels.y),
+        n_folds=len(folds),
+        classes=[to_plain(label) for label in labels.classes],
+        positive=to_plain(labels.positive),
+        target_names=[str(name) for name in (target_names or labels.classes)],
         rows=rows,
     )
 
 
-def _check_parameters(extractors: Any, n_folds: Any) -> None:
-    who = "compare_transfer"
+def _check_extractors(extractors: Any, who: str) -> None:
     if not (
         isinstance(extractors, Mapping)
         and all(isinstance(each, VGGFeatureExtractor) for each in extractors.values())
@@ -322,104 +317,7 @@ def _check_parameters(extractors: Any, n_folds: Any) -> None:
             f"VGGFeatureExtractor, as in {{'VGG16': VGGFeatureExtractor()}}. Got {extractors!r} "
             "instead."
         )
-    if not isinstance(n_folds, Integral):
-        raise TypeError(
-            f"The 'n_folds' parameter of {who} must be a whole number. Got {n_folds!r} instead."
-        )
-
-
-def _check_labels(
-    n_images: int,
-    y: np.ndarray,
-    classes: np.ndarray,
-    counts: np.ndarray,
-    n_folds: int,
-    positive: Any,
-    target_names: Sequence[str] | None,
-) -> None:
-    who = "compare_transfer"
-    if len(y) != n_images:
-        raise ValueError(
-            f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
-        )
-    if len(classes) < 2:
-        raise ValueError(f"{who} needs at least two classes. Got only {classes.tolist()} in y.")
-    if n_folds < 2 or counts.min() < n_folds:
-        raise ValueError(
-            f"{who} needs at least 2 folds, and in each class as many images as folds. Got "
-            f"n_folds={n_folds} and {counts.min()} images of class {classes[counts.argmin()]}: "
-            "give more images, or set n_folds lower."
-        )
-    if positive is not None and positive not in classes:
-        raise ValueError(
-            f"The 'positive' parameter of {who} must be one of the classes {classes.tolist()}. "
-            f"Got {positive!r} instead."
-        )
-    if target_names is not None and len(target_names) != len(classes):
-        raise ValueError(
-            f"The 'target_names' parameter of {who} must name each of the {len(classes)} classes "
-            f"{classes.tolist()}. Got {list(target_names)} instead."
-        )
-
-
-def _raw_pixels(
-    images: Images, value_range: str | Sequence[float], *, is_said: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels as flat rows, as they are and from 0 to 1; of lists at one small size."""
-    extents = _value_range.measure(images)
-    with warnings.catch_warnings():
-        if is_said:  # by the extractors
-            warnings.simplefilter("ignore", ImageWarning)
-        chosen = _value_range.choose(images, extents, value_range)
-    if isinstance(images, ArrayImages):
-        pixels = images.data.reshape(len(images), -1)
-        assert chosen is not None  # there are arrays
-        black, white = chosen
-        return pixels, (pixels.astype(np.float32) - black) / (white - black)
-    resizing = Resizing(RAW_SIZE, "stretch", "bilinear", antialias=True)
-    out = np.empty((len(images), RAW_SIZE, RAW_SIZE, 3), dtype=np.float32)
-    for position, (group, own_range) in enumerate(images.load(0, len(images), chosen)):
-        out[position] = resize(to_255(group, own_range), resizing)
-    rows = out.reshape(len(out), -1)
-    return rows, rows / 255
-
-
-def _score_folds(
-    row: ComparisonRow,
-    features: np.ndarray,
-    y: np.ndarray,
-    folds: list[tuple[np.ndarray, np.ndarray]],
-    classifier: Any,
-    positive: Any,
-    verbose: int,
-) -> None:
-    from tqdm.auto import tqdm
-
-    average, label = ("macro", 1) if positive is None else ("binary", positive)
-    row.scores = {metric: [] for metric in METRICS}
-    start = time.perf_counter()
-    for train, test in tqdm(folds, desc=row.name, unit="fold", disable=not verbose):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            predicted = clone(classifier).fit(features[train], y[train]).predict(features[test])
-        row.n_not_converged += any(issubclass(w.category, ConvergenceWarning) for w in caught)
-        for warning in caught:
-            if not issubclass(warning.category, ConvergenceWarning):
-                warnings.warn(warning.message, warning.category, stacklevel=3)
-        scores = precision_recall_fscore_support(
-            y[test], predicted, pos_label=label, average=average, zero_division=0
-        )
-        for metric, value in zip(
-            METRICS, (accuracy_score(y[test], predicted), *scores[:3]), strict=True
-        ):
-            row.scores[metric].append(float(value))
-    row.classifier_seconds = time.perf_counter() - start
 
 
 def _mean_and_spread(row: ComparisonRow, metric: str) -> str:
     return f"{np.mean(row.scores[metric]):.3f} ± {np.std(row.scores[metric]):.3f}"
-
-
-def _plain(value: Any) -> Any:
-    """Turn NumPy's scalars into Python's own, which JSON knows."""
-    return value.item() if isinstance(value, np.generic) else value

@@ -17,6 +17,7 @@ from PIL import Image
 
 import sktransfer
 from sktransfer import FeatureStore, cli, downloads, load_digit_pair
+from sktransfer.cli import _data, compare
 from sktransfer.engines import choose_engine
 
 # Quick, and no two tests need another network.
@@ -95,11 +96,11 @@ def test_csv_file_and_json_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_results_are_not_computed_for_a_file_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "_read_data", lambda args: pytest.fail("read"))
+    monkeypatch.setattr(compare, "read_data", lambda args: pytest.fail("read"))
     assert cli.main(["compare", *RANDOM, "--csv", str(tmp_path / "none" / "a.csv")]) == 2
     new, old = tmp_path / "new.csv", tmp_path / "old.csv"
     old.write_text("kept")
-    cli._check_targets(argparse.Namespace(json=str(new), csv=str(old)))
+    _data.check_targets(argparse.Namespace(json=str(new), csv=str(old)))
     assert not new.exists()
     assert old.read_text() == "kept"
 
@@ -193,7 +194,7 @@ def test_a_subset_is_stratified_and_seeded(capsys: pytest.CaptureFixture[str]) -
         (["--layer", "block9_pool"], "Its layers are: block1_conv1"),
         (["--input-size", "16"], "Got 16 instead"),
         (["--weights", "none.h5"], "none.h5"),
-        (["--folds", "500"], "n_folds=500"),
+        (["--folds", "500"], "cv=500"),
         (["--folds", "1"], "at least 2 folds"),
         (["--json", "--csv"], "cannot both print"),
         (["--json", "no-such-folder/scores.json"], "no-such-folder/scores.json"),
@@ -241,7 +242,7 @@ def test_interruption_has_its_own_status(
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_read_data", interrupt)
+    monkeypatch.setattr(compare, "read_data", interrupt)
     assert cli.main(["compare"]) == 130
     assert capsys.readouterr().err == "\nsktransfer: interrupted\n"
 

@@ -49,7 +49,7 @@ def test_rows_are_what_cross_validation_by_hand_gives(
     digits: tuple[np.ndarray, np.ndarray],
 ) -> None:
     X, y = digits
-    result = compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=4, random_state=3)
+    result = compare_transfer(X, y, extractors={"vgg": _random()}, cv=4, random_state=3)
     folds = StratifiedKFold(4, shuffle=True, random_state=3)
     by_hand = {
         "raw pixels as in the article": LogisticRegression(max_iter=100),
@@ -80,7 +80,7 @@ def test_labels_that_the_images_do_not_show_are_not_found(
 ) -> None:
     X, y = digits
     shuffled = np.random.default_rng(0).permutation(y)
-    result = compare_transfer(X, shuffled, extractors={"vgg": _random()}, n_folds=4)
+    result = compare_transfer(X, shuffled, extractors={"vgg": _random()}, cv=4)
     for row in result.rows:
         assert 0.3 < np.mean(row.scores["accuracy"]) < 0.7
 
@@ -92,8 +92,8 @@ def test_positive_is_the_class_that_precision_and_recall_are_about() -> None:
     X = rng.normal((y == "six")[:, None, None] * [[0.8, 0.0]], 1.0, (60, 1, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        six = compare_transfer(X, y, extractors={}, n_folds=3)
-        eight = compare_transfer(X, y, extractors={}, n_folds=3, positive="eight")
+        six = compare_transfer(X, y, extractors={}, cv=3)
+        eight = compare_transfer(X, y, extractors={}, cv=3, positive="eight")
     assert (six.positive, eight.positive) == ("six", "eight")
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     predicted = cross_val_predict(_scaled(), X.reshape(60, 2), y, cv=folds)
@@ -109,7 +109,7 @@ def test_positive_is_the_class_that_precision_and_recall_are_about() -> None:
 def test_more_classes_are_macro_averaged() -> None:
     X, y = load_digits(n_class=4, return_X_y=True)
     X, y = X[:160], y[:160]
-    result = compare_transfer(X, y, extractors={}, n_folds=4)
+    result = compare_transfer(X, y, extractors={}, cv=4)
     assert result.positive is None
     assert result.classes == [0, 1, 2, 3]
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
@@ -128,7 +128,7 @@ def test_optional_weights_that_are_missing_leave_their_row_with_the_reason(
     X, y = digits
     missing = VGGFeatureExtractor("block1_pool", weights=tmp_path / "none.h5", input_size=32)
     extractors = {"file": missing, "random": _random()}
-    result = compare_transfer(X, y, extractors=extractors, optional=["file"], n_folds=2)
+    result = compare_transfer(X, y, extractors=extractors, optional=["file"], cv=2)
     assert [row.name for row in result.rows[3:]] == ["file", "random"]
     row = result.rows[3]
     assert "none.h5" in row.unavailable
@@ -137,7 +137,7 @@ def test_optional_weights_that_are_missing_leave_their_row_with_the_reason(
     assert "file: not shown." in str(result)
     assert "none.h5" in result.to_csv()
     with pytest.raises(FileNotFoundError, match=r"none\.h5"):
-        compare_transfer(X, y, extractors=extractors, n_folds=2)
+        compare_transfer(X, y, extractors=extractors, cv=2)
 
 
 def test_wrong_parameters_are_no_missing_weights(digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -150,7 +150,7 @@ def test_extractors_and_images_stay_as_they_were(digits: tuple[np.ndarray, np.nd
     X, y = digits[0].copy(), digits[1].copy()
     X.flags.writeable = y.flags.writeable = False
     extractor = _random()
-    compare_transfer(X, y, extractors={"vgg": extractor}, n_folds=2)
+    compare_transfer(X, y, extractors={"vgg": extractor}, cv=2)
     assert not hasattr(extractor, "n_features_out_")
     np.testing.assert_array_equal(X, digits[0])
 
@@ -160,9 +160,9 @@ def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.nda
     X, y = digits
     # Pixels of very unequal scale need more than 100 iterations where nothing scales them.
     X = X * np.logspace(0, 4, 64)
-    result = compare_transfer(X.reshape(-1, 8, 8) / X.max(), y, extractors={}, n_folds=2)
+    result = compare_transfer(X.reshape(-1, 8, 8) / X.max(), y, extractors={}, cv=2)
     assert result.rows[0].n_not_converged == 0
-    result = compare_transfer(X.reshape(-1, 8, 8), y, extractors={}, n_folds=2)
+    result = compare_transfer(X.reshape(-1, 8, 8), y, extractors={}, cv=2)
     assert result.rows[0].n_not_converged == 2
     assert result.rows[2].n_not_converged == 0
     assert "raw pixels as in the article*" in str(result)
@@ -178,7 +178,7 @@ def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
         pixels = rng.integers(0, 100, shape) + (120 if label == "light" else 0)
         paths.append(str(tmp_path / f"{position}.png"))
         Image.fromarray(pixels.astype(np.uint8)).save(paths[-1])
-    result = compare_transfer(paths, y, extractors={"vgg": _random()}, n_folds=2)
+    result = compare_transfer(paths, y, extractors={"vgg": _random()}, cv=2)
     assert [row.n_features for row in result.rows] == [32 * 32 * 3] * 3 + [64]
     # Unscaled, the common brightness of all pixels keeps the solver from finding the intercept.
     assert [np.mean(row.scores["accuracy"]) for row in result.rows[1:]] == [1, 1, 1]
@@ -190,7 +190,7 @@ def test_raw_pixels_are_seen_as_the_first_extractor_sees_them(tmp_path: Path) ->
     X, y = load_digit_pair(return_X_y=True)
     rows = X[:40].astype(np.uint8)[:, :60]
     extractor = _random(value_range=(0, 16), image_shape=(6, 10))
-    result = compare_transfer(rows, y[:40], extractors={"vgg": extractor}, n_folds=2)
+    result = compare_transfer(rows, y[:40], extractors={"vgg": extractor}, cv=2)
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     expected = cross_val_score(LogisticRegression(max_iter=1000), rows / 16, y[:40], cv=folds)
     assert result.rows[1].scores["accuracy"] == expected.tolist()
@@ -201,7 +201,7 @@ def test_raw_pixels_are_seen_as_the_first_extractor_sees_them(tmp_path: Path) ->
 def test_a_doubtful_range_is_said_where_no_extractor_says_it() -> None:
     X, y = load_digit_pair(return_X_y=True)
     with pytest.warns(ImageWarning, match="no value exceeds 16"):
-        compare_transfer(X.astype(np.uint8), y, extractors={}, n_folds=2)
+        compare_transfer(X.astype(np.uint8), y, extractors={}, cv=2)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,10 @@ def test_a_doubtful_range_is_said_where_no_extractor_says_it() -> None:
     [
         ({"extractors": [_random()]}, r"must map names to instances of VGGFeatureExtractor"),
         ({"extractors": {"a": 1}}, r"must map names to instances of VGGFeatureExtractor"),
-        ({"extractors": {}, "n_folds": 2.5}, r"must be a whole number\. Got 2\.5 instead"),
+        (
+            {"extractors": {}, "cv": 2.5},
+            r"must be a whole number of folds, a splitter .* Got 2\.5 instead",
+        ),
     ],
 )
 def test_bad_parameters(
@@ -224,8 +227,8 @@ def test_bad_parameters(
     [
         (np.zeros(120), {}, r"needs at least two classes\. Got only \[0\.0\] in y"),
         (np.arange(119) % 2, {}, r"one label per image\. Got 120 images and 119 labels"),
-        (np.arange(120) % 2, {"n_folds": 61}, r"n_folds=61 and 60 images of class 0"),
-        (np.arange(120) % 2, {"n_folds": 1}, r"at least 2 folds"),
+        (np.arange(120) % 2, {"cv": 61}, r"cv=61 and 60 images of class 0"),
+        (np.arange(120) % 2, {"cv": 1}, r"at least 2 folds"),
         (
             np.arange(120) % 2,
             {"target_names": ["6"]},
@@ -245,7 +248,7 @@ def test_bad_labels(
 def test_json_and_csv_hold_every_score(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     result = compare_transfer(
-        X, y, extractors={"vgg": _random()}, n_folds=3, target_names=["six", "eight"]
+        X, y, extractors={"vgg": _random()}, cv=3, target_names=["six", "eight"]
     )
     read = json.loads(result.to_json())
     assert read["n_images"] == 120
@@ -263,7 +266,7 @@ def test_json_and_csv_hold_every_score(digits: tuple[np.ndarray, np.ndarray]) ->
 
 def test_the_printed_table_shows_mean_and_spread(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
-    result = compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=3)
+    result = compare_transfer(X, y, extractors={"vgg": _random()}, cv=3)
     accuracy = result.rows[3].scores["accuracy"]
     (line,) = [line for line in str(result).splitlines() if line.startswith("vgg  ")]
     assert f"{np.mean(accuracy):.3f} ± {np.std(accuracy):.3f}" in line
@@ -273,9 +276,9 @@ def test_progress_bars_are_shown_when_asked_for(
     digits: tuple[np.ndarray, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
     X, y = digits
-    compare_transfer(X, y, extractors={}, n_folds=2)
+    compare_transfer(X, y, extractors={}, cv=2)
     assert capsys.readouterr().err == ""
-    compare_transfer(X, y, extractors={"vgg": _random()}, n_folds=2, verbose=1)
+    compare_transfer(X, y, extractors={"vgg": _random()}, cv=2, verbose=1)
     err = capsys.readouterr().err
     assert "raw pixels: 100%" in err
     assert "120/120" in err

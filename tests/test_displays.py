@@ -19,8 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Polygon
 
-from sktransfer import _drawing, networks
-from sktransfer.displays import ArchitectureDisplay
+from sktransfer import networks
+from sktransfer.displays import ArchitectureDisplay, _drawing
 from sktransfer.networks import describe_network, list_layers, plan_cut
 
 VGG16 = [layer.name for layer in list_layers("vgg16")[1:]]

@@ -1,7 +1,4 @@
-"""Drawings in the manner of scikit-learn's displays: made by a class method, drawn by ``plot``.
-
-matplotlib is imported when something is drawn, never before.
-"""
+"""Drawing of a network with its cut: needs neither a framework nor weights."""
 
 from __future__ import annotations
 
@@ -15,7 +12,8 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-from sktransfer._drawing import draw, lay_out
+from sktransfer.displays._drawing import draw, lay_out
+from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.networks import (
     ARCHITECTURES,
     MIN_SIZE,
@@ -112,7 +110,7 @@ class ArchitectureDisplay:
             If matplotlib is not installed.
         """
         who = f"{cls.__name__}.from_architecture"
-        _check_matplotlib(who)
+        check_matplotlib(who)
         _check_network(architecture, input_size, who, cut=cut)
         plan = plan_cut(cut, architecture, input_size=int(input_size), who=who, param="cut")
         return cls(_whole_network(plan), cut=plan).plot(ax=ax)
@@ -143,7 +141,7 @@ class ArchitectureDisplay:
             If matplotlib is not installed.
         """
         who = f"{cls.__name__}.from_estimator"
-        _check_matplotlib(who)
+        check_matplotlib(who)
         if isinstance(extractor, type) or not hasattr(extractor, "architecture"):
             kind = "the class " if isinstance(extractor, type) else "a "
             name = getattr(extractor, "__name__", type(extractor).__name__)
@@ -184,7 +182,7 @@ class ArchitectureDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        _check_matplotlib(f"{type(self).__name__}.plot")
+        check_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         drawing = lay_out(self.network.layers, self.cut)
@@ -195,16 +193,6 @@ class ArchitectureDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
-
-
-def _check_matplotlib(who: str) -> None:
-    try:
-        import matplotlib  # noqa: F401, only whether it is there
-    except ImportError as error:
-        raise ImportError(
-            f"{who} draws with matplotlib, which is not installed. Install it with "
-            '`pip install "sktransfer[plot]"`.'
-        ) from error
 
 
 def _check_network(architecture: Any, input_size: Any, who: str, **layers: Any) -> None:

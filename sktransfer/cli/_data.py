@@ -1,0 +1,130 @@
+"""Options that several commands share: which images, how they are read, where results go."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_DEFAULT_DIGITS = ["8", "6"]
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which images are meant and how they are read."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        metavar="PATH",
+        help="a CSV of pixels (label,pixel0,...), an .npz with images and labels, or a folder of "
+        "class folders; scikit-learn's digits where left out",
+    )
+    data.add_argument(
+        "--digits",
+        nargs="+",
+        metavar="LABEL",
+        help="the classes to compare; of two, the first is the positive one (8 6 without --data)",
+    )
+    data.add_argument(
+        "--max-images",
+        type=positive_int,
+        metavar="N",
+        help="a stratified random subset of this size",
+    )
+    images = parser.add_argument_group("images")
+    images.add_argument(
+        "--value-range",
+        type=float,
+        nargs=2,
+        metavar=("BLACK", "WHITE"),
+        help="the values of black and white; by dtype, data or file where left out",
+    )
+    images.add_argument(
+        "--image-shape",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="height width, height width channels or channels height width of flat rows; the "
+        "square that the number of columns makes where left out",
+    )
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number from 1 up."""
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """Read a seed as NumPy takes it."""
+    if not 0 <= int(text) < 2**32:
+        raise argparse.ArgumentTypeError(f"must lie from 0 to 2**32 - 1, got {text}")
+    return int(text)
+
+
+def check_targets(args: argparse.Namespace) -> None:
+    """Find out that a result cannot be written before it is computed."""
+    if args.json == args.csv == "-":
+        raise ValueError(
+            "The options '--json' and '--csv' cannot both print. Name a file for one of them."
+        )
+    for target in {args.json, args.csv} - {None, "-"}:
+        path = Path(target)
+        is_new = not path.exists()
+        with path.open("a", encoding="utf-8"):
+            pass
+        if is_new:
+            path.unlink()
+
+
+def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
+    """Return images, labels, and of a pair of digits the names of classes 0 and 1."""
+    from sklearn.model_selection import train_test_split
+
+    from sktransfer.datasets import load_digit_pair, read_labelled_images
+
+    digits = args.digits or (_DEFAULT_DIGITS if args.data is None else [])
+    if args.max_images is not None and args.max_images < 2 * args.folds:
+        raise ValueError(
+            "The '--max-images' option must leave at least one image of two classes for each of "
+            f"the {args.folds} folds. Got {args.max_images} instead."
+        )
+    if args.data is None:
+        if len(digits) != 2 or not all(digit.isdecimal() for digit in digits):
+            raise ValueError(
+                "The '--digits' option takes two digits from 0 to 9 where '--data' is left out. "
+                f"Got {' '.join(digits)} instead."
+            )
+        pair = (int(digits[0]), int(digits[1]))
+        X, y = load_digit_pair(pair, return_X_y=True)
+    else:
+        data = read_labelled_images(args.data, digits=args.digits)
+        X, y = data.data, data.target
+    if args.max_images is not None and args.max_images < len(y):
+        X, _, y, _ = train_test_split(
+            X, y, train_size=args.max_images, stratify=y, random_state=args.seed
+        )
+    return X, y, digits[::-1] if len(digits) == 2 else None
+
+
+def start_keras() -> None:
+    """Import Keras and find its devices, holding back what that prints unless it fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            import keras
+
+            keras.ops.zeros(1)
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

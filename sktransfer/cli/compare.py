@@ -1,0 +1,108 @@
+"""``sktransfer compare``: logistic regression on raw pixels against VGG features."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from sktransfer.cli._data import add_data, check_targets, read_data, seed, start_keras
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    compare = commands.add_parser(
+        "compare",
+        help="logistic regression on raw pixels against VGG features",
+        description="Compare logistic regression on raw pixels with the same on VGG features: same "
+        "images, folds, scaling. Without arguments: scikit-learn's embedded digits, 8 against 6, "
+        "ImageNet weights and random weights as a control.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    compare.set_defaults(run=run)
+    add_data(compare)
+    network = compare.add_argument_group("network")
+    network.add_argument("--layer", default="block3_pool", help="where the network is cut")
+    network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
+    network.add_argument(
+        "--weights",
+        metavar="SOURCE",
+        help="imagenet or a weights file, beside which random weights are shown as a control; or "
+        "random alone. Left out: imagenet, if it can be had",
+    )
+    network.add_argument("--pooling", choices=["avg", "max"])
+    network.add_argument(
+        "--input-size", type=int, nargs="+", default=[32], metavar="PIXELS", help="32 and up"
+    )
+    running = compare.add_argument_group("run")
+    running.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
+    running.add_argument("--seed", type=seed, default=0, help="of folds, subset and random weights")
+    running.add_argument("--quiet", action="store_true", help="no progress bars")
+    for form in ("json", "csv"):
+        running.add_argument(
+            f"--{form}",
+            nargs="?",
+            const="-",
+            metavar="FILE",
+            help=f"write {form.upper()} to a file, or instead of the tables where none is named",
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments say."""
+    from sktransfer.comparison import compare_transfer
+
+    check_targets(args)
+    X, y, names = read_data(args)
+    extractors, optional = _extractors(args)
+    start_keras()
+    result = compare_transfer(
+        X,
+        y,
+        extractors=extractors,
+        positive=None if names is None else 1,
+        target_names=names,
+        optional=optional,
+        cv=args.folds,
+        random_state=args.seed,
+        verbose=0 if args.quiet else 1,
+    )
+    # What is printed cannot be lost to a file that cannot be written.
+    if "-" not in (args.json, args.csv):
+        print(result)
+    for target, write in ((args.json, result.to_json), (args.csv, result.to_csv)):
+        if target == "-":
+            print(write().rstrip("\n"))
+        elif target:
+            Path(target).write_text(write(), encoding="utf-8")
+    return 0
+
+
+def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    from sktransfer.extractor import VGGFeatureExtractor
+
+    trained = "imagenet" if args.weights is None else args.weights
+    chosen = ["random"] if trained == "random" else [trained, "random"]
+    extractors = {}
+    for size in dict.fromkeys(args.input_size):
+        for source in chosen:
+            label = "random weights" if source == "random" else Path(source).name
+            pooling = f" {args.pooling}-pooled" if args.pooling else ""
+            name = f"{args.architecture} {label}, {args.layer}{pooling}, {size} px"
+            extractors[name] = VGGFeatureExtractor(
+                args.layer,
+                architecture=args.architecture,
+                weights=None if source == "random" else source,
+                pooling=args.pooling,
+                image_shape=args.image_shape and tuple(args.image_shape),
+                value_range=tuple(args.value_range) if args.value_range else "auto",
+                input_size=size,
+                random_state=args.seed,
+            )
+    # Weights that nobody asked for by name may be missing; their row then says why.
+    optional = [
+        name
+        for name, extractor in extractors.items()
+        if args.weights is None and extractor.weights == "imagenet"
+    ]
+    return extractors, optional

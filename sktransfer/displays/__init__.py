@@ -1,0 +1,8 @@
+"""Drawings in the manner of scikit-learn's displays: made by a class method, drawn by ``plot``.
+
+One module for each display. matplotlib is imported when something is drawn, never before.
+"""
+
+from sktransfer.displays.architecture import ArchitectureDisplay
+
+__all__ = ["ArchitectureDisplay"]
