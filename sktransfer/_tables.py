@@ -1,8 +1,9 @@
-"""Tables as text."""
+"""Tables as text, and pandas where one is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def format_table(
@@ -38,3 +39,52 @@ def format_table(
     if total:
         lines.insert(-1, rule)
     return "\n".join(lines)
+
+
+def format_markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Lay out a table in Markdown: the first column to the left, the others to the right.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns.
+    body : sequence of sequence of str
+        The rows.
+
+    Returns
+    -------
+    str
+        The table, without a final newline.
+    """
+    marks = ["---", *["---:"] * (len(header) - 1)]
+    # A bar would end the cell, and a line break the table.
+    rows = [[" ".join(cell.replace("|", r"\|").split()) for cell in row] for row in [header, *body]]
+    rows.insert(1, marks)
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def import_pandas(who: str) -> Any:
+    """Return pandas, which only data frames need.
+
+    Parameters
+    ----------
+    who : str
+        The method named in the error.
+
+    Returns
+    -------
+    module
+        pandas.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed, saying how to install it.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError(
+            f"{who} needs pandas, which is not installed. Install it with `pip install pandas`."
+        ) from error
+    return pandas

@@ -267,7 +267,7 @@ def compare_transfer(
             missing[name] = str(error)
 
     plain, scaled = LogisticRegression(max_iter=1000), make_classifier()
-    scorer = make_scorer_of(labels, None, scaled)
+    scorer = make_scorer_of(labels, None, scaled, who=who)
     start = time.perf_counter()
     pixels, unit_pixels = raw_pixels(images, first.value_range, is_said=bool(fitted))
     seconds = time.perf_counter() - start

@@ -1,168 +1,60 @@
 """Linear probes: the same images, folds, classifier and scores for everything that is compared.
 
 What is compared differs in one thing, the features. All else is decided here, once for everybody:
-which labels and folds will do, how raw pixels become features, and how a classifier is scored.
+which labels, folds and classifiers will do, what the control of a network is, how raw pixels become
+features, what features cost, and how a classifier is scored. Everything that can be wrong is found
+before any image goes through a network.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import (
-    accuracy_score,
-    check_scoring,
-    f1_score,
-    make_scorer,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-)
-from sklearn.model_selection import StratifiedKFold, check_cv
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import _safe_indexing
 
 from sktransfer import value_range as _value_range
+from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.folding import Folds, Labels, check_labels, make_folds
 from sktransfer.images import ArrayImages, Images, ImageWarning
 from sktransfer.preprocessing import Resizing, resize, to_255
+from sktransfer.scoring import METRICS, Scorer, make_scorer_of
 
-#: The columns of the article's tables, in its order.
-METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc")
+__all__ = [
+    "METRICS",
+    "RAW_SIZE",
+    "FoldScores",
+    "Folds",
+    "Labels",
+    "Scorer",
+    "check_classifier",
+    "check_labels",
+    "make_classifier",
+    "make_control",
+    "make_folds",
+    "make_scorer_of",
+    "raw_pixels",
+    "score_folds",
+    "split_estimator",
+    "time_features",
+    "to_plain",
+]
 
 #: Side to which files and lists of images are brought for raw pixels, in pixels.
 RAW_SIZE = 32
 
-Folds = list[tuple[np.ndarray, np.ndarray]]
-#: A fitted classifier, features and labels in; a value for each metric out.
-Scorer = Callable[[Any, np.ndarray, np.ndarray], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Labels:
-    """The labels of a classification, checked.
-
-    Attributes
-    ----------
-    y : ndarray of shape (n_images,)
-        The label of each image.
-    classes : ndarray of shape (n_classes,)
-        The different labels, sorted.
-    counts : ndarray of shape (n_classes,)
-        Images of each.
-    positive : object or None
-        Of two classes the one that precision, recall, F1 and ROC AUC are about; else None.
-    """
-
-    y: np.ndarray
-    classes: np.ndarray
-    counts: np.ndarray
-    positive: Any
-
-
-def check_labels(y: Any, n_images: int, *, positive: Any = None, who: str) -> Labels:
-    """Check that labels can be learned from, before anything is computed.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_images,)
-        The label of each image.
-    n_images : int
-        How many images there are.
-    positive : object, default=None
-        Of two classes the one that scores are about; None takes the second in sorted order, as
-        scikit-learn does. Ignored with more classes, whose scores are macro averages.
-    who : str
-        The function named in errors.
-
-    Returns
-    -------
-    Labels
-        The labels.
-
-    Raises
-    ------
-    ValueError
-        If they are not one per image, not classes, or of a single class.
-    """
-    y = column_or_1d(y)
-    check_classification_targets(y)
-    if len(y) != n_images:
-        raise ValueError(
-            f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
-        )
-    classes, counts = np.unique(y, return_counts=True)
-    if len(classes) < 2:
-        raise ValueError(f"{who} needs at least two classes. Got only {classes.tolist()} in y.")
-    if positive is not None and positive not in classes:
-        raise ValueError(
-            f"The 'positive' parameter of {who} must be one of the classes {classes.tolist()}. "
-            f"Got {positive!r} instead."
-        )
-    if len(classes) > 2:
-        positive = None
-    elif positive is None:
-        positive = classes[1]
-    return Labels(y, classes, counts, positive)
-
-
-def make_folds(
-    labels: Labels, cv: Any, *, random_state: Any, groups: Any = None, who: str
-) -> Folds:
-    """Split once, so that everything compared meets the same folds.
-
-    Parameters
-    ----------
-    labels : Labels
-        The labels.
-    cv : int, splitter or iterable
-        A number of stratified folds, shuffled by `random_state`; or what scikit-learn takes as
-        `cv`: a splitter, or pairs of training and test indices.
-    random_state : int or None
-        Seed of the shuffling where `cv` is a number.
-    groups : array-like of shape (n_images,) or None, default=None
-        Which images must not be separated, for splitters that keep groups together.
-    who : str
-        The function named in errors.
-
-    Returns
-    -------
-    list of tuple of ndarray
-        Indices of the training and the test images of every fold.
-
-    Raises
-    ------
-    TypeError
-        If `cv` is none of these.
-    ValueError
-        If a class has fewer images than there are folds.
-    """
-    if isinstance(cv, bool) or not (
-        isinstance(cv, Integral | Iterable) or (hasattr(cv, "split") and not isinstance(cv, str))
-    ):
-        raise TypeError(
-            f"The 'cv' parameter of {who} must be a whole number of folds, a splitter of "
-            f"scikit-learn or pairs of indices. Got {cv!r} instead."
-        )
-    y = labels.y
-    if not isinstance(cv, Integral):
-        return list(check_cv(cv, y, classifier=True).split(y, y, groups))
-    if cv < 2 or labels.counts.min() < cv:
-        raise ValueError(
-            f"{who} needs at least 2 folds, and in each class as many images as folds. Got "
-            f"cv={cv} and {labels.counts.min()} images of class "
-            f"{labels.classes[labels.counts.argmin()]}: give more images, or set cv lower."
-        )
-    return list(StratifiedKFold(int(cv), shuffle=True, random_state=random_state).split(y, y))
+# On how many images the cost of features is measured: a whole number of batches of every engine.
+_TIMED_SMALL, _TIMED_LARGE, _LARGE = 64, 16, 64
 
 
 def make_classifier() -> Any:
@@ -176,70 +68,129 @@ def make_classifier() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
-def make_scorer_of(labels: Labels, scoring: Any, classifier: Any) -> Scorer:
-    """Return what scores a fitted classifier by several metrics at once.
+def check_classifier(classifier: Any, *, who: str) -> Any:
+    """Return the classifier that is meant: the one given, or the linear probe.
 
     Parameters
     ----------
-    labels : Labels
-        The labels, which decide whether scores are about one class or macro averages.
-    scoring : str, callable, list, tuple, dict or None
-        None takes :data:`METRICS`; anything else is as scikit-learn's ``cross_validate`` takes it,
-        a single metric then being called ``score`` if it has no name.
-    classifier : estimator
-        What will be scored.
+    classifier : estimator or None
+        What the user gave; None takes :func:`make_classifier`.
+    who : str
+        The function named in errors.
 
     Returns
     -------
-    callable
-        From a fitted classifier, features and labels to a dict of values by metric.
+    estimator
+        A classifier, which is never fitted itself: clones of it are.
 
     Raises
     ------
-    ValueError
-        If there is no such metric, or the classifier cannot be scored by it.
+    TypeError
+        If it is no classifier of scikit-learn's kind.
     """
-    if scoring is None:
-        is_binary = labels.positive is not None
-        average = (
-            {"pos_label": labels.positive, "average": "binary"}
-            if is_binary
-            else {"average": "macro"}
+    if classifier is None:
+        return make_classifier()
+    if isinstance(classifier, type) or not (
+        hasattr(classifier, "get_params") and is_classifier(classifier)
+    ):
+        raise TypeError(
+            f"The 'classifier' parameter of {who} must be None or a classifier in scikit-learn's "
+            f"manner, such as LogisticRegression(). Got {classifier!r} instead."
         )
-        functions = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
-        scoring = {"accuracy": make_scorer(accuracy_score)}
-        scoring |= {
-            name: make_scorer(function, zero_division=0, **average)
-            for name, function in functions.items()
-        }
-        scoring["roc_auc"] = _RocAuc(labels)
-    elif isinstance(scoring, str):
-        scoring = [scoring]
-    elif callable(scoring):
-        scoring = {getattr(scoring, "__name__", "score"): scoring}
-    return check_scoring(classifier, scoring=scoring)
+    return classifier
 
 
-class _RocAuc:
-    """Area under the ROC curve of the positive class, or of each class against the rest.
+def split_estimator(estimator: Any, *, who: str) -> tuple[VGGFeatureExtractor, Any]:
+    """Take a pipeline apart into what extracts features and what classifies them.
 
-    scikit-learn's scorer takes the second class for the positive one, and has another name for
-    more than two.
+    Parameters
+    ----------
+    estimator : VGGFeatureExtractor or Pipeline
+        An extractor, or a pipeline that begins with one.
+    who : str
+        The function named in errors.
+
+    Returns
+    -------
+    extractor : VGGFeatureExtractor
+        As it stands there, fitted or not.
+    classifier : estimator or None
+        The steps behind it; None where there are none.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
     """
+    steps: list[Any] = [estimator]
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step not in (None, "passthrough")]
+    if not (steps and isinstance(steps[0], VGGFeatureExtractor)):
+        raise TypeError(
+            f"{who} needs a VGGFeatureExtractor, or a pipeline whose first step is one. Got "
+            f"{estimator!r}."
+        )
+    if len(steps) <= 2:
+        return steps[0], steps[1] if steps[1:] else None
+    return steps[0], make_pipeline(*steps[1:])
 
-    def __init__(self, labels: Labels) -> None:
-        self.labels = labels
 
-    def __call__(self, classifier: Any, features: np.ndarray, y: np.ndarray) -> float:
-        classes, positive = list(classifier.classes_), self.labels.positive
-        if hasattr(classifier, "decision_function") and positive is not None:
-            values = classifier.decision_function(features)
-            sign = 1 if classes.index(positive) == 1 else -1
-            return float(roc_auc_score(y == positive, sign * values))
-        values = classifier.predict_proba(features)
-        if positive is not None:
-            return float(roc_auc_score(y == positive, values[:, classes.index(positive)]))
-        return float(roc_auc_score(y, values, multi_class="ovr", labels=classes))
+def make_control(extractor: VGGFeatureExtractor, random_state: Any) -> VGGFeatureExtractor:
+    """Return the same network with random weights: what training adds is what it lacks.
+
+    Parameters
+    ----------
+    extractor : VGGFeatureExtractor
+        Best fitted, since its weights may decide the input size.
+    random_state : int, RandomState or None
+        Seed of the weights.
+
+    Returns
+    -------
+    VGGFeatureExtractor
+        Not fitted, with ``weights=None`` and all else alike.
+    """
+    return clone(extractor).set_params(
+        weights=None,
+        input_size=getattr(extractor, "input_size_", extractor.input_size),
+        random_state=random_state,
+    )
+
+
+def time_features(extractor: VGGFeatureExtractor, X: Any, n_images: int) -> tuple[float, float]:
+    """Measure what features cost where none are kept, on a few of the images.
+
+    Parameters
+    ----------
+    extractor : VGGFeatureExtractor
+        Fitted. Its store is neither read nor filled.
+    X : array-like, DataFrame or list
+        Images as it takes them.
+    n_images : int
+        How many there are.
+
+    Returns
+    -------
+    setup_seconds : float
+        Until the first features are there: the network is built and its weights are read, unless
+        this process has it ready.
+    seconds_per_image : float
+        From then on: reading, resizing and the network, measured on 64 images, or 16 above 64
+        pixels, spread evenly over all.
+    """
+    timed = copy.copy(extractor).set_params(cache=None, verbose=0)
+    sample = _TIMED_SMALL if extractor.input_size_ <= _LARGE else _TIMED_LARGE
+    rows = np.unique(np.linspace(0, n_images - 1, sample).astype(int))
+    images = _safe_indexing(X, rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)  # said when all images are transformed
+        start = time.perf_counter()
+        timed.transform(_safe_indexing(X, rows[:1]))
+        ready = time.perf_counter()
+        timed.transform(images)
+        end = time.perf_counter()
+    per_image = (end - ready) / len(rows)
+    return max(0.0, ready - start - per_image), per_image
 
 
 @dataclass(frozen=True)
