@@ -53,18 +53,18 @@ def decode(
     if isinstance(image, str):
         with _foreign_errors(), open_header(image) as opened:
             return decode(opened, value_range)
-    _refuse_loss(image)
+    check_header(image, value_range)
     turned = ImageOps.exif_transpose(image)
     mode = turned.mode
     if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):
         return _deep_grey(image, turned, value_range)
     if mode in ("I", "F"):
-        if value_range is None:
-            raise ValueError(
-                f"its pixels are 32-bit {'integers' if mode == 'I' else 'floats'}, and no file "
-                "tells which of them are black and white: set value_range=(black, white)"
-            )
-        return np.asarray(turned)[..., None], value_range
+        assert value_range is not None  # or it was refused above
+        pixels = np.asarray(turned)[..., None]
+        n_bad = pixels.size - np.count_nonzero(np.isfinite(pixels))
+        if n_bad:
+            raise ValueError(f"{n_bad} of its {pixels.size} pixels are NaN or infinity (inf)")
+        return pixels, value_range
     if "transparency" in turned.info or mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         turned = _to_mode(turned, "RGBA")
     elif mode in ("1", "L"):
@@ -77,6 +77,33 @@ def decode(
     if 0 in pixels.shape:
         raise ValueError(f"it has no pixels: {turned.width} x {turned.height}")
     return pixels, value_range or (0.0, 255.0)
+
+
+def check_header(image: str | Image.Image, value_range: ValueRange | None = None) -> None:
+    """Find out from the header alone whether a file or PIL image can be decoded without loss.
+
+    Parameters
+    ----------
+    image : str or PIL.Image.Image
+        The image; its pixels are not read.
+    value_range : tuple of float or None, default=None
+        The values of black and white, where the user gave them.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it is no image, holds more depth than Pillow keeps, or does not tell its value range.
+    """
+    if isinstance(image, str):
+        with _foreign_errors(), open_header(image) as opened:
+            return check_header(opened, value_range)
+    _refuse_loss(image)
+    mode = image.mode
+    if value_range is None and (mode == "F" or (mode == "I" and image.format != "PNG")):
+        raise ValueError(
+            f"its pixels are 32-bit {'integers' if mode == 'I' else 'floats'}, and no file "
+            "tells which of them are black and white: set value_range=(black, white)"
+        )
 
 
 def _deep_grey(

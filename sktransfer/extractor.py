@@ -99,7 +99,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     verbose : int, default=0
         Above 0, a progress bar.
     random_state : int, RandomState instance or None, default=None
-        Seed of random weights; nothing else is random.
+        Seed of random weights, and of the sample of `fit`'s images on which int8 is calibrated.
 
     Attributes
     ----------

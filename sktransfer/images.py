@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse
 from sklearn.utils import check_array
 
-from sktransfer.decoding import ValueRange, decode, explain, open_header
+from sktransfer.decoding import ValueRange, check_header, decode, explain
 
 #: Images of one size, `(n_images, height, width, n_channels)`, with their black and white.
 Group = tuple[np.ndarray, ValueRange]
@@ -71,8 +71,7 @@ class ArrayImages:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Shape of an image as `(height, width, n_channels)`."""
-        shape = self.row_shape if len(self.row_shape) == 3 else (*self.row_shape, 1)
-        return (*shape[1:], shape[0]) if self.channels_first else shape  # type: ignore[return-value]
+        return _canonical(self.row_shape)  # type: ignore[return-value]
 
     @property
     def has_columns(self) -> bool:
@@ -175,10 +174,17 @@ class ImageList:
         Raises
         ------
         OSError
-            Naming every missing and unreadable file.
+            Naming every missing and unreadable file, and every one whose header says that it
+            would lose depth or does not tell its value range; or else the first such PIL image.
         """
         paths = [item for item in self.items if isinstance(item, str)]
-        self._raise_for(paths, _read_header)
+        self._raise_for(paths, lambda path: check_header(path, self.file_range))
+        for position, item in enumerate(self.items):
+            if _is_pil(item):
+                try:
+                    check_header(item, self.file_range)
+                except (OSError, ValueError) as error:
+                    raise self._unreadable(position, error) from error
 
     def take(self, rows: Sequence[int]) -> ImageList:
         """Select some of the images.
@@ -226,10 +232,12 @@ class ImageList:
             except (OSError, ValueError) as error:
                 rest = [item for item in self.items[position:] if isinstance(item, str)]
                 self._raise_for(rest, lambda path: decode(path, self.file_range))
-                raise OSError(
-                    f"{self.who} cannot read image {position}, {item!r}: {explain(error)}"
-                ) from error
+                raise self._unreadable(position, error) from error
             yield pixels[None], own_range
+
+    def _unreadable(self, position: int, error: Exception) -> OSError:
+        item = self.items[position]
+        return OSError(f"{self.who} cannot read image {position}, {item!r}: {explain(error)}")
 
     def _raise_for(self, paths: list[str], read: Callable[[str], object]) -> None:
         """Try to read every file, and raise one error that names all that cannot be read."""
@@ -251,10 +259,6 @@ class ImageList:
 
 
 Images = ArrayImages | ImageList
-
-
-def _read_header(path: str) -> None:
-    open_header(path).close()
 
 
 def read_images(
@@ -536,7 +540,8 @@ def _layout(
 
 
 def _check_image_shape(given: Sequence[int], shape: tuple[int, ...], where: str, who: str) -> None:
-    if tuple(given) not in (shape, (*shape, 1)):
+    # Of the same pixels, wherever the channels stand: what holds for rows holds for arrays too.
+    if _canonical(tuple(given)) != _canonical(shape):
         raise ValueError(
             f"The 'image_shape' parameter of {who} must be the shape of each image. Got "
             f"image_shape={tuple(given)} and images of shape {shape} in {where}: leave it at "
@@ -544,16 +549,25 @@ def _check_image_shape(given: Sequence[int], shape: tuple[int, ...], where: str,
         )
 
 
+def _canonical(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Spell the shape of an image as `(height, width, n_channels)`."""
+    if len(shape) == 2:
+        return (*shape, 1)
+    return (*shape[1:], shape[0]) if _channels_first(shape) else shape
+
+
+def _channels_first(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[2] not in CHANNELS and shape[0] in CHANNELS
+
+
 def _image_layout(shape: tuple[int, ...], what: str) -> tuple[tuple[int, ...], bool]:
     """Find the channels of one image: last if they can be last, else first."""
-    if len(shape) == 2 or shape[2] in CHANNELS:
-        return shape, False
-    if shape[0] in CHANNELS:
-        return shape, True
-    raise ValueError(
-        f"{what} must have 1 (grey), 3 (RGB) or 4 (RGBA) channels, last or first. Got images of "
-        f"shape {shape}. Select or combine the channels first, as in X[..., :3]."
-    )
+    if len(shape) == 3 and shape[2] not in CHANNELS and shape[0] not in CHANNELS:
+        raise ValueError(
+            f"{what} must have 1 (grey), 3 (RGB) or 4 (RGBA) channels, last or first. Got images "
+            f"of shape {shape}. Select or combine the channels first, as in X[..., :3]."
+        )
+    return shape, _channels_first(shape)
 
 
 def _guess_layout(n_columns: int, who: str) -> tuple[int, ...]:

@@ -221,7 +221,7 @@ def opaque_alpha(dtype: np.dtype, value_range: ValueRange) -> float:
 
 
 def check_alpha(images: Images, value_range: ValueRange | None) -> None:
-    """Check that alpha lies between transparent and opaque.
+    """Check that alpha lies between transparent and opaque, and warn where it seems not to.
 
     Parameters
     ----------
@@ -246,6 +246,15 @@ def check_alpha(images: Images, value_range: ValueRange | None) -> None:
                 f"{opaque:g} (opaque, dtype {array.dtype}, value range {value_range}). Got values "
                 f"from {low:g} to {high:g}: rescale alpha, or pass the three colours alone."
             )
+        if 0 < high <= 1 and opaque >= 16:
+            warnings.warn(
+                f"{images.who} takes {opaque:g} for opaque in alpha, the fourth channel, which is "
+                f"doubtful: no alpha exceeds {high:g} (dtype {array.dtype}), so that all images "
+                f"are nearly white. If 1 is opaque, multiply alpha by {opaque:g}.",
+                ImageWarning,
+                stacklevel=2,
+            )
+            return
 
 
 def warn_outside(

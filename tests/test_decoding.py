@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sktransfer.decoding import decode, explain, open_header
+from sktransfer.decoding import check_header, decode, explain, open_header
 
 BYTES, DEEP = (0.0, 255.0), (0.0, 65535.0)
 # An image without any symmetry, so that no turn or flip of it looks like another.
@@ -228,6 +228,13 @@ def test_16_bit_colour_is_refused(tmp_path: Path, name: str, content: bytes) -> 
             decode(image)
 
 
+def test_a_header_alone_tells_of_depth_that_would_be_lost(tmp_path: Path) -> None:
+    header = b"P6\n9 9\n65535\n"  # and no pixels, which nobody asks for
+    with pytest.raises(ValueError, match="its 16 bits per channel"):
+        check_header(_write(tmp_path / "deep.ppm", header))
+    check_header(_write(tmp_path / "bytes.ppm", header.replace(b"65535", b"255")))
+
+
 @pytest.mark.parametrize(("depth", "white"), [(4, 15), (8, 255)])
 def test_ppm_of_up_to_8_bits_is_read(tmp_path: Path, depth: int, white: int) -> None:
     path = _write(tmp_path / "image.ppm", b"P6\n1 1\n%d\n" % white + bytes([0, white, 0]))
@@ -245,6 +252,15 @@ def test_32_bit_needs_a_value_range(tmp_path: Path, dtype: type, word: str) -> N
     pixels, value_range = decode(path, (0.0, 131070.0))
     np.testing.assert_array_equal(pixels, image[..., None], strict=True)
     assert value_range == (0.0, 131070.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_floats_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    image = DEEP_GREY.astype(np.float32)
+    image[1, 2:4] = value
+    for source in (_save(tmp_path / "image.tif", image), Image.fromarray(image)):
+        with pytest.raises(ValueError, match=r"2 of its 20 pixels are NaN or infinity \(inf\)"):
+            decode(source, (0.0, 65535.0))
 
 
 @pytest.mark.parametrize("image", [GREY, COLOUR, DEEP_GREY], ids=["grey", "colour", "deep"])

@@ -63,6 +63,12 @@ def _load(images: ArrayImages | ImageList, start: int = 0, stop: int | None = No
         ((5, 4, 7, 1), None, (4, 7, 1)),
         ((5, 3, 7, 8), (3, 7, 8), (7, 8, 3)),
         ((5, 7, 8, 3), (7, 8, 3), (7, 8, 3)),
+        # What was said of rows holds for arrays of the same images, wherever their channels stand.
+        ((5, 7, 8, 1), (7, 8), (7, 8, 1)),
+        ((5, 1, 7, 8), (7, 8), (7, 8, 1)),
+        ((5, 7, 8), (1, 7, 8), (7, 8, 1)),
+        ((5, 7, 8, 3), (3, 7, 8), (7, 8, 3)),
+        ((5, 3, 7, 8), (7, 8, 3), (7, 8, 3)),
     ],
 )
 def test_layout(
@@ -119,7 +125,8 @@ def test_channel_last_rows_and_channel_first_rows_are_told_apart() -> None:
         (np.ones((2, 6)), (2, 2), r"multiply to the number of columns\. .*=\(2, 2\), 4 values"),
         (np.ones((2, 30)), (5, 3, 2), r"'image_shape' parameter of Reader .* shape \(5, 3, 2\)"),
         (np.ones((2, 7, 8)), (8, 7), r"must be the shape of each image\. Got image_shape=\(8, 7\)"),
-        (np.ones((2, 7, 8, 3)), (3, 7, 8), r"leave it at None, or set it to \(7, 8, 3\)"),
+        (np.ones((2, 7, 8, 3)), (7, 8), r"images of shape \(7, 8, 3\) .* or set it to \(7, 8, 3\)"),
+        (np.ones((2, 7, 4, 3)), (3, 7, 4), r"Got image_shape=\(3, 7, 4\) and .* \(7, 4, 3\)"),
         (np.ones((2, 8, 8, 2)), None, r"must have 1 \(grey\), 3 \(RGB\) or 4 .* shape \(8, 8, 2\)"),
         (np.ones((2, 8, 8, 5)), None, r"images of shape \(8, 8, 5\)\. Select or combine"),
         (np.ones((1, 2, 3, 4, 5)), None, r"Got 5-D data of shape \(1, 2, 3, 4, 5\)\. Reshape your"),
@@ -405,6 +412,18 @@ def test_missing_and_unreadable_files_are_named_together(
     assert f"{items[1]!r}: not an image that Pillow can read" in message
     assert f"{items[2]!r}: it is a folder, not an image file" in message
     assert not isinstance(caught.value, FileNotFoundError)
+
+
+def test_what_headers_tell_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    path = str(tmp_path / "floats.tif")
+    floats = Image.fromarray(np.ones((2, 2), np.float32))
+    floats.save(path)
+    problem = "its pixels are 32-bit floats, .* set value_range"
+    with pytest.raises(OSError, match=rf"(?s)1 of 1 cannot:.*floats\.tif': {problem}"):
+        read_images([path]).check_files()
+    with pytest.raises(OSError, match=rf"cannot read image 1, <PIL.*: {problem}"):
+        read_images([Image.new("L", (2, 2)), floats]).check_files()
+    read_images([path, floats], value_range=(0, 1)).check_files()
 
 
 def test_numpy_strings_are_named_like_others(broken_files: dict[str, str]) -> None:

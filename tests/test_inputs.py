@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import pickle
+import shutil
 import struct
 import warnings
 import zlib
@@ -356,18 +357,20 @@ def test_all_unreadable_files_are_named(tmp_path: Path) -> None:
     deep.write_bytes(_png_of_16_bit_colour())
     cut = tmp_path / "cut.png"
     cut.write_bytes(Path(good).read_bytes()[:80])
-    paths = [good, str(text), str(tmp_path / "missing.png"), str(tmp_path)]
-    with pytest.raises(OSError, match=r"(?s)3 of 4 cannot.*none is replaced") as caught:
+    paths = [good, str(text), str(tmp_path / "missing.png"), str(tmp_path), str(deep)]
+    with pytest.raises(OSError, match=r"(?s)4 of 5 cannot.*none is replaced") as caught:
         _extractor().fit(paths)
     for path in paths[1:]:
         assert repr(path) in str(caught.value)
+    assert "its 16 bits per channel would be cut to 8" in str(caught.value)
     assert repr(good) not in str(caught.value)
     # What the header does not tell comes out when the pixels are read, again all at once.
-    extractor = _extractor().fit([good])
-    with pytest.raises(OSError, match=r"(?s)2 of 3 cannot") as caught:
-        extractor.transform([good, deep, cut])
-    assert "its 16 bits per channel would be cut to 8" in str(caught.value)
-    assert repr(str(cut)) in str(caught.value)
+    also_cut = shutil.copy(cut, tmp_path / "also-cut.png")
+    extractor = _extractor().fit([good, cut, also_cut])
+    with pytest.raises(OSError, match=r"(?s)2 of 4 cannot") as caught:
+        extractor.transform([good, cut, good, also_cut])
+    for path in (cut, also_cut):
+        assert repr(str(path)) in str(caught.value)
 
 
 def test_only_missing_files_are_a_file_not_found_error(tmp_path: Path) -> None:
@@ -604,8 +607,9 @@ def test_deep_colour_is_refused_rather_than_cut(
     path.write_bytes(make())
     X = [Image.open(io.BytesIO(make()))] if as_pil else [path]
     extractor = _extractor().fit(GREY)
-    with pytest.raises(OSError, match=rf"its {depth} bits per channel would be cut to 8: read it"):
-        extractor.transform(X)
+    for method in (extractor.transform, _extractor().fit):  # before anything is computed
+        with pytest.raises(OSError, match=rf"its {depth} bits per channel would be cut to 8: read"):
+            method(X)
 
 
 @pytest.mark.parametrize("orientation", [3, 5, 6, 8])

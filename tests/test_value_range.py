@@ -260,6 +260,24 @@ def test_alpha_beyond_opaque_is_refused(alpha: float) -> None:
     check_alpha(read_images(images), (0, 1))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "value_range"), [(np.uint8, (0, 255)), (float, (0, 255)), (np.uint16, (0, 65535))]
+)
+def test_alpha_from_0_to_1_beside_larger_colours_is_warned_of_once(
+    dtype: type, value_range: tuple[float, float]
+) -> None:
+    clear = np.full((2, 3, 3, 4), 200, dtype=dtype)
+    clear[..., 3] = 1
+    problem = rf"takes {value_range[1]} for opaque .* no alpha exceeds 1 .* multiply alpha by"
+    for form in (clear, list(clear)):
+        with pytest.warns(ImageWarning, match=problem) as caught:
+            check_alpha(read_images(form), value_range)
+        assert len(caught) == 1
+    for fine in (0, 2, value_range[1]):  # transparent everywhere is no mistake
+        clear[..., 3] = fine
+        check_alpha(read_images(clear), value_range)
+
+
 # Ranges too narrow for float64 are refused, which is tested above.
 finite = st.floats(-1e30, 1e30).map(lambda value: value if abs(value) > 1e-200 else 0.0)
 
