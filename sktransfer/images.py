@@ -444,7 +444,7 @@ def _read_one_array(
 
 
 def _read_array(X: Any, image_shape: Sequence[int] | None, who: str) -> ArrayImages:
-    names = list(getattr(X, "columns", ()))
+    names = list(X.columns) if hasattr(X, "dtypes") else []  # the columns of others are no names
     if len(set(names)) < len(names):
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         raise ValueError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 from PIL import Image
@@ -201,6 +202,11 @@ def test_a_pandas_frame_of_nullable_pixels() -> None:
     np.testing.assert_array_equal(_load(read_images(frame))[0].ravel(), range(8))
     frame.iloc[1, 2] = pd.NA
     assert np.isnan(_load(read_images(frame))[0]).sum() == 1
+
+
+def test_an_arrow_table_of_pixels_is_an_array() -> None:
+    table = pa.table({name: [1.0, 2.0] for name in "abcd"})
+    assert read_images(table).image_shape == (2, 2, 1)
 
 
 def test_nested_lists() -> None:
