@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         read_pixel_csv,
     )
     from sktransfer.displays import ArchitectureDisplay
+    from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
     from sktransfer.networks import describe_network
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchitectureDisplay",
+    "Extraction",
     "FeatureStore",
     "FeatureStoreWarning",
     "ImageWarning",
@@ -28,6 +30,7 @@ __all__ = [
     "__version__",
     "compare_transfer",
     "describe_network",
+    "extract",
     "fetch_mnist_pair",
     "list_images",
     "load_digit_pair",
@@ -38,12 +41,14 @@ __all__ = [
 # a second to import, which nobody should wait for to read a version or a docstring.
 _MODULES = {
     "ArchitectureDisplay": "displays",
+    "Extraction": "extraction",
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
     "describe_network": "networks",
+    "extract": "extraction",
     "fetch_mnist_pair": "datasets",
     "list_images": "datasets",
     "load_digit_pair": "datasets",

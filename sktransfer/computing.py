@@ -14,12 +14,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from sktransfer.decoding import explain
 from sktransfer.engines import Engine
-from sktransfer.images import Images
+from sktransfer.engines.processor import count_threads
+from sktransfer.images import ArrayImages, Images
 from sktransfer.networks import Cut
 from sktransfer.preprocessing import Resizing, preprocess, to_255
 from sktransfer.store import FeatureStore, StoreUse
@@ -30,6 +32,9 @@ _CHUNK_BYTES = 32 << 20
 # Images of one chunk where there is a store. Others cannot claim them until they are computed, and
 # what a killed process loses is one chunk.
 _STORED_CHUNK = 64
+
+_Chunk = TypeVar("_Chunk")
+_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,15 @@ class Task:
         """Make room for preprocessed images."""
         return np.empty((n_images, *self.cut.trunk[0].output_shape), dtype=np.float32)
 
-    def chunks(self, n_images: int, largest: int | None = None) -> Iterator[tuple[int, int]]:
-        """Cut a number of images into ranges that are computed at once."""
+    def chunk_size(self, largest: int | None = None) -> int:
+        """Say how many images are prepared and computed at once."""
         size = self.batch_size or _CHUNK_BYTES // (4 * 3 * self.cut.input_size**2)
         size = min(size, largest or size)
-        size = -(-max(size, 1) // self.step) * self.step
+        return -(-max(size, 1) // self.step) * self.step
+
+    def chunks(self, n_images: int, largest: int | None = None) -> Iterator[tuple[int, int]]:
+        """Cut a number of images into ranges that are computed at once."""
+        size = self.chunk_size(largest)
         for start in range(0, n_images, size):
             yield start, min(start + size, n_images)
 
@@ -105,14 +114,14 @@ def compute_features(
     out = np.empty((len(images), task.cut.n_features), dtype=np.float32)
     if store is None:
         chunks = task.chunks(len(images))
-        for (start, stop), inputs in _ahead(_inputs, images, chunks, task):
+        for (start, stop), inputs in _ahead(lambda chunk: _inputs(images, *chunk, task), chunks):
             _run_network(inputs, task, out[start:stop])
             progress.update(stop - start)
         return out
     others: list[tuple[int, int]] = []
     with store.open() as use:
         chunks = task.chunks(len(images), _STORED_CHUNK)
-        for (start, stop), loaded in _ahead(_digests, images, chunks, task):
+        for (start, stop), loaded in _ahead(lambda chunk: _digests(images, *chunk, task), chunks):
             if _fill(loaded, task, use, out[start:stop], wait=False):
                 progress.update(stop - start)
             else:
@@ -125,17 +134,77 @@ def compute_features(
     return out
 
 
+def stream_features(
+    pieces: Iterable[tuple[_Key, Images]], task: Task
+) -> Iterator[tuple[_Key, np.ndarray, dict[int, str]]]:
+    """Compute the features of images that come in pieces, whether or not all can be read.
+
+    Files are decoded by as many threads as there are processors, while the network runs on the
+    piece before.
+
+    Parameters
+    ----------
+    pieces : iterable of tuple
+        Anything that a piece is known by, and its images: at most ``task.chunk_size()``.
+    task : Task
+        What is wanted of them.
+
+    Yields
+    ------
+    key : object
+        What the piece is known by.
+    rows : ndarray of shape (n_images, n_features)
+        float32; NaN where an image could not be read.
+    failures : dict of int to str
+        For each such image, by its position in the piece, the reason.
+    """
+    with ThreadPoolExecutor(count_threads(), thread_name_prefix="sktransfer-decode") as decoders:
+
+        def prepare(piece: tuple[_Key, Images]) -> tuple[np.ndarray, dict[int, str]]:
+            return _readable_inputs(piece[1], task, decoders)
+
+        for (key, images), (inputs, failures) in _ahead(prepare, pieces):
+            rows = np.full((len(images), task.cut.n_features), np.nan, dtype=np.float32)
+            if failures:
+                found = np.empty((len(inputs), rows.shape[1]), np.float32)
+                _run_network(inputs, task, found)
+                rows[[i for i in range(len(images)) if i not in failures]] = found
+            else:
+                _run_network(inputs, task, rows)
+            yield key, rows, failures
+
+
+def _readable_inputs(
+    images: Images, task: Task, decoders: ThreadPoolExecutor
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Preprocess the images that can be read, and say why the others cannot."""
+    if isinstance(images, ArrayImages):
+        return _inputs(images, 0, len(images), task), {}
+
+    def prepare(position: int) -> np.ndarray | str:
+        try:
+            pixels, own_range = images.load_one(position, task.value_range)
+        except (OSError, ValueError) as error:
+            return explain(error)
+        warn_file(images, pixels)
+        return preprocess(to_255(pixels, own_range), task.resizing)
+
+    prepared = list(decoders.map(prepare, range(len(images))))
+    failures = {i: each for i, each in enumerate(prepared) if isinstance(each, str)}
+    inputs = task.empty_inputs(len(images) - len(failures))
+    for row, values in enumerate(each for each in prepared if not isinstance(each, str)):
+        inputs[row] = values[0]
+    return inputs, failures
+
+
 def _ahead(
-    prepare: Callable[[Images, int, int, Task], Any],
-    images: Images,
-    chunks: Iterable[tuple[int, int]],
-    task: Task,
-) -> Iterator[Any]:
+    prepare: Callable[[_Chunk], Any], chunks: Iterable[_Chunk]
+) -> Iterator[tuple[_Chunk, Any]]:
     """Prepare every chunk in a thread, while the one before is made use of."""
     with ThreadPoolExecutor(1, thread_name_prefix="sktransfer-load") as pool:
-        waiting: deque[tuple[tuple[int, int], Future]] = deque()
+        waiting: deque[tuple[_Chunk, Future]] = deque()
         for chunk in chunks:
-            waiting.append((chunk, pool.submit(prepare, images, *chunk, task)))
+            waiting.append((chunk, pool.submit(prepare, chunk)))
             if len(waiting) > 1:
                 earlier, future = waiting.popleft()
                 yield earlier, future.result()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
@@ -32,6 +32,9 @@ from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, Laye
 from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing
 from sktransfer.store import FeatureStore
 from sktransfer.temporary import temporary_store
+
+if TYPE_CHECKING:
+    from sktransfer.computing import Task
 
 # Part of every recipe; a change of what images are turned into, or how, must change it.
 _RECIPE_FORMAT = 2
@@ -300,16 +303,23 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         images = self._read(X)
+        value_range = self._check_new(images)
+        images.check_files()
+        return self._compute(*self._fitted_network(), images, value_range)
+
+    def _check_new(self, images: Images) -> tuple[float, float] | None:
+        """Check images against what `fit` saw, and return the range of the arrays among them."""
         if images.has_columns:  # scikit-learn's words for tables, ours for what is seen as images
             self._count_features(images, reset=False)
         self._check_fitted_shape(images)
-        value_range = _settle_range(images, self.value_range_)
-        images.check_files()
+        return _settle_range(images, self.value_range_)
+
+    def _fitted_network(self) -> tuple[Cut, Arithmetic]:
+        """Return what is computed and in which numbers, if that can be done here."""
         # It may have been fitted where more was installed, or on another processor.
         choose_engine(self.engine_, self.precision_, self.input_size_, who=type(self).__name__)
-        cut = self._plan(self.input_size_)
         arithmetic = Arithmetic(self.engine_, self.precision_, self._ranges)
-        return self._compute(cut, arithmetic, images, value_range)
+        return self._plan(self.input_size_), arithmetic
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name every feature by layer, place and channel.
@@ -464,10 +474,21 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     ) -> np.ndarray:
         from tqdm.auto import tqdm
 
-        from sktransfer.computing import Task, compute_features
+        from sktransfer.computing import compute_features
 
         store = self._store()
-        task = Task(
+        task = self._task(cut, arithmetic, value_range)
+        with tqdm(
+            total=len(images), unit="image", desc=type(self).__name__, disable=not self.verbose
+        ) as progress:
+            return compute_features(images, task, store, progress=progress)
+
+    def _task(
+        self, cut: Cut, arithmetic: Arithmetic, value_range: tuple[float, float] | None
+    ) -> Task:
+        from sktransfer.computing import Task
+
+        return Task(
             cut=cut,
             resizing=Resizing(cut.input_size, self.aspect, self.interpolation, self.antialias),
             get_engine=lambda: get_engine(
@@ -476,16 +497,8 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             step=batch_shape(arithmetic.engine, cut.input_size),
             value_range=value_range,
             batch_size=None if self.batch_size == "auto" else int(self.batch_size),
-            recipes=(
-                ()
-                if store is None
-                else tuple(self._recipe(cut, layer, arithmetic) for layer in cut.layers)
-            ),
+            recipes=tuple(self._recipe(cut, layer, arithmetic) for layer in cut.layers),
         )
-        with tqdm(
-            total=len(images), unit="image", desc=type(self).__name__, disable=not self.verbose
-        ) as progress:
-            return compute_features(images, task, store, progress=progress)
 
     def _store(self) -> FeatureStore | None:
         if self.cache is None or isinstance(self.cache, FeatureStore):

@@ -89,13 +89,13 @@ class ArrayImages:
     def check_files(self) -> None:
         """Check nothing: there are no files."""
 
-    def take(self, rows: Sequence[int]) -> ArrayImages:
-        """Copy some of the images.
+    def take(self, rows: Sequence[int] | slice) -> ArrayImages:
+        """Select some of the images.
 
         Parameters
         ----------
-        rows : sequence of int
-            Which of them.
+        rows : sequence of int or slice
+            Which of them. A slice copies nothing.
 
         Returns
         -------
@@ -222,18 +222,41 @@ class ImageList:
             Naming every file from `start` to the end of the input that cannot be decoded.
         """
         for position in range(start, stop):
-            item = self.items[position]
-            if isinstance(item, np.ndarray):
-                assert value_range is not None
-                yield item[None], value_range
-                continue
             try:
-                pixels, own_range = decode(item, self.file_range)
+                yield self.load_one(position, value_range)
             except (OSError, ValueError) as error:
                 rest = [item for item in self.items[position:] if isinstance(item, str)]
                 self._raise_for(rest, lambda path: decode(path, self.file_range))
                 raise self._unreadable(position, error) from error
-            yield pixels[None], own_range
+
+    def load_one(self, position: int, value_range: ValueRange | None) -> Group:
+        """Load one image.
+
+        Parameters
+        ----------
+        position : int
+            Which of them.
+        value_range : tuple of float or None
+            The values of black and white in arrays; None where there are none.
+
+        Returns
+        -------
+        pixels : ndarray of shape (1, height, width, n_channels)
+            The image.
+        value_range : tuple of float
+            Its values of black and white.
+
+        Raises
+        ------
+        OSError, ValueError
+            If it is a file that cannot be decoded.
+        """
+        item = self.items[position]
+        if isinstance(item, np.ndarray):
+            assert value_range is not None
+            return item[None], value_range
+        pixels, own_range = decode(item, self.file_range)
+        return pixels[None], own_range
 
     def _unreadable(self, position: int, error: Exception) -> OSError:
         item = self.items[position]

@@ -354,7 +354,7 @@ def list_classes(folder: str | os.PathLike, who: str) -> tuple[list[str], np.nda
     above = (os.path.realpath(root),)
     entries = _visible(root)
     classes = {
-        entry.name: list(_walk_images(entry.path, above)) for entry in entries if entry.is_dir()
+        entry.name: list(walk_images(entry.path, above)) for entry in entries if entry.is_dir()
     }
     endings = ", ".join(IMAGE_EXTENSIONS)
     if not classes:
@@ -391,14 +391,27 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
     return entry.name.lower().endswith(IMAGE_EXTENSIONS)
 
 
-def _walk_images(folder: str, above: tuple[str, ...]) -> Iterator[str]:
-    """Yield the images in a folder, at any depth, but enter no folder inside itself."""
+def walk_images(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the images in a folder, at any depth, but enter no folder inside itself.
+
+    Parameters
+    ----------
+    folder : str
+        Where to look.
+    above : tuple of str, default=()
+        The real paths of the folders that this one was reached through.
+
+    Yields
+    ------
+    str
+        Paths that start with `folder`, sorted within every folder.
+    """
     here = os.path.realpath(folder)
     if here in above:
         return
     for entry in _visible(folder):
         if entry.is_dir():
-            yield from _walk_images(entry.path, (*above, here))
+            yield from walk_images(entry.path, (*above, here))
         elif _is_image(entry):
             yield entry.path
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sktransfer._version import __version__
-from sktransfer.cli import cache, compare, info
+from sktransfer.cli import cache, compare, extract, info
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = show_warning  # type: ignore[assignment]
             return args.run(args)
     except KeyboardInterrupt:
-        print("\nsktransfer: interrupted", file=sys.stderr)
+        print(f"\nsktransfer {args.command}: interrupted", file=sys.stderr)
         return 130
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"sktransfer {args.command}: error: {error}", file=sys.stderr)
@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sktransfer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (compare, cache, info):
+    for command in (compare, extract, cache, info):
         command.add_to(commands)
     return parser
