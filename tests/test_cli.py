@@ -244,7 +244,7 @@ def test_interruption_has_its_own_status(
 
     monkeypatch.setattr(compare, "read_data", interrupt)
     assert cli.main(["compare"]) == 130
-    assert capsys.readouterr().err == "\nsktransfer: interrupted\n"
+    assert capsys.readouterr().err == "\nsktransfer compare: interrupted\n"
 
 
 def test_a_process_prints_its_tables_and_nothing_else(tmp_path: Path) -> None:
