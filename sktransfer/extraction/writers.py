@@ -86,49 +86,47 @@ class ZarrWriter:
 
     def __init__(self, path: Path, block_rows: int, names: list[str]) -> None:
         self._zarr = _import("zarr", path)
-        self._path, self._block_rows, self._names = path, block_rows, names
+        self._path, self._block_rows, self._width = path, block_rows, len(names)
 
     def write(self, block: int, rows: np.ndarray, entries: Sequence[Row]) -> None:
         """Write the rows of a block: one chunk of each array."""
         start = block * self._block_rows
         stop = start + len(rows)
-        if block == 0:
-            self._create()
+        # Not every version of Zarr replaces what it writes at once: a chunk that was half written
+        # is written again, but a description of the arrays would be lost.
+        self._describe(stop)
         group = self._zarr.open_group(self._path, mode="r+")
-        positions = np.array([entry[0] for entry in entries], dtype=np.int64)
-        for name, values in (("features", rows), ("position", positions)):
-            array = group[name]
-            array.resize((stop, *array.shape[1:]))
-            array[start:stop] = values
+        group["features"][start:stop] = rows
+        group["position"][start:stop] = np.array([entry[0] for entry in entries], dtype=np.int64)
         _sync_all()
 
     def finish(self, n_rows: int) -> None:
         """Settle the number of rows, and remove what a run that was cut off may have left."""
-        if n_rows == 0:
-            self._create()
-        group = self._zarr.open_group(self._path, mode="r+")
-        for name in ("features", "position"):
-            group[name].resize((n_rows, *group[name].shape[1:]))
+        self._describe(n_rows)
         for path in self._path.rglob("*.partial"):
             path.unlink()
         _sync_all()
 
-    def _create(self) -> None:
-        """Make empty arrays, which grow with the blocks."""
-        group = self._zarr.create_group(self._path, overwrite=True)
-        width = len(self._names)
+    def _describe(self, n_rows: int) -> None:
+        """Say how long the arrays are, in files that are replaced at once."""
+        new = self._path.with_name("description.zarr")
+        group = self._zarr.create_group(new, overwrite=True)
         for name, dtype, shape, dimensions in (
-            ("features", "float32", (width,), ("row", "feature")),
+            ("features", "float32", (self._width,), ("row", "feature")),
             ("position", "int64", (), ("row",)),
         ):
             group.create_array(
                 name,
-                shape=(0, *shape),
+                shape=(n_rows, *shape),
                 chunks=(self._block_rows, *shape),
                 dtype=dtype,
                 dimension_names=dimensions,
                 fill_value=0,
             )
+        for file in new.rglob("zarr.json"):
+            place = self._path / file.relative_to(new)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
 
 
 class ParquetWriter:
