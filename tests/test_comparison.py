@@ -23,11 +23,9 @@ from sktransfer import (
     ImageWarning,
     VGGFeatureExtractor,
     compare_transfer,
-    comparison,
     load_digit_pair,
 )
-
-METRICS = comparison.METRICS
+from sktransfer.probing import METRICS
 
 
 @pytest.fixture(scope="module")
