@@ -234,7 +234,8 @@ def _training(row: ComparisonRow, control: ComparisonRow | None) -> str:
     if control is None or trained is None or gain is None or control.against_raw is None:
         return ""
     if gain.finding != "higher":
-        return f"Against the same network with random weights the difference is {say_difference(trained)}."
+        how = say_difference(trained)
+        return f"Against the same network with random weights the difference is {how}."
     architecture = control.against_raw.mean
     if architecture <= 0:
         owed = f"Random weights gain nothing ({architecture:+.3f}): all is owed to the training"

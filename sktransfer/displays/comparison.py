@@ -157,7 +157,7 @@ class TransferComparisonDisplay:
                     ends = [min(max(end, 0), 1) for end in ends]
                 ax.plot(ends, [place] * 2, color=color, linewidth=1.6, solid_capstyle="butt")
             ax.plot(scores.mean(), place, marker, color=color, markersize=5, mec="white", mew=0.5)
-            ax.annotate(
+            label = ax.annotate(
                 f"{row.name}  {row.mean(metric):.3f}",
                 (0, place - 0.26),
                 xycoords=("axes fraction", "data"),
@@ -168,6 +168,7 @@ class TransferComparisonDisplay:
                 va="center",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
             )
+            label.set_in_layout(False)  # a long name must not squeeze the axes
         ax.set_ylim(len(rows) - 0.6, -0.55)
         ax.set_yticks([])
         ax.set_xlabel(
