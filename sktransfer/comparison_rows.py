@@ -71,7 +71,11 @@ class ComparisonRow:
         gain = self.against_raw
         if gain is None or gain.finding != "higher" or next(iter(self.scores)) != "accuracy":
             return None
-        return math.ceil(1 / gain.mean), math.ceil(1 / gain.high), math.ceil(1 / gain.low)
+        # One in twenty, give or take rounding, is twenty images and not twenty-one.
+        images, fewest, most = (
+            math.ceil(round(1 / each, 6)) for each in (gain.mean, gain.high, gain.low)
+        )
+        return images, fewest, most
 
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over the folds."""
@@ -242,9 +246,10 @@ def _training(row: ComparisonRow, control: ComparisonRow | None) -> str:
     elif trained.mean <= 0:
         owed = f"Random weights gain {architecture:+.3f}: nothing is owed to the training"
     else:
+        share = 100 * trained.mean / gain.mean
         owed = (
             f"Of this, {architecture:+.3f} comes with random weights already and is owed to the "
-            f"architecture; {trained.mean:+.3f} ({trained.mean / gain.mean:.0%}) to the training"
+            f"architecture; {trained.mean:+.3f} ({share:.0f} %) to the training"
         )
     if trained.finding == "within noise":
         return f"{owed}, which is within noise: {say_difference(trained)}."
