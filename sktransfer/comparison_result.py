@@ -14,8 +14,11 @@ import numpy as np
 
 from sktransfer._tables import format_markdown, format_table, import_pandas
 from sktransfer.comparison_rows import ComparisonRow, best_of, word_verdict
+from sktransfer.significance import PairedDifference
 
 _LINE = 100
+# Of more folds, such as one for each image, only the mean is shown.
+_SHOWN_FOLDS = 30
 
 
 @dataclass
@@ -192,9 +195,10 @@ class TransferComparison:
         return tables
 
     def _fold_by_fold(self, row: ComparisonRow) -> list[list[str]]:
+        shown = self.n_folds if self.n_folds <= _SHOWN_FOLDS else 0
         body = [
             [str(fold + 1), *(_number(row.scores[metric][fold]) for metric in self.metrics)]
-            for fold in range(self.n_folds)
+            for fold in range(shown)
         ]
         return [*body, ["mean", *(_mean_and_spread(row, metric) for metric in self.metrics)]]
 
@@ -216,19 +220,18 @@ class TransferComparison:
         return "all rows", header, body
 
     def _differences(self, compared: list[ComparisonRow]) -> tuple[str, list[str], list[list[str]]]:
+        references = {"to raw": "against_raw", "to random": "against_control"}
+        if all(row.against_control is None for row in compared):
+            del references["to random"]
         body = []
         for row in compared:
             cells = [row.name]
-            for difference in (row.against_raw, row.against_control):
-                if difference is None:
-                    cells += ["", "", ""]
-                    continue
-                low, high = difference.low, difference.high
-                interval = "" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
-                cells += [f"{difference.mean:+.3f}", interval, _number(difference.p_value)]
+            for attribute in references.values():
+                cells += _difference_cells(getattr(row, attribute))
             body.append(cells)
-        names = ["interval", "p"]
-        header = ["features", "to raw", *names, "to random", *names]
+        header = ["features"]
+        for name in references:
+            header += [name, "95 % interval", "p"]
         return f"differences in {self.metrics[0]}", header, body
 
     def _notes(self) -> list[str]:
@@ -252,6 +255,14 @@ class TransferComparison:
 
 def _mean_and_spread(row: ComparisonRow, metric: str) -> str:
     return f"{_number(row.mean(metric))} ± {_number(float(np.std(row.scores[metric])))}"
+
+
+def _difference_cells(difference: PairedDifference | None) -> list[str]:
+    if difference is None:
+        return ["", "", ""]
+    is_known = difference.finding not in ("equal", "unclear")
+    interval = f"{difference.low:+.3f} to {difference.high:+.3f}" if is_known else "-"
+    return [f"{difference.mean:+.3f}", interval, _number(difference.p_value)]
 
 
 def _number(value: float) -> str:

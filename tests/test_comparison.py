@@ -16,7 +16,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, precision_score, recall_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -399,11 +400,21 @@ def test_the_first_metric_decides(digits: tuple[np.ndarray, np.ndarray]) -> None
     assert result.to_csv().startswith("features,fold,f1,balanced_accuracy,positive")
 
 
+def test_one_fold_for_each_image(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """ROC AUC of a single image is undefined, and so many folds fill no screen."""
+    X, y = digits[0][:40], digits[1][:40]
+    result = compare_transfer(X, y, extractors={}, classifier=GaussianNB(), cv=LeaveOneOut())
+    assert np.isnan(result.rows[0].scores["roc_auc"]).all()
+    assert "null" in result.to_json()
+    assert len(str(result).splitlines()) < 20
+    assert len(result.to_csv().splitlines()) == 1 + 2 * 40
+
+
 def test_groups_stay_together(digits: tuple[np.ndarray, np.ndarray]) -> None:
     """Each image twice: what is learned of one is known of the other, unless groups forbid it."""
     X, _ = digits
-    X, groups = np.tile(X, (2, 1)), np.tile(np.arange(len(X)), 2)
-    y = np.tile(np.random.default_rng(0).permutation(np.arange(len(X) // 2 * 2) % 2), 2)
+    labels = np.random.default_rng(0).permutation(np.arange(len(X)) % 2)
+    groups, y, X = np.tile(np.arange(len(X)), 2), np.tile(labels, 2), np.tile(X, (2, 1))
     near = KNeighborsClassifier(1)
     params = {"extractors": {}, "classifier": near, "scoring": "accuracy", "cv": 4}
     loose = compare_transfer(X, y, **params).rows[1].mean("accuracy")
