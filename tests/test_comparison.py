@@ -169,7 +169,7 @@ def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.nda
     assert result.rows[0].n_not_converged == 2
     assert result.rows[2].n_not_converged == 0
     assert "raw pixels as in the article*" in str(result)
-    assert "* the classifier reached max_iter" in str(result)
+    assert "* the classifier stopped before it converged" in str(result)
 
 
 def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
