@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         load_digit_pair,
         read_pixel_csv,
     )
-    from sktransfer.displays import ArchitectureDisplay
+    from sktransfer.displays import ArchitectureDisplay, TransferComparisonDisplay
     from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
@@ -26,6 +26,7 @@ __all__ = [
     "FeatureStore",
     "FeatureStoreWarning",
     "ImageWarning",
+    "TransferComparisonDisplay",
     "VGGFeatureExtractor",
     "__version__",
     "compare_transfer",
@@ -45,6 +46,7 @@ _MODULES = {
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
+    "TransferComparisonDisplay": "displays",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
     "describe_network": "networks",

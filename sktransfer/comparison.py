@@ -2,178 +2,38 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import textwrap
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from sktransfer._tables import format_table
+from sktransfer.comparison_result import TransferComparison
+from sktransfer.comparison_rows import ComparisonRow, best_of
 from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.images import read_images
+from sktransfer.images import Images, read_images
 from sktransfer.probing import (
-    METRICS,
+    Folds,
+    Scorer,
+    check_classifier,
     check_labels,
-    make_classifier,
+    make_control,
     make_folds,
     make_scorer_of,
     raw_pixels,
     score_folds,
+    time_features,
     to_plain,
 )
+from sktransfer.significance import compare_scores
 
-
-@dataclass
-class ComparisonRow:
-    """One way to see the images, and how well they were told apart that way.
-
-    Attributes
-    ----------
-    name : str
-        What the classifier was given.
-    n_features : int or None
-        Values per image; None where the row could not be computed.
-    scores : dict of str to list of float
-        Each metric's value on every fold.
-    feature_seconds : float
-        Time to compute the features of all images, once.
-    classifier_seconds : float
-        Time to fit and score the classifier on all folds.
-    n_not_converged : int
-        Folds in which the classifier stopped at `max_iter`.
-    unavailable : str or None
-        Why the row could not be computed.
-    """
-
-    name: str
-    n_features: int | None = None
-    scores: dict[str, list[float]] = field(default_factory=dict)
-    feature_seconds: float = 0.0
-    classifier_seconds: float = 0.0
-    n_not_converged: int = 0
-    unavailable: str | None = None
-
-
-@dataclass
-class TransferComparison:
-    """The scores of raw pixels and of features on the same folds; printed, they are tables.
-
-    Attributes
-    ----------
-    n_images : int
-        Images compared on.
-    n_folds : int
-        Folds of the stratified cross-validation.
-    classes : list
-        The labels.
-    positive : object or None
-        The label that precision, recall and F1 are about; None with more than two classes, whose
-        scores are macro averages.
-    target_names : list of str
-        What the labels stand for, in the order of `classes`.
-    rows : list of ComparisonRow
-        Raw pixels first.
-    """
-
-    n_images: int
-    n_folds: int
-    classes: list[Any]
-    positive: Any
-    target_names: list[str]
-    rows: list[ComparisonRow]
-
-    def to_json(self) -> str:
-        """Return everything as JSON.
-
-        Returns
-        -------
-        str
-            One object whose keys are the attributes.
-        """
-        return json.dumps(asdict(self), indent=2, default=to_plain)
-
-    def to_csv(self) -> str:
-        """Return one line for each row and fold.
-
-        Returns
-        -------
-        str
-            With the columns ``features``, ``fold`` (from 1), one per metric, ``positive`` (the
-            name of the class that they are about, empty for macro averages), ``n_features``,
-            ``feature_seconds``, ``classifier_seconds`` and ``unavailable``.
-        """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        ends = ("n_features", "feature_seconds", "classifier_seconds", "unavailable")
-        writer.writerow(["features", "fold", *METRICS, "positive", *ends])
-        positive = self._positive_name()
-        for row in self.rows:
-            tail = [positive, *(getattr(row, name) for name in ends)]
-            if row.unavailable:
-                writer.writerow([row.name, "", *[""] * len(METRICS), *tail])
-                continue
-            folds = zip(*(row.scores[metric] for metric in METRICS), strict=True)
-            for fold, scores in enumerate(folds, start=1):
-                writer.writerow([row.name, fold, *scores, *tail])
-        return text.getvalue()
-
-    def _positive_name(self) -> str | None:
-        if self.positive is None:
-            return None
-        return self.target_names[self.classes.index(self.positive)]
-
-    def __str__(self) -> str:
-        """Lay out a table of folds for each row, then all rows side by side."""
-        done = [row for row in self.rows if row.unavailable is None]
-        if self.positive is None:
-            what = f"{len(self.classes)} classes, precision, recall and F1 as macro averages"
-        else:
-            what = f"classes {' and '.join(self.target_names)}, {self._positive_name()} is positive"
-        parts = [
-            f"{self.n_images:,} images, {what}; logistic regression, the same "
-            f"{self.n_folds} folds for every row"
-        ]
-        for row in done:
-            body = [
-                [str(fold), *(f"{row.scores[metric][fold - 1]:.3f}" for metric in METRICS)]
-                for fold in range(1, self.n_folds + 1)
-            ]
-            mean = ["mean", *(_mean_and_spread(row, metric) for metric in METRICS)]
-            parts.append(f"{row.name}\n" + format_table(["fold", *METRICS], [*body, mean]))
-        summary = [
-            [
-                row.name + ("*" if row.n_not_converged else ""),
-                f"{row.n_features:,}",
-                _mean_and_spread(row, "accuracy"),
-                *(f"{np.mean(row.scores[metric]):.3f}" for metric in METRICS[1:]),
-                f"{row.feature_seconds:.1f}",
-                f"{row.classifier_seconds:.1f}",
-            ]
-            for row in done
-        ]
-        header = ["all rows", "width", *METRICS, "features, s", "classifier, s"]
-        parts.append(format_table(header, summary))
-        notes = ["mean ± standard deviation over the folds"]
-        if any(row.n_not_converged for row in done):
-            notes.append("* the classifier reached max_iter before it converged")
-        notes += [
-            textwrap.fill(
-                f"{row.name}: not shown. {row.unavailable}",
-                100,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-            for row in self.rows
-            if row not in done
-        ]
-        return "\n\n".join([*parts, "\n".join(notes)])
+# What no feature depends on but by the weights: a control shares all other parameters.
+_NOT_CONFIGURED = {"weights", "random_state", "batch_size", "cache", "verbose"}
 
 
 def compare_transfer(
@@ -181,20 +41,31 @@ def compare_transfer(
     y: Any,
     *,
     extractors: Mapping[str, VGGFeatureExtractor],
+    classifier: Any = None,
+    cv: Any = 10,
+    scoring: Any = None,
+    groups: Any = None,
     positive: Any = None,
     target_names: Sequence[str] | None = None,
     optional: Collection[str] = (),
-    cv: Any = 10,
     random_state: int | None = 0,
     verbose: int = 0,
 ) -> TransferComparison:
-    """Compare raw pixels with network features: same images, folds, scaling and classifier.
+    """Compare raw pixels with network features: same images, folds and classifier.
 
-    The classifier is ``LogisticRegression(max_iter=1000)`` behind a ``StandardScaler``. Two more
-    rows of raw pixels have no such scaler: "as in the article", the values as they are and 100
-    iterations, and "from 0 to 1", which is often the best way to use raw pixels. Features are
-    computed once per image, before the folds: the network was not trained on these images, so
-    nothing leaks from one fold into another.
+    Beside each extractor with trained weights stands a control, the same network with random
+    weights: what the control reaches is not owed to the training. Differences are taken fold by
+    fold, to the best row of raw pixels and to the control, and tested by the corrected resampled
+    t-test; the verdict says in words what they amount to.
+
+    Without `classifier` it is ``LogisticRegression(max_iter=1000)`` behind a ``StandardScaler``,
+    and there are three rows of raw pixels: "as in the article", the values as they are, unscaled,
+    and 100 iterations; "from 0 to 1", unscaled and 1,000 iterations, which is often the best way
+    to use them; and the same classifier as for features. With a classifier of your own there are
+    two: the values as they are, and from 0 to 1.
+
+    Features are computed once per image, before the folds: the network was not trained on these
+    images, so nothing leaks from one fold into another.
 
     Parameters
     ----------
@@ -204,34 +75,54 @@ def compare_transfer(
     y : array-like of shape (n_images,)
         Labels of at least two classes, each with at least as many images as folds.
     extractors : mapping of str to VGGFeatureExtractor
-        A row for each, under its name.
+        A row for each, under its name, and one for the control of each different configuration,
+        unless it stands among them: an extractor with ``weights=None`` and all else alike.
+    classifier : estimator or None, default=None
+        What classifies pixels and features; a pipeline if they are to be scaled.
+    cv : int, splitter or iterable, default=10
+        A number of stratified folds, shuffled by `random_state`; or a splitter of scikit-learn, or
+        pairs of training and test indices.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        None takes accuracy, precision, recall, F1 and ROC AUC; else what scikit-learn's
+        ``cross_validate`` takes. The first metric decides and is tested.
+    groups : array-like of shape (n_images,) or None, default=None
+        Images of one group, such as those of one patient, stay in one fold.
     positive : object, default=None
-        Of two classes, the one that precision, recall and F1 are about; None takes the second in
-        sorted order, as scikit-learn does.
+        Of two classes, the one that precision, recall, F1 and ROC AUC are about; None takes the
+        second in sorted order, as scikit-learn does.
     target_names : sequence of str or None, default=None
         What the labels stand for, in their sorted order; None spells the labels themselves.
     optional : collection of str, default=()
         Names of the extractors whose row may be missing where their weights cannot be had. The
         reason is then shown in their place.
-    cv : int, splitter or iterable, default=10
-        A number of stratified folds, shuffled by `random_state`; or a splitter of scikit-learn, or
-        pairs of training and test indices.
     random_state : int or None, default=0
-        Seed of the shuffling.
+        Seed of the shuffling and of the controls' weights.
     verbose : int, default=0
         Above 0, progress bars.
 
     Returns
     -------
     TransferComparison
-        Scores of every row on every fold.
+        Scores of every row on every fold, differences, seconds and verdict. Printed, it is tables;
+        ``to_frame``, ``to_markdown``, ``to_json`` and ``to_csv`` give it in other forms.
 
     Raises
     ------
     ValueError
-        If labels and images do not match, or there are too few of either.
+        If labels, folds and images do not fit together, or the classifier cannot be scored so.
+    TypeError
+        If an extractor or the classifier is none.
     OSError
         If weights that are not optional, or image files, are not to be had.
+
+    See Also
+    --------
+    TransferComparisonDisplay : The same as a drawing.
+
+    References
+    ----------
+    C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine Learning 52, 2003,
+    https://doi.org/10.1023/A:1024068626366 (the test).
 
     Examples
     --------
@@ -254,57 +145,58 @@ def compare_transfer(
             f"The 'target_names' parameter of {who} must name each of the {len(labels.classes)} "
             f"classes {labels.classes.tolist()}. Got {list(target_names)} instead."
         )
-    folds = make_folds(labels, cv, random_state=random_state, who=who)
+    folds = make_folds(labels, cv, random_state=random_state, groups=groups, who=who)
+    probe = check_classifier(classifier, who=who)
+    scorer = make_scorer_of(labels, scoring, probe, who=who)
 
     # Weights are found, and parameters checked, before the first row takes its time.
-    fitted, missing = {}, {}
-    for name, extractor in extractors.items():
-        try:
-            fitted[name] = clone(extractor).set_params(verbose=verbose).fit(X)
-        except OSError as error:
-            if name not in optional:
-                raise
-            missing[name] = str(error)
-
-    plain, scaled = LogisticRegression(max_iter=1000), make_classifier()
-    scorer = make_scorer_of(labels, None, scaled, who=who)
-    start = time.perf_counter()
-    pixels, unit_pixels = raw_pixels(images, first.value_range, is_said=bool(fitted))
-    seconds = time.perf_counter() - start
-
-    def score(name: str, features: np.ndarray, seconds: float, classifier: Any) -> ComparisonRow:
-        progress = name if verbose else None
-        found = score_folds(features, labels.y, folds, classifier, scorer, progress=progress)
-        return ComparisonRow(
-            name,
-            features.shape[1],
-            found.scores,
-            feature_seconds=seconds,
-            classifier_seconds=found.seconds,
-            n_not_converged=found.n_not_converged,
-        )
-
-    rows = [
-        score("raw pixels as in the article", pixels, seconds, LogisticRegression(max_iter=100)),
-        score("raw pixels from 0 to 1", unit_pixels, seconds, plain),
-        score("raw pixels", pixels, seconds, scaled),
-    ]
-    for name in extractors:
-        if name in missing:
-            rows.append(ComparisonRow(name, unavailable=missing[name]))
+    planned = _plan_rows(X, extractors, optional, random_state, verbose)
+    scoring_of = _Scoring(labels.y, folds, scorer, verbose)
+    is_said = any(plan.extractor is not None for plan in planned)
+    rows = _score_raw_pixels(images, first.value_range, is_said, classifier, probe, scoring_of)
+    for plan in planned:
+        if plan.extractor is None:
+            rows.append(plan.row)
             continue
+        setup, per_image = time_features(plan.extractor, X, len(images))
         start = time.perf_counter()
-        features = fitted[name].transform(X)
-        rows.append(score(name, features, time.perf_counter() - start, scaled))
+        features = plan.extractor.transform(X)
+        seconds = time.perf_counter() - start
+        row = replace(plan.row, setup_seconds=setup, seconds_per_image=per_image)
+        rows.append(scoring_of.score(replace(row, feature_seconds=seconds), features, probe))
         del features  # as wide as 800,000 values per image: not two at a time
+    metrics = list(rows[0].scores)
+    _compare_rows(rows, metrics[0], folds)
     return TransferComparison(
         n_images=len(labels.y),
         n_folds=len(folds),
         classes=[to_plain(label) for label in labels.classes],
         positive=to_plain(labels.positive),
         target_names=[str(name) for name in (target_names or labels.classes)],
+        metrics=metrics,
+        classifier="logistic regression" if classifier is None else " ".join(repr(probe).split()),
         rows=rows,
     )
+
+
+def name_extractor(extractor: VGGFeatureExtractor) -> str:
+    """Name a row by what decides its features.
+
+    Parameters
+    ----------
+    extractor : VGGFeatureExtractor
+        Fitted or not.
+
+    Returns
+    -------
+    str
+        Such as ``vgg16 imagenet, block3_pool avg-pooled, 64 px``.
+    """
+    weights = "random weights" if extractor.weights is None else Path(extractor.weights).name
+    layers = [extractor.layer] if isinstance(extractor.layer, str) else extractor.layer
+    pooling = f" {extractor.pooling}-pooled" if extractor.pooling else ""
+    size = "" if extractor.input_size == "auto" else f", {extractor.input_size} px"
+    return f"{extractor.architecture} {weights}, {' + '.join(layers)}{pooling}{size}"
 
 
 def _check_extractors(extractors: Any, who: str) -> None:
@@ -319,5 +211,133 @@ def _check_extractors(extractors: Any, who: str) -> None:
         )
 
 
-def _mean_and_spread(row: ComparisonRow, metric: str) -> str:
-    return f"{np.mean(row.scores[metric]):.3f} ± {np.std(row.scores[metric]):.3f}"
+@dataclass
+class _Plan:
+    """A row of features to come, and what computes it: None where its weights are missing."""
+
+    row: ComparisonRow
+    extractor: VGGFeatureExtractor | None
+
+
+def _plan_rows(
+    X: Any,
+    extractors: Mapping[str, VGGFeatureExtractor],
+    optional: Collection[str],
+    random_state: Any,
+    verbose: int,
+) -> list[_Plan]:
+    """Fit all extractors, and put the control of each configuration behind the first that has it.
+
+    Fitting trains nothing: it checks parameters, and finds weights.
+    """
+    plans: list[_Plan] = []
+    controls: dict[str, str] = {}
+    for name, extractor in extractors.items():
+        kind = "control" if extractor.weights is None else "transfer"
+        plan = _Plan(ComparisonRow(name, kind), None)
+        plans.append(plan)
+        try:
+            plan.extractor = clone(extractor).set_params(verbose=verbose).fit(X)
+        except OSError as error:
+            if name not in optional:
+                raise
+            plan.row.unavailable = str(error)
+        if kind == "control" and plan.extractor is not None:
+            controls.setdefault(_hash_configuration(plan.extractor), name)
+    for plan in list(plans):
+        if plan.row.kind == "control":
+            continue
+        trained = plan.extractor or extractors[plan.row.name]
+        control = make_control(trained, random_state).set_params(verbose=verbose)
+        key = _hash_configuration(control.fit(X))
+        if key not in controls:
+            name = f"{plan.row.name}, random weights"
+            while name in extractors:
+                name += " (control)"
+            controls[key] = name
+            plans.insert(plans.index(plan) + 1, _Plan(ComparisonRow(name, "control"), control))
+        plan.row.control = controls[key]
+    return plans
+
+
+def _hash_configuration(extractor: VGGFeatureExtractor) -> str:
+    """Return what two fitted extractors have in common that differ in their weights only."""
+    params = extractor.get_params(deep=False)
+    chosen = {name: params[name] for name in params if name not in _NOT_CONFIGURED}
+    layers = params["layer"]
+    chosen |= {
+        "layer": [layers] if isinstance(layers, str) else list(layers),
+        "input_size": extractor.input_size_,
+        "engine": extractor.engine_,
+        "value_range": extractor.value_range_,
+        "image_shape": getattr(extractor, "image_shape_", None),
+    }
+    return joblib.hash(chosen)
+
+
+@dataclass
+class _Scoring:
+    """What is the same for all rows."""
+
+    y: np.ndarray
+    folds: Folds
+    scorer: Scorer
+    verbose: int
+
+    def score(self, row: ComparisonRow, features: np.ndarray, classifier: Any) -> ComparisonRow:
+        """Return the row with its scores."""
+        progress = row.name if self.verbose else None
+        found = score_folds(
+            features, self.y, self.folds, classifier, self.scorer, progress=progress
+        )
+        return replace(
+            row,
+            n_features=features.shape[1],
+            scores=found.scores,
+            classifier_seconds=found.seconds,
+            n_not_converged=found.n_not_converged,
+        )
+
+
+def _score_raw_pixels(
+    images: Images,
+    value_range: Any,
+    is_said: bool,
+    classifier: Any,
+    probe: Any,
+    scoring_of: _Scoring,
+) -> list[ComparisonRow]:
+    start = time.perf_counter()
+    pixels, unit_pixels = raw_pixels(images, value_range, is_said=is_said)
+    seconds = time.perf_counter() - start
+    unit_probe = probe
+    ways = [("raw pixels", pixels, probe)]
+    if classifier is None:
+        unit_probe = LogisticRegression(max_iter=1000)
+        article = LogisticRegression(max_iter=100)
+        ways.insert(0, ("raw pixels as in the article", pixels, article))
+    ways.insert(-1, ("raw pixels from 0 to 1", unit_pixels, unit_probe))
+    rows = []
+    for name, values, each in ways:
+        row = ComparisonRow(name, "raw", seconds_per_image=seconds / len(images))
+        rows.append(scoring_of.score(replace(row, feature_seconds=seconds), values, each))
+    return rows
+
+
+def _compare_rows(rows: list[ComparisonRow], metric: str, folds: Folds) -> None:
+    """Put into every row how it compares with the best raw row, and with its control."""
+    computed = {row.name: row for row in rows if row.unavailable is None}
+    raw = best_of(rows, metric, "raw")
+    assert raw is not None
+    n_trained = sum(row.kind == "transfer" for row in computed.values())
+    for row in computed.values():
+        n_judged = n_trained if row.kind == "transfer" else 1
+        if row is not raw:
+            row.against_raw = compare_scores(
+                row.scores[metric], raw.scores[metric], folds, n_comparisons=n_judged
+            )
+        if row.control is not None:
+            control = computed[row.control].scores[metric]
+            row.against_control = compare_scores(
+                row.scores[metric], control, folds, n_comparisons=n_judged
+            )

@@ -32,21 +32,15 @@ class PairedDifference:
         How often chance alone would give so large a difference, in either direction. 1 where all
         scores are equal; NaN where all folds differ by the same amount, which leaves no spread to
         judge by.
+    finding : {'higher', 'lower', 'within noise', 'equal', 'unclear'}
+        What to make of it: p below 5 %, or not; equal in all folds; or nothing to judge by.
     """
 
     mean: float
     low: float
     high: float
     p_value: float
-
-    @property
-    def finding(self) -> str:
-        """``'higher'``, ``'lower'``, ``'within noise'``, ``'equal'`` or ``'unclear'``."""
-        if np.isnan(self.p_value):
-            return "unclear"
-        if self.p_value < ALPHA:
-            return "higher" if self.mean > 0 else "lower"
-        return "equal" if self.mean == self.low == self.high == 0 else "within noise"
+    finding: str
 
 
 def compare_scores(
@@ -96,12 +90,13 @@ def compare_scores(
     n_folds = len(differences)
     mean, spread = float(differences.mean()), float(differences.std(ddof=1))
     if np.abs(differences).max() < _ROUNDING:
-        return PairedDifference(0.0, 0.0, 0.0, 1.0)
+        return PairedDifference(0.0, 0.0, 0.0, 1.0, "equal")
     if not spread > _ROUNDING:  # NaN too
-        return PairedDifference(mean, np.nan, np.nan, np.nan)
+        return PairedDifference(mean, np.nan, np.nan, np.nan, "unclear")
     ratio = sum(len(test) for _, test in folds) / sum(len(train) for train, _ in folds)
     error = spread * np.sqrt(1 / n_folds + ratio)
     student = stats.t(n_folds - 1)
     margin = float(student.ppf(1 - ALPHA / n_comparisons / 2) * error)
-    p_value = float(2 * student.sf(abs(mean) / error))
-    return PairedDifference(mean, mean - margin, mean + margin, min(1.0, n_comparisons * p_value))
+    p_value = min(1.0, float(2 * n_comparisons * student.sf(abs(mean) / error)))
+    finding = "within noise" if p_value >= ALPHA else "higher" if mean > 0 else "lower"
+    return PairedDifference(mean, mean - margin, mean + margin, p_value, finding)

@@ -93,6 +93,16 @@ def test_csv_file_and_json_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert [float(line["accuracy"]) for line in lines[:2]] == scores["accuracy"]
 
 
+@pytest.mark.parametrize("suffix", ["png", "SVG", "pdf"])
+def test_plot(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / f"plot.{suffix}"
+    arguments = ["--plot", str(path), "--quiet", "--folds", "2"]
+    assert cli.main(["compare", *RANDOM, *arguments]) == 0
+    assert "Without trained weights" in capsys.readouterr().out
+    head = {"png": b"\x89PNG", "SVG": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert path.read_bytes().startswith(head)
+
+
 def test_results_are_not_computed_for_a_file_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +212,8 @@ def test_a_subset_is_stratified_and_seeded(capsys: pytest.CaptureFixture[str]) -
         (["--weights", ""], "an empty path. For seeded random weights pass None"),
         (["--data", ""], "Got ''"),
         (["--max-images", "1"], "'--max-images' option"),
+        (["--plot", "plot.txt"], "'--plot' option takes a file that ends in .png, .svg, .pdf"),
+        (["--plot", "no-such-folder/a.png"], "no-such-folder/a.png"),
         (["--value-range", "0", "0"], "two different finite numbers"),
         (["--image-shape", "3", "5"], "image_shape=(3, 5)"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,20 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, precision_score, recall_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
 
 from sktransfer import (
     ImageWarning,
     VGGFeatureExtractor,
     compare_transfer,
-    comparison,
     load_digit_pair,
 )
-
-METRICS = comparison.METRICS
+from sktransfer.probing import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _random(layer: str = "block1_pool", **params: Any) -> VGGFeatureExtractor:
-    params = {"pooling": "max", "input_size": 32, "random_state": 0} | params
-    return VGGFeatureExtractor(layer, weights=None, **params)
+    given = {"pooling": "max", "input_size": 32, "weights": None, "random_state": 0}
+    return VGGFeatureExtractor(layer, **given | params)
 
 
 def _scaled() -> Any:
@@ -119,17 +121,18 @@ def test_more_classes_are_macro_averaged() -> None:
         assert scores["accuracy"][fold] == accuracy_score(y[test], predicted[test])
         expected = precision_score(y[test], predicted[test], average="macro")
         assert scores["precision"][fold] == pytest.approx(expected)
-    assert "4 classes, precision, recall and F1 as macro averages" in str(result)
+    assert "4 classes, scores as macro averages" in str(result)
 
 
 def test_optional_weights_that_are_missing_leave_their_row_with_the_reason(
     digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     X, y = digits
-    missing = VGGFeatureExtractor("block1_pool", weights=tmp_path / "none.h5", input_size=32)
+    missing = _random(weights=tmp_path / "none.h5")
     extractors = {"file": missing, "random": _random()}
     result = compare_transfer(X, y, extractors=extractors, optional=["file"], cv=2)
     assert [row.name for row in result.rows[3:]] == ["file", "random"]
+    assert result.verdict.startswith("Without trained weights, whether transfer helps cannot be")
     row = result.rows[3]
     assert "none.h5" in row.unavailable
     assert row.n_features is None
@@ -166,7 +169,7 @@ def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.nda
     assert result.rows[0].n_not_converged == 2
     assert result.rows[2].n_not_converged == 0
     assert "raw pixels as in the article*" in str(result)
-    assert "* the classifier reached max_iter" in str(result)
+    assert "* the classifier stopped before it converged" in str(result)
 
 
 def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
@@ -202,6 +205,35 @@ def test_a_doubtful_range_is_said_where_no_extractor_says_it() -> None:
     X, y = load_digit_pair(return_X_y=True)
     with pytest.warns(ImageWarning, match="no value exceeds 16"):
         compare_transfer(X.astype(np.uint8), y, extractors={}, cv=2)
+
+
+@pytest.mark.parametrize(
+    ("y", "params", "message"),
+    [
+        (np.zeros(120), {}, "two classes"),
+        (np.arange(119) % 2, {}, "one label per image"),
+        (np.arange(120) % 2, {"cv": 61}, "as many images as folds"),
+        (np.arange(120) % 2, {"groups": np.zeros(120)}, "as many groups as folds"),
+        (np.arange(120) % 2, {"scoring": "r2"}, "'scoring' parameter of compare_transfer"),
+        (
+            np.arange(120) % 2,
+            {"scoring": "neg_log_loss", "classifier": LinearSVC()},
+            "'scoring' parameter of compare_transfer",
+        ),
+        (np.arange(120) % 2, {"classifier": StandardScaler()}, "'classifier' parameter"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_computed(
+    y: np.ndarray,
+    params: dict[str, Any],
+    message: str,
+    digits: tuple[np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("fit", "transform"):
+        monkeypatch.setattr(VGGFeatureExtractor, name, lambda *_: pytest.fail("computed"))
+    with pytest.raises((TypeError, ValueError), match=message):
+        compare_transfer(digits[0], y, extractors={"vgg": _random()}, **params)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +283,9 @@ def test_json_and_csv_hold_every_score(digits: tuple[np.ndarray, np.ndarray]) ->
         X, y, extractors={"vgg": _random()}, cv=3, target_names=["six", "eight"]
     )
     read = json.loads(result.to_json())
+    assert read["verdict"] == result.verdict
+    assert read["rows"][3]["against_raw"]["p_value"] == result.rows[3].against_raw.p_value
+    assert "NaN" not in result.to_json()
     assert read["n_images"] == 120
     assert read["positive"] == 1
     assert read["target_names"] == ["six", "eight"]
@@ -264,11 +299,135 @@ def test_json_and_csv_hold_every_score(digits: tuple[np.ndarray, np.ndarray]) ->
     assert {line["positive"] for line in lines} == {"eight"}
 
 
+def test_a_frame_holds_what_the_csv_does(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    pd = pytest.importorskip("pandas")
+    result = compare_transfer(*digits, extractors={"vgg": _random()}, cv=3)
+    read = pd.read_csv(io.StringIO(result.to_csv()))
+    frame = result.to_frame()
+    assert list(frame.columns) == list(read.columns)
+    assert frame.shape == (12, 15)
+    assert frame.query("features == 'vgg'")["f1"].tolist() == result.rows[3].scores["f1"]
+
+
+def test_a_frame_needs_pandas(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = compare_transfer(*digits, extractors={}, cv=3)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"TransferComparison\.to_frame needs pandas"):
+        result.to_frame()
+
+
+def test_markdown_holds_the_two_tables_of_the_article(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    result = compare_transfer(*digits, extractors={"v|gg": _random()}, cv=3)
+    text = result.to_markdown()
+    assert text.startswith(f"## Verdict\n\n{result.verdict}\n")
+    header = "| fold | accuracy | precision | recall | f1 | roc_auc |"
+    assert text.count(f"\n{header}\n| --- | ---: | ---: | ---: | ---: | ---: |\n| 1 |") == 2
+    assert f"### {result.best_raw.name[0].upper()}{result.best_raw.name[1:]}, fold by fold" in text
+    third = [f"{result.rows[3].scores[metric][2]:.3f}" for metric in METRICS]
+    assert f"| 3 | {' | '.join(third)} |" in text
+    assert r"| v\|gg | 64 |" in text
+
+
+def test_the_control_is_made_for_each_configuration_and_no_other(
+    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Path
+) -> None:
+    X, y = digits
+    extractors = {
+        "a": _random(weights=vgg16_blocks),
+        "b": _random(weights=vgg16_blocks, random_state=5, batch_size=7),  # the same features
+        "wide": _random("block2_pool", weights=vgg16_blocks, pooling=None),
+        "mine": _random(pooling=None, input_size=40, random_state=3),
+        "large": _random(weights=vgg16_blocks, pooling=None, input_size=40),
+    }
+    result = compare_transfer(X[:60], y[:60], extractors=extractors, cv=2, random_state=4)
+    rows = result.rows[3:]
+    assert [(row.name, row.kind, row.control) for row in rows] == [
+        ("a", "transfer", "a, random weights"),
+        ("a, random weights", "control", None),
+        ("b", "transfer", "a, random weights"),
+        ("wide", "transfer", "wide, random weights"),
+        ("wide, random weights", "control", None),
+        ("mine", "control", None),
+        ("large", "transfer", "mine"),
+    ]
+    by_name = {row.name: row for row in rows}
+    # The control is the same network, seeded.
+    control = _random(random_state=4).fit_transform(X[:60])
+    folds = StratifiedKFold(2, shuffle=True, random_state=4)
+    by_hand = cross_val_score(_scaled(), control, y[:60], cv=folds)
+    assert by_name["a, random weights"].scores["accuracy"] == by_hand.tolist()
+    for row in rows:
+        differences = np.subtract(row.scores["accuracy"], result.best_raw.scores["accuracy"])
+        assert row.against_raw.mean == pytest.approx(np.mean(differences))
+        assert (row.against_control is None) == (row.kind == "control")
+    assert "allow for 4 trained rows being judged" in str(result)
+
+
+def test_every_row_has_its_cost(digits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
+    """Also where features are kept and nothing is computed."""
+    X, y = digits
+    extractor = _random(cache=tmp_path / "store").fit(X)
+    extractor.transform(X)
+    result = compare_transfer(X, y, extractors={"vgg": extractor}, cv=2)
+    assert all(row.seconds_per_image > 0 for row in result.rows)
+    assert all(row.classifier_seconds > 0 for row in result.rows)
+
+
+def test_a_classifier_of_ones_own_classifies_all_rows(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = digits
+    near = KNeighborsClassifier(3)
+    result = compare_transfer(X, y, extractors={"vgg": _random()}, classifier=near, cv=4)
+    names = ["raw pixels from 0 to 1", "raw pixels", "vgg"]
+    assert [row.name for row in result.rows] == names
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    for row, values in zip(result.rows, [X / 16, X, _random().fit_transform(X)], strict=True):
+        assert row.scores["accuracy"] == cross_val_score(near, values, y, cv=folds).tolist()
+    assert "KNeighborsClassifier(n_neighbors=3)" in str(result)
+
+
+def test_the_first_metric_decides(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    scoring = ["f1", "balanced_accuracy"]
+    result = compare_transfer(*digits, extractors={"vgg": _random()}, scoring=scoring, cv=3)
+    assert result.metrics == scoring
+    assert "differences in f1" in str(result)
+    assert result.verdict.count(": vgg has f1 ") == 1
+    assert result.to_csv().startswith("features,fold,f1,balanced_accuracy,positive")
+
+
+def test_one_fold_for_each_image(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """ROC AUC of a single image is undefined, and so many folds fill no screen."""
+    X, y = digits[0][:40], digits[1][:40]
+    result = compare_transfer(X, y, extractors={}, classifier=GaussianNB(), cv=LeaveOneOut())
+    assert np.isnan(result.rows[0].scores["roc_auc"]).all()
+    assert "null" in result.to_json()
+    assert len(str(result).splitlines()) < 20
+    assert len(result.to_csv().splitlines()) == 1 + 2 * 40
+
+
+def test_groups_stay_together(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    """Each image twice: what is learned of one is known of the other, unless groups forbid it."""
+    X, _ = digits
+    labels = np.random.default_rng(0).permutation(np.arange(len(X)) % 2)
+    groups, y, X = np.tile(np.arange(len(X)), 2), np.tile(labels, 2), np.tile(X, (2, 1))
+    near = KNeighborsClassifier(1)
+    params = {"extractors": {}, "classifier": near, "scoring": "accuracy", "cv": 4}
+    loose = compare_transfer(X, y, **params).rows[1].mean("accuracy")
+    tight = compare_transfer(X, y, groups=groups, **params).rows[1].mean("accuracy")
+    assert loose > 0.8
+    assert tight < 0.65
+
+
 def test_the_printed_table_shows_mean_and_spread(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     result = compare_transfer(X, y, extractors={"vgg": _random()}, cv=3)
     accuracy = result.rows[3].scores["accuracy"]
-    (line,) = [line for line in str(result).splitlines() if line.startswith("vgg  ")]
+    line, *_ = [line for line in str(result).splitlines() if line.startswith("vgg  ")]
     assert f"{np.mean(accuracy):.3f} ± {np.std(accuracy):.3f}" in line
 
 
@@ -289,4 +448,5 @@ def test_raw_pixels_reach_what_the_article_reports(shared_data: Path) -> None:
         X, y = archive["images"], (archive["digit"] == 8).astype(int)
     result = compare_transfer(X, y, extractors={})
     assert result.n_images == 8200
+    assert result.verdict == "Only raw pixels were scored: whether transfer helps cannot be said."
     assert np.mean(result.rows[0].scores["accuracy"]) == pytest.approx(0.982, abs=0.002)

@@ -9,7 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sktransfer.displays._matplotlib import check_matplotlib
+
 _DEFAULT_DIGITS = ["8", "6"]
+_PLOTS = (".png", ".svg", ".pdf")
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -65,19 +68,66 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def add_outputs(parser: argparse.ArgumentParser, *, instead_of: str = "the tables") -> None:
+    """Add the options that say where results go besides the terminal."""
+    outputs = parser.add_argument_group("output")
+    for form in ("json", "csv"):
+        outputs.add_argument(
+            f"--{form}",
+            nargs="?",
+            const="-",
+            metavar="FILE",
+            help=f"write {form.upper()} to a file, or instead of {instead_of} where none is named",
+        )
+    outputs.add_argument("--plot", metavar="FILE", help="draw the result: .png, .svg or .pdf")
+
+
 def check_targets(args: argparse.Namespace) -> None:
     """Find out that a result cannot be written before it is computed."""
     if args.json == args.csv == "-":
         raise ValueError(
             "The options '--json' and '--csv' cannot both print. Name a file for one of them."
         )
-    for target in {args.json, args.csv} - {None, "-"}:
+    plot = getattr(args, "plot", None)
+    if plot is not None:
+        check_matplotlib("The option '--plot'")
+        if Path(plot).suffix.lower() not in _PLOTS:
+            raise ValueError(
+                f"The '--plot' option takes a file that ends in {', '.join(_PLOTS)}. Got "
+                f"{plot!r} instead."
+            )
+    for name in ("json", "csv", "plot", "report"):
+        target = getattr(args, name, None)
+        if target in (None, "-"):
+            continue
         path = Path(target)
         is_new = not path.exists()
         with path.open("a", encoding="utf-8"):
             pass
         if is_new:
             path.unlink()
+
+
+def write_result(args: argparse.Namespace, result: Any) -> None:
+    """Print a result, or write it as the options say.
+
+    What is printed cannot be lost to a file that cannot be written.
+    """
+    if "-" not in (args.json, args.csv):
+        print(result)
+    for target, write in ((args.json, result.to_json), (args.csv, result.to_csv)):
+        if target == "-":
+            print(write().rstrip("\n"))
+        elif target:
+            Path(target).write_text(write(), encoding="utf-8")
+
+
+def save_plot(display: Any, path: str) -> None:
+    """Save what a display has drawn, and close it."""
+    import matplotlib.pyplot as plt
+
+    display.figure_.savefig(path, dpi=200, bbox_inches="tight")
+    plt.close(display.figure_)
 
 
 def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
@@ -87,10 +137,11 @@ def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
     from sktransfer.datasets import load_digit_pair, read_labelled_images
 
     digits = args.digits or (_DEFAULT_DIGITS if args.data is None else [])
-    if args.max_images is not None and args.max_images < 2 * args.folds:
+    n_folds = getattr(args, "folds", 1)  # not every command has folds
+    if args.max_images is not None and args.max_images < 2 * n_folds:
         raise ValueError(
             "The '--max-images' option must leave at least one image of two classes for each of "
-            f"the {args.folds} folds. Got {args.max_images} instead."
+            f"the {n_folds} folds. Got {args.max_images} instead."
         )
     if args.data is None:
         if len(digits) != 2 or not all(digit.isdecimal() for digit in digits):

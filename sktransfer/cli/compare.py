@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from sktransfer.cli._data import add_data, check_targets, read_data, seed, start_keras
+from sktransfer.cli._data import (
+    add_data,
+    add_outputs,
+    check_targets,
+    read_data,
+    save_plot,
+    seed,
+    start_keras,
+    write_result,
+)
 
 
 def add_to(commands: Any) -> None:
@@ -14,9 +22,10 @@ def add_to(commands: Any) -> None:
     compare = commands.add_parser(
         "compare",
         help="logistic regression on raw pixels against VGG features",
-        description="Compare logistic regression on raw pixels with the same on VGG features: same "
-        "images, folds, scaling. Without arguments: scikit-learn's embedded digits, 8 against 6, "
-        "ImageNet weights and random weights as a control.",
+        description="Compare logistic regression on raw pixels with the same on VGG features, by "
+        "the same images, folds and scaling, and say whether transfer helped. Without arguments: "
+        "scikit-learn's embedded digits, 8 against 6, ImageNet weights and random weights as a "
+        "control.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     compare.set_defaults(run=run)
@@ -38,19 +47,13 @@ def add_to(commands: Any) -> None:
     running.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
     running.add_argument("--seed", type=seed, default=0, help="of folds, subset and random weights")
     running.add_argument("--quiet", action="store_true", help="no progress bars")
-    for form in ("json", "csv"):
-        running.add_argument(
-            f"--{form}",
-            nargs="?",
-            const="-",
-            metavar="FILE",
-            help=f"write {form.upper()} to a file, or instead of the tables where none is named",
-        )
+    add_outputs(compare)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
     from sktransfer.comparison import compare_transfer
+    from sktransfer.displays import TransferComparisonDisplay
 
     check_targets(args)
     X, y, names = read_data(args)
@@ -67,18 +70,14 @@ def run(args: argparse.Namespace) -> int:
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )
-    # What is printed cannot be lost to a file that cannot be written.
-    if "-" not in (args.json, args.csv):
-        print(result)
-    for target, write in ((args.json, result.to_json), (args.csv, result.to_csv)):
-        if target == "-":
-            print(write().rstrip("\n"))
-        elif target:
-            Path(target).write_text(write(), encoding="utf-8")
+    write_result(args, result)
+    if args.plot:
+        save_plot(TransferComparisonDisplay(result).plot(), args.plot)
     return 0
 
 
 def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
+    from sktransfer.comparison import name_extractor
     from sktransfer.extractor import VGGFeatureExtractor
 
     trained = "imagenet" if args.weights is None else args.weights
@@ -86,10 +85,7 @@ def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     extractors = {}
     for size in dict.fromkeys(args.input_size):
         for source in chosen:
-            label = "random weights" if source == "random" else Path(source).name
-            pooling = f" {args.pooling}-pooled" if args.pooling else ""
-            name = f"{args.architecture} {label}, {args.layer}{pooling}, {size} px"
-            extractors[name] = VGGFeatureExtractor(
+            extractor = VGGFeatureExtractor(
                 args.layer,
                 architecture=args.architecture,
                 weights=None if source == "random" else source,
@@ -99,6 +95,7 @@ def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
                 input_size=size,
                 random_state=args.seed,
             )
+            extractors[name_extractor(extractor)] = extractor
     # Weights that nobody asked for by name may be missing; their row then says why.
     optional = [
         name

@@ -4,5 +4,6 @@ One module for each display. matplotlib is imported when something is drawn, nev
 """
 
 from sktransfer.displays.architecture import ArchitectureDisplay
+from sktransfer.displays.comparison import TransferComparisonDisplay
 
-__all__ = ["ArchitectureDisplay"]
+__all__ = ["ArchitectureDisplay", "TransferComparisonDisplay"]
