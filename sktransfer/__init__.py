@@ -7,13 +7,18 @@ from sktransfer._version import __version__
 
 if TYPE_CHECKING:
     from sktransfer.comparison import compare_transfer
+    from sktransfer.curves import CurveWarning, transfer_curve
     from sktransfer.datasets import (
         fetch_mnist_pair,
         list_images,
         load_digit_pair,
         read_pixel_csv,
     )
-    from sktransfer.displays import ArchitectureDisplay, TransferComparisonDisplay
+    from sktransfer.displays import (
+        ArchitectureDisplay,
+        TransferComparisonDisplay,
+        TransferCurveDisplay,
+    )
     from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
@@ -22,11 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchitectureDisplay",
+    "CurveWarning",
     "Extraction",
     "FeatureStore",
     "FeatureStoreWarning",
     "ImageWarning",
     "TransferComparisonDisplay",
+    "TransferCurveDisplay",
     "VGGFeatureExtractor",
     "__version__",
     "compare_transfer",
@@ -36,17 +43,20 @@ __all__ = [
     "list_images",
     "load_digit_pair",
     "read_pixel_csv",
+    "transfer_curve",
 ]
 
 # Where each public name lives. They are imported when first asked for: scikit-learn and SciPy take
 # a second to import, which nobody should wait for to read a version or a docstring.
 _MODULES = {
     "ArchitectureDisplay": "displays",
+    "CurveWarning": "curves",
     "Extraction": "extraction",
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
     "TransferComparisonDisplay": "displays",
+    "TransferCurveDisplay": "displays",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
     "describe_network": "networks",
@@ -55,6 +65,7 @@ _MODULES = {
     "list_images": "datasets",
     "load_digit_pair": "datasets",
     "read_pixel_csv": "datasets",
+    "transfer_curve": "curves",
 }
 
 

@@ -14,7 +14,7 @@ def format_table(
     Parameters
     ----------
     header : sequence of str
-        Names of the columns.
+        Names of the columns, perhaps of several lines.
     body : sequence of sequence of str
         The rows.
     total : sequence of str or None, default=None
@@ -25,7 +25,11 @@ def format_table(
     str
         The table, without a final newline.
     """
-    rows = [header, *body, *([total] if total else [])]
+    # Names of several lines stand on their last one.
+    split = [name.split("\n") for name in header]
+    n_lines = max(map(len, split))
+    heads = list(zip(*([""] * (n_lines - len(name)) + name for name in split), strict=True))
+    rows = [*heads, *body, *([total] if total else [])]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -35,7 +39,7 @@ def format_table(
         for row in rows
     ]
     rule = "  ".join("-" * width for width in widths)
-    lines.insert(1, rule)
+    lines.insert(n_lines, rule)
     if total:
         lines.insert(-1, rule)
     return "\n".join(lines)

@@ -5,24 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from sktransfer.comparison_result import TransferComparison
 from sktransfer.comparison_rows import ComparisonRow, best_of
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import Images, read_images
+from sktransfer.planning import check_extractors, plan_networks
 from sktransfer.probing import (
     Folds,
     Scorer,
     check_classifier,
     check_labels,
-    make_control,
     make_folds,
     make_scorer_of,
     raw_pixels,
@@ -31,9 +28,6 @@ from sktransfer.probing import (
     to_plain,
 )
 from sktransfer.significance import compare_scores
-
-# What no feature depends on but by the weights: a control shares all other parameters.
-_NOT_CONFIGURED = {"weights", "random_state", "batch_size", "cache", "verbose"}
 
 
 def compare_transfer(
@@ -136,7 +130,7 @@ def compare_transfer(
     ['raw pixels as in the article', 'raw pixels from 0 to 1', 'raw pixels', 'random']
     """
     who = "compare_transfer"
-    _check_extractors(extractors, who)
+    check_extractors(extractors, who=who)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
     images = read_images(X, image_shape=first.image_shape, value_range=first.value_range, who=who)
     labels = check_labels(y, len(images), positive=positive, who=who)
@@ -150,19 +144,24 @@ def compare_transfer(
     scorer = make_scorer_of(labels, scoring, probe, who=who)
 
     # Weights are found, and parameters checked, before the first row takes its time.
-    planned = _plan_rows(X, extractors, optional, random_state, verbose)
+    planned = plan_networks(
+        X, extractors, optional=optional, random_state=random_state, verbose=verbose
+    )
     scoring_of = _Scoring(labels.y, folds, scorer, verbose)
     is_said = any(plan.extractor is not None for plan in planned)
     rows = _score_raw_pixels(images, first.value_range, is_said, classifier, probe, scoring_of)
     for plan in planned:
+        row = ComparisonRow(
+            plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable
+        )
         if plan.extractor is None:
-            rows.append(plan.row)
+            rows.append(row)
             continue
         setup, per_image = time_features(plan.extractor, X, len(images))
         start = time.perf_counter()
         features = plan.extractor.transform(X)
         seconds = time.perf_counter() - start
-        row = replace(plan.row, setup_seconds=setup, seconds_per_image=per_image)
+        row = replace(row, setup_seconds=setup, seconds_per_image=per_image)
         rows.append(scoring_of.score(replace(row, feature_seconds=seconds), features, probe))
         del features  # as wide as 800,000 values per image: not two at a time
     metrics = list(rows[0].scores)
@@ -177,102 +176,6 @@ def compare_transfer(
         classifier="logistic regression" if classifier is None else " ".join(repr(probe).split()),
         rows=rows,
     )
-
-
-def name_extractor(extractor: VGGFeatureExtractor) -> str:
-    """Name a row by what decides its features.
-
-    Parameters
-    ----------
-    extractor : VGGFeatureExtractor
-        Fitted or not.
-
-    Returns
-    -------
-    str
-        Such as ``vgg16 imagenet, block3_pool avg-pooled, 64 px``.
-    """
-    weights = "random weights" if extractor.weights is None else Path(extractor.weights).name
-    layers = [extractor.layer] if isinstance(extractor.layer, str) else extractor.layer
-    pooling = f" {extractor.pooling}-pooled" if extractor.pooling else ""
-    size = "" if extractor.input_size == "auto" else f", {extractor.input_size} px"
-    return f"{extractor.architecture} {weights}, {' + '.join(layers)}{pooling}{size}"
-
-
-def _check_extractors(extractors: Any, who: str) -> None:
-    if not (
-        isinstance(extractors, Mapping)
-        and all(isinstance(each, VGGFeatureExtractor) for each in extractors.values())
-    ):
-        raise TypeError(
-            f"The 'extractors' parameter of {who} must map names to instances of "
-            f"VGGFeatureExtractor, as in {{'VGG16': VGGFeatureExtractor()}}. Got {extractors!r} "
-            "instead."
-        )
-
-
-@dataclass
-class _Plan:
-    """A row of features to come, and what computes it: None where its weights are missing."""
-
-    row: ComparisonRow
-    extractor: VGGFeatureExtractor | None
-
-
-def _plan_rows(
-    X: Any,
-    extractors: Mapping[str, VGGFeatureExtractor],
-    optional: Collection[str],
-    random_state: Any,
-    verbose: int,
-) -> list[_Plan]:
-    """Fit all extractors, and put the control of each configuration behind the first that has it.
-
-    Fitting trains nothing: it checks parameters, and finds weights.
-    """
-    plans: list[_Plan] = []
-    controls: dict[str, str] = {}
-    for name, extractor in extractors.items():
-        kind = "control" if extractor.weights is None else "transfer"
-        plan = _Plan(ComparisonRow(name, kind), None)
-        plans.append(plan)
-        try:
-            plan.extractor = clone(extractor).set_params(verbose=verbose).fit(X)
-        except OSError as error:
-            if name not in optional:
-                raise
-            plan.row.unavailable = str(error)
-        if kind == "control" and plan.extractor is not None:
-            controls.setdefault(_hash_configuration(plan.extractor), name)
-    for plan in list(plans):
-        if plan.row.kind == "control":
-            continue
-        trained = plan.extractor or extractors[plan.row.name]
-        control = make_control(trained, random_state).set_params(verbose=verbose)
-        key = _hash_configuration(control.fit(X))
-        if key not in controls:
-            name = f"{plan.row.name}, random weights"
-            while name in extractors:
-                name += " (control)"
-            controls[key] = name
-            plans.insert(plans.index(plan) + 1, _Plan(ComparisonRow(name, "control"), control))
-        plan.row.control = controls[key]
-    return plans
-
-
-def _hash_configuration(extractor: VGGFeatureExtractor) -> str:
-    """Return what two fitted extractors have in common that differ in their weights only."""
-    params = extractor.get_params(deep=False)
-    chosen = {name: params[name] for name in params if name not in _NOT_CONFIGURED}
-    layers = params["layer"]
-    chosen |= {
-        "layer": [layers] if isinstance(layers, str) else list(layers),
-        "input_size": extractor.input_size_,
-        "engine": extractor.engine_,
-        "value_range": extractor.value_range_,
-        "image_shape": getattr(extractor, "image_shape_", None),
-    }
-    return joblib.hash(chosen)
 
 
 @dataclass

@@ -213,7 +213,7 @@ class FoldScores:
 
 
 def score_folds(
-    features: np.ndarray,
+    features: Any,
     y: np.ndarray,
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     classifier: Any,
@@ -225,8 +225,8 @@ def score_folds(
 
     Parameters
     ----------
-    features : ndarray of shape (n_images, n_features)
-        What the classifier sees.
+    features : ndarray of shape (n_images, n_features), or images
+        What the classifier sees; images in any form that it takes.
     y : ndarray of shape (n_images,)
         The labels.
     folds : sequence of tuple of ndarray
@@ -251,12 +251,12 @@ def score_folds(
     for train, test in tqdm(folds, desc=progress, unit="fold", disable=progress is None):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            fitted = clone(classifier).fit(features[train], y[train])
+            fitted = clone(classifier).fit(_safe_indexing(features, train), y[train])
         n_not_converged += any(issubclass(w.category, ConvergenceWarning) for w in caught)
         for warning in caught:
             if not issubclass(warning.category, ConvergenceWarning):
                 warnings.warn(warning.message, warning.category, stacklevel=2)
-        for metric, value in scorer(fitted, features[test], y[test]).items():
+        for metric, value in scorer(fitted, _safe_indexing(features, test), y[test]).items():
             scores.setdefault(metric, []).append(float(value))
     return FoldScores(scores, time.perf_counter() - start, n_not_converged)
 

@@ -36,3 +36,14 @@ def vgg16_blocks(shared_data: Path) -> Path:
 def vgg19_blocks(shared_data: Path) -> Path:
     """ImageNet weights of VGG19, blocks 1 to 3."""
     return shared_data / "weights" / "vgg19_blocks1-3_notop.h5"
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither ImageNet's files nor a way to them."""
+    from sktransfer import downloads
+
+    monkeypatch.setenv("SKTRANSFER_WEIGHTS_DIR", str(tmp_path / "no-weights"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no-keras"))
+    monkeypatch.setattr(downloads, "BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -16,22 +16,15 @@ import pytest
 from PIL import Image
 
 import sktransfer
-from sktransfer import FeatureStore, cli, downloads, load_digit_pair
+from sktransfer import FeatureStore, cli, load_digit_pair
 from sktransfer.cli import _data, compare
 from sktransfer.engines import choose_engine
+
+pytestmark = pytest.mark.usefixtures("no_weights")
 
 # Quick, and no two tests need another network.
 NETWORK = ["--layer", "block1_pool", "--pooling", "max"]
 RANDOM = [*NETWORK, "--weights", "random"]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_to_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither ImageNet's files nor a way to them."""
-    monkeypatch.setenv("SKTRANSFER_WEIGHTS_DIR", str(tmp_path / "no-weights"))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no-keras"))
-    monkeypatch.setattr(downloads, "BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def _images(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -197,8 +190,9 @@ def test_a_subset_is_stratified_and_seeded(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--digits", "8", "x"], "'--digits' option takes two digits from 0 to 9"),
-        (["--digits", "8", "6", "4"], "'--digits' option takes two digits from 0 to 9"),
+        (["--digits", "8", "x"], "'--digits' option takes two or more different digits"),
+        (["--digits", "8"], "'--digits' option takes two or more different digits"),
+        (["--digits", "8", "6", "10"], "digits from 0 to 9 where '--data' is left out"),
         (["--digits", "8", "8"], "8"),
         (["--data", "no-such-file.csv"], "no-such-file.csv"),
         (["--layer", "block9_pool"], "Its layers are: block1_conv1"),

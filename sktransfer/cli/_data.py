@@ -12,6 +12,7 @@ from typing import Any
 from sktransfer.displays._matplotlib import check_matplotlib
 
 _DEFAULT_DIGITS = ["8", "6"]
+_DIGITS = set("0123456789")
 _PLOTS = (".png", ".svg", ".pdf")
 
 
@@ -132,6 +133,8 @@ def save_plot(display: Any, path: str) -> None:
 
 def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
     """Return images, labels, and of a pair of digits the names of classes 0 and 1."""
+    import numpy as np
+    from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     from sktransfer.datasets import load_digit_pair, read_labelled_images
@@ -144,13 +147,17 @@ def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
             f"the {n_folds} folds. Got {args.max_images} instead."
         )
     if args.data is None:
-        if len(digits) != 2 or not all(digit.isdecimal() for digit in digits):
+        if len(digits) < 2 or len(set(digits)) < len(digits) or not set(digits) <= _DIGITS:
             raise ValueError(
-                "The '--digits' option takes two digits from 0 to 9 where '--data' is left out. "
-                f"Got {' '.join(digits)} instead."
+                "The '--digits' option takes two or more different digits from 0 to 9 where "
+                f"'--data' is left out. Got {' '.join(digits)} instead."
             )
-        pair = (int(digits[0]), int(digits[1]))
-        X, y = load_digit_pair(pair, return_X_y=True)
+        if len(digits) == 2:
+            X, y = load_digit_pair((int(digits[0]), int(digits[1])), return_X_y=True)
+        else:
+            X, y = load_digits(return_X_y=True)
+            is_wanted = np.isin(y, [int(digit) for digit in digits])
+            X, y = X[is_wanted], y[is_wanted]
     else:
         data = read_labelled_images(args.data, digits=args.digits)
         X, y = data.data, data.target

@@ -15,6 +15,7 @@ from sktransfer.cli._data import (
     start_keras,
     write_result,
 )
+from sktransfer.cli._network import add_network, make_extractors
 
 
 def add_to(commands: Any) -> None:
@@ -30,19 +31,7 @@ def add_to(commands: Any) -> None:
     )
     compare.set_defaults(run=run)
     add_data(compare)
-    network = compare.add_argument_group("network")
-    network.add_argument("--layer", default="block3_pool", help="where the network is cut")
-    network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
-    network.add_argument(
-        "--weights",
-        metavar="SOURCE",
-        help="imagenet or a weights file, beside which random weights are shown as a control; or "
-        "random alone. Left out: imagenet, if it can be had",
-    )
-    network.add_argument("--pooling", choices=["avg", "max"])
-    network.add_argument(
-        "--input-size", type=int, nargs="+", default=[32], metavar="PIXELS", help="32 and up"
-    )
+    add_network(compare)
     running = compare.add_argument_group("run")
     running.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
     running.add_argument("--seed", type=seed, default=0, help="of folds, subset and random weights")
@@ -57,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_targets(args)
     X, y, names = read_data(args)
-    extractors, optional = _extractors(args)
+    extractors, optional = make_extractors(args)
     start_keras()
     result = compare_transfer(
         X,
@@ -74,32 +63,3 @@ def run(args: argparse.Namespace) -> int:
     if args.plot:
         save_plot(TransferComparisonDisplay(result).plot(), args.plot)
     return 0
-
-
-def _extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
-    from sktransfer.comparison import name_extractor
-    from sktransfer.extractor import VGGFeatureExtractor
-
-    trained = "imagenet" if args.weights is None else args.weights
-    chosen = ["random"] if trained == "random" else [trained, "random"]
-    extractors = {}
-    for size in dict.fromkeys(args.input_size):
-        for source in chosen:
-            extractor = VGGFeatureExtractor(
-                args.layer,
-                architecture=args.architecture,
-                weights=None if source == "random" else source,
-                pooling=args.pooling,
-                image_shape=args.image_shape and tuple(args.image_shape),
-                value_range=tuple(args.value_range) if args.value_range else "auto",
-                input_size=size,
-                random_state=args.seed,
-            )
-            extractors[name_extractor(extractor)] = extractor
-    # Weights that nobody asked for by name may be missing; their row then says why.
-    optional = [
-        name
-        for name, extractor in extractors.items()
-        if args.weights is None and extractor.weights == "imagenet"
-    ]
-    return extractors, optional

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.comparison import compare_transfer, name_extractor
+from sktransfer.comparison import compare_transfer
 from sktransfer.comparison_result import TransferComparison
 from sktransfer.displays._matplotlib import check_matplotlib
+from sktransfer.planning import name_extractor
 from sktransfer.probing import METRICS, split_estimator
 
 if TYPE_CHECKING:
