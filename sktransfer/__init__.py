@@ -13,12 +13,18 @@ if TYPE_CHECKING:
         load_digit_pair,
         read_pixel_csv,
     )
-    from sktransfer.displays import ArchitectureDisplay, TransferComparisonDisplay
+    from sktransfer.displays import (
+        ArchitectureDisplay,
+        LayerSweepDisplay,
+        TransferComparisonDisplay,
+    )
     from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
     from sktransfer.networks import describe_network
+    from sktransfer.search import LayerSearchCV
     from sktransfer.store import FeatureStore, FeatureStoreWarning
+    from sktransfer.sweep import sweep_layers
 
 __all__ = [
     "ArchitectureDisplay",
@@ -26,6 +32,8 @@ __all__ = [
     "FeatureStore",
     "FeatureStoreWarning",
     "ImageWarning",
+    "LayerSearchCV",
+    "LayerSweepDisplay",
     "TransferComparisonDisplay",
     "VGGFeatureExtractor",
     "__version__",
@@ -36,6 +44,7 @@ __all__ = [
     "list_images",
     "load_digit_pair",
     "read_pixel_csv",
+    "sweep_layers",
 ]
 
 # Where each public name lives. They are imported when first asked for: scikit-learn and SciPy take
@@ -46,6 +55,8 @@ _MODULES = {
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
+    "LayerSearchCV": "search",
+    "LayerSweepDisplay": "displays",
     "TransferComparisonDisplay": "displays",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
@@ -55,6 +66,7 @@ _MODULES = {
     "list_images": "datasets",
     "load_digit_pair": "datasets",
     "read_pixel_csv": "datasets",
+    "sweep_layers": "sweep",
 }
 
 

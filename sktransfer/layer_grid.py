@@ -15,6 +15,7 @@ from sktransfer.networks import MIN_SIZE, TRAINED_SIZE, find_layer, list_layers,
 #: Where to look when nothing is said: the end of each block.
 BLOCK_ENDS = tuple(f"block{block}_pool" for block in range(1, 6))
 POOLINGS = ("avg", "max", None)
+INPUT_SIZES = (32, 64, 224)
 #: Wider than that, a linear classifier takes longer than it is worth on most machines.
 MAX_WIDTH = 50_000
 

@@ -8,8 +8,10 @@ many cuts as fit into memory together.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +22,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.images import ImageWarning
 from sktransfer.layer_grid import Variant
 from sktransfer.temporary import find_store
 
@@ -144,6 +147,42 @@ def extractor_of(
     )
 
 
+def fit_passes(
+    extractor: VGGFeatureExtractor, passes: Sequence[Pass], X: Any
+) -> list[VGGFeatureExtractor]:
+    """Fit an extractor for each pass, so that nothing is found wrong after the first has run.
+
+    Parameters
+    ----------
+    extractor : VGGFeatureExtractor
+        Gives everything but the cuts; not changed.
+    passes : sequence of Pass
+        The passes.
+    X : array-like, DataFrame, or list of paths, PIL images or arrays
+        The images.
+
+    Returns
+    -------
+    list of VGGFeatureExtractor
+        Fitted. Those whose features the store has no room for do not use it.
+    """
+    fitted: list[VGGFeatureExtractor] = []
+    for each in passes:
+        params = {} if each.is_kept else {"cache": None}
+        with unless_said(bool(fitted)):
+            fitted.append(extractor_of(extractor, each.variants, **params).fit(X))
+    return fitted
+
+
+@contextmanager
+def unless_said(is_said: bool) -> Iterator[None]:
+    """Hold back warnings of images that were given before."""
+    with warnings.catch_warnings() if is_said else nullcontext():
+        if is_said:
+            warnings.simplefilter("ignore", ImageWarning)
+        yield
+
+
 def transform_blocks(
     fitted: VGGFeatureExtractor, X: Any, n_images: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
@@ -189,7 +228,7 @@ def fill_store(extractor: VGGFeatureExtractor, variants: Sequence[Variant], X: A
     passes = plan_passes(
         variants, n_images, store_bytes=store_bytes(extractor), memory_bytes=_BLOCK_BYTES
     )
-    for each in passes:
-        if each.is_kept:
-            fitted = extractor_of(extractor, each.variants).fit(X)
+    kept = [each for each in passes if each.is_kept]
+    with unless_said(True):  # the search will say it
+        for fitted in fit_passes(extractor, kept, X):
             deque(transform_blocks(fitted, X, n_images), maxlen=0)

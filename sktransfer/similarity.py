@@ -1,7 +1,8 @@
 """How alike two representations of the same images are: linear centred kernel alignment.
 
 The usual estimate of CKA finds wide features of few images alike even where they have nothing in
-common. The unbiased one of the Hilbert-Schmidt independence criterion, on which CKA rests, does not.
+common. The unbiased estimate of the Hilbert-Schmidt independence criterion, on which CKA rests,
+does not.
 
 References
 ----------

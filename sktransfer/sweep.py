@@ -6,9 +6,7 @@ import csv
 import io
 import json
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import Any
@@ -19,9 +17,10 @@ from sklearn.utils import _safe_indexing, check_random_state
 
 from sktransfer._tables import format_markdown, format_table, import_pandas
 from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.images import ImageWarning, read_images
+from sktransfer.images import read_images
 from sktransfer.layer_grid import (
     BLOCK_ENDS,
+    INPUT_SIZES,
     MAX_WIDTH,
     POOLINGS,
     Skipped,
@@ -31,9 +30,11 @@ from sktransfer.layer_grid import (
 from sktransfer.passes import (
     Pass,
     extractor_of,
+    fit_passes,
     plan_passes,
     store_bytes,
     transform_blocks,
+    unless_said,
 )
 from sktransfer.probing import (
     check_classifier,
@@ -130,7 +131,7 @@ class LayerSweep:
 
     @property
     def cheapest(self) -> SweepRow | None:
-        """The row of fewest multiply-adds, then values, that is no worse than the best within noise.
+        """The row of fewest multiply-adds, then values, that is as good as the best within noise.
 
         Noise is what the corrected resampled t-test takes for it, at 5 % for each row.
         """
@@ -311,7 +312,7 @@ def sweep_layers(
     extractor: VGGFeatureExtractor | None = None,
     layers: Sequence[str] = BLOCK_ENDS,
     poolings: Sequence[str | None] = POOLINGS,
-    input_sizes: Sequence[int] = (32, 64, 224),
+    input_sizes: Sequence[int] = INPUT_SIZES,
     classifier: Any = None,
     cv: Any = 5,
     groups: Any = None,
@@ -445,12 +446,12 @@ def sweep_layers(
         n_cka_images=n_cka_images,
     )
     # Weights are found, and parameters checked, before the first pass takes its time.
-    fitted = _fit_all(extractor, passes, X)
+    fitted = fit_passes(extractor, passes, X)
     grams: list[np.ndarray] = []
     costs: dict[tuple[str, int], float] = {}
     for extractor, one_pass in zip(fitted, passes, strict=True):
         for group in one_pass.groups:
-            with _unless_said(bool(grams)):
+            with unless_said(bool(grams)):
                 features = _compute(extractor, one_pass, group, X, sweep, budget, verbose)
             for variant in list(features):
                 if budget.is_spent():
@@ -485,25 +486,13 @@ def sweep_layers(
     return sweep
 
 
-def _fit_all(
-    extractor: VGGFeatureExtractor, passes: Sequence[Pass], X: Any
-) -> list[VGGFeatureExtractor]:
-    """Fit an extractor for each pass; what is doubtful about the images is said once."""
-    fitted: list[VGGFeatureExtractor] = []
-    for each in passes:
-        params = {} if each.is_kept else {"cache": None}
-        with _unless_said(bool(fitted)):
-            fitted.append(extractor_of(extractor, each.variants, **params).fit(X))
-    return fitted
-
-
 def _milliseconds_of(fitted: VGGFeatureExtractor, variant: Variant, X: Any, n_images: int) -> float:
     """Measure what an image costs an extractor that cuts here and nowhere deeper."""
     known = {} if fitted.value_range_ is None else {"value_range": fitted.value_range_}
     # Speed does not depend on what int8 is calibrated on.
     few = _safe_indexing(X, slice(0, 4))
     calibration = few if fitted.precision == "int8" else None
-    with _unless_said(True):
+    with unless_said(True):
         timed = extractor_of(fitted, [variant], cache=None, calibration=calibration, **known)
         _, seconds = time_features(timed.fit(few), X, n_images)
     return 1000 * seconds
@@ -540,15 +529,6 @@ def _compute(
         reason += ", whose features are kept"
     sweep.skipped += [Skipped(variant, reason) for variant in group]
     return {}
-
-
-@contextmanager
-def _unless_said(is_said: bool) -> Iterator[None]:
-    """Hold back warnings of images that were given before."""
-    with warnings.catch_warnings() if is_said else nullcontext():
-        if is_said:
-            warnings.simplefilter("ignore", ImageWarning)
-        yield
 
 
 class _TimeBudget:
