@@ -8,10 +8,12 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import column_or_1d, indexable
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _num_samples
 
 from sktransfer.extractor import VGGFeatureExtractor
@@ -182,8 +184,11 @@ class LayerSearchCV(GridSearchCV):
         # All that can be wrong is found before the network runs.
         self._validate_params()
         extractor, variants, self.skipped_ = self._plan()
-        y = self._check_labels(X, y)
+        X, y = indexable(X, y)
+        y = self._check_labels(y)
         self._get_scorers()
+        if get_config()["enable_metadata_routing"]:
+            process_routing(self, "fit", **params)
         if _shares_features(extractor):
             fill_store(extractor, variants, X)
         return super().fit(X, y, **params)
@@ -228,12 +233,11 @@ class LayerSearchCV(GridSearchCV):
         )
         return extractor, variants, skipped
 
-    def _check_labels(self, X: Any, y: Any) -> Any:
+    def _check_labels(self, y: Any) -> Any:
         """Check what the search would find out only after the network has run."""
         who = type(self).__name__
         if y is None:
             raise ValueError(f"{who} requires y to be passed, but the target y is None.")
-        check_consistent_length(X, y)
         shape = np.asarray(y).shape
         if len(shape) == 2 and shape[1] == 1:
             y = column_or_1d(y, warn=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing, check_random_state, indexable
 
 from sktransfer._tables import format_markdown, format_table, import_pandas
 from sktransfer.extractor import VGGFeatureExtractor
@@ -418,6 +418,7 @@ def sweep_layers(
     variants, skipped = plan_variants(
         extractor.architecture, layers, poolings, input_sizes, max_width, who=who
     )
+    (X,) = indexable(X)
     images = read_images(
         X, image_shape=extractor.image_shape, value_range=extractor.value_range, who=who
     )

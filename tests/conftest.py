@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -36,3 +38,19 @@ def vgg16_blocks(shared_data: Path) -> Path:
 def vgg19_blocks(shared_data: Path) -> Path:
     """ImageNet weights of VGG19, blocks 1 to 3."""
     return shared_data / "weights" / "vgg19_blocks1-3_notop.h5"
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collect how many images every forward pass got."""
+    from sktransfer import computing
+
+    calls: list[int] = []
+    run = computing._run_network
+
+    def count(inputs: np.ndarray, *args: Any) -> None:
+        calls.append(len(inputs))
+        run(inputs, *args)
+
+    monkeypatch.setattr(computing, "_run_network", count)
+    return calls
