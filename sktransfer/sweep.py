@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -15,7 +11,6 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, check_random_state, indexable
 
-from sktransfer._tables import format_markdown, format_table, import_pandas
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import read_images
 from sktransfer.layer_grid import (
@@ -45,264 +40,14 @@ from sktransfer.probing import (
     time_features,
     to_plain,
 )
-from sktransfer.significance import PairedDifference, compare_scores
+from sktransfer.significance import compare_scores
 from sktransfer.similarity import centred_gram, linear_cka
+from sktransfer.sweep_result import LayerSweep, SweepRow
 
 #: Images on which representations are compared, at most: their Gram matrices are as large squared.
 MAX_CKA_IMAGES = 500
 #: What features may take in memory at once, in bytes, where nothing is said.
 MEMORY_BUDGET = 2 << 30
-
-
-@dataclass
-class SweepRow:
-    """One variant, and how well images were told apart by it.
-
-    Attributes
-    ----------
-    variant : Variant
-        Layer, pooling, input size, width and multiply-adds.
-    scores : dict of str to list of float
-        Each metric's value on every fold.
-    milliseconds : float or None
-        What one image takes an extractor that cuts here, from pixels to features; None where there
-        was no time left to measure it.
-    classifier_seconds : float
-        Time to fit and score the classifier on all folds.
-    n_not_converged : int
-        Folds in which the classifier stopped before it converged.
-    to_best : PairedDifference or None
-        By how much the first metric differs from that of the best row, with a test; None for the
-        best row itself.
-    """
-
-    variant: Variant
-    scores: dict[str, list[float]]
-    milliseconds: float | None
-    classifier_seconds: float
-    n_not_converged: int
-    to_best: PairedDifference | None = None
-
-
-@dataclass
-class LayerSweep:
-    """The scores of all variants on the same folds; printed, they are a table.
-
-    Attributes
-    ----------
-    n_images : int
-        Images swept over.
-    n_folds : int
-        Folds of the cross-validation.
-    classes : list
-        The labels.
-    positive : object or None
-        The label that precision, recall, F1 and ROC AUC are about; None with more than two classes.
-    metric : str
-        The first metric, by which variants are ranked.
-    rows : list of SweepRow
-        Small inputs first, and narrow before wide.
-    skipped : list of Skipped
-        What was asked for and not computed, each with its reason.
-    cka : ndarray of shape (n_rows, n_rows)
-        Linear CKA between all pairs of rows.
-    n_cka_images : int
-        Images that it was computed on.
-    """
-
-    n_images: int
-    n_folds: int
-    classes: list[Any]
-    positive: Any
-    metric: str
-    rows: list[SweepRow] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    cka: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
-    n_cka_images: int = 0
-
-    @property
-    def best(self) -> SweepRow | None:
-        """The row of the highest mean, of equal ones the cheapest; None without rows."""
-        return min(
-            self.rows,
-            key=lambda row: (-np.nan_to_num(self._mean(row), nan=-np.inf), *_cost(row)),
-            default=None,
-        )
-
-    @property
-    def cheapest(self) -> SweepRow | None:
-        """The row of fewest multiply-adds, then values, that is as good as the best within noise.
-
-        Noise is what the corrected resampled t-test takes for it, at 5 % for each row.
-        """
-        near = [
-            row
-            for row in self.rows
-            if row.to_best is None or row.to_best.finding in ("equal", "within noise")
-        ]
-        return min(near, key=_cost, default=None)
-
-    def to_frame(self) -> Any:
-        """Return one row for each variant.
-
-        Returns
-        -------
-        pandas.DataFrame
-            With the columns ``layer``, ``pooling`` (``'flat'`` for all values), ``input_size``,
-            ``width``, ``multiply_adds``, ``milliseconds``, for each metric its mean and, as
-            ``..._std``, its standard deviation over the folds, ``classifier_seconds`` and
-            ``n_not_converged``.
-        """
-        pd = import_pandas("LayerSweep.to_frame")
-        records = []
-        for row in self.rows:
-            record = _describe(row.variant) | {"milliseconds": row.milliseconds}
-            for metric, scores in row.scores.items():
-                record |= {metric: np.mean(scores), f"{metric}_std": np.std(scores)}
-            record["classifier_seconds"] = row.classifier_seconds
-            records.append(record | {"n_not_converged": row.n_not_converged})
-        return pd.DataFrame(records)
-
-    def cka_to_frame(self) -> Any:
-        """Return linear CKA between all pairs of rows.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Rows and columns bear the variants' names, such as ``'block2_pool avg, 32 px'``.
-        """
-        pd = import_pandas("LayerSweep.cka_to_frame")
-        names = [str(row.variant) for row in self.rows]
-        return pd.DataFrame(self.cka, index=names, columns=names)
-
-    def to_json(self) -> str:
-        """Return everything as JSON.
-
-        Returns
-        -------
-        str
-            One object whose keys are the attributes; a pooling of all values is ``"flat"``.
-        """
-        content = asdict(self)
-        for name in ("rows", "skipped"):
-            for item, own in zip(content[name], getattr(self, name), strict=True):
-                item |= _describe(own.variant)
-                del item["variant"]
-        content["cka"] = self.cka.tolist()
-        return json.dumps(_without_nan(content), indent=2, default=to_plain)
-
-    def to_csv(self) -> str:
-        """Return one line for each row and fold, and one for each variant that was skipped.
-
-        Returns
-        -------
-        str
-            With the columns ``layer``, ``pooling``, ``input_size``, ``width``, ``multiply_adds``,
-            ``fold`` (from 1), one per metric, ``milliseconds``, ``classifier_seconds`` and
-            ``skipped`` (the reason).
-        """
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        metrics = list(self.rows[0].scores) if self.rows else [self.metric]
-        names = ("layer", "pooling", "input_size", "width", "multiply_adds")
-        writer.writerow([*names, "fold", *metrics, "milliseconds", "classifier_seconds", "skipped"])
-        for row in self.rows:
-            head = _describe(row.variant).values()
-            for fold, scores in enumerate(zip(*row.scores.values(), strict=True), start=1):
-                tail = [row.milliseconds, row.classifier_seconds, ""]
-                writer.writerow([*head, fold, *scores, *tail])
-        for each in self.skipped:
-            head = _describe(each.variant).values()
-            writer.writerow([*head, "", *[""] * len(metrics), "", "", each.reason])
-        return text.getvalue()
-
-    def to_markdown(self) -> str:
-        """Return the table in Markdown.
-
-        Returns
-        -------
-        str
-            The rows and columns of the printed table.
-        """
-        return format_markdown(*self._table())
-
-    def __str__(self) -> str:
-        """Lay out the table, the best row and the cheapest near it, and what was skipped."""
-        parts = [
-            f"{self.n_images:,} images, {len(self.classes)} classes; the same classifier and "
-            f"{self.n_folds} folds for every row"
-        ]
-        if self.rows:
-            parts.append(format_table(*self._table()))
-        best, cheapest = self.best, self.cheapest
-        if best is not None and cheapest is not None:
-            lines = [f"best: {self._summary(best)}"]
-            if cheapest is not best:
-                lines.append(f"cheapest within noise of it: {self._summary(cheapest)}")
-            parts.append("\n".join(lines))
-        notes = []
-        if self.rows:
-            notes += [
-                "mean ± standard deviation over the folds; ms: milliseconds per image up to the "
-                "cut, by itself;",
-                f"CKA: linear CKA with the best row, on {self.n_cka_images} images",
-            ]
-        if any(row.n_not_converged for row in self.rows):
-            notes.append("* the classifier stopped before it converged")
-        notes += [f"skipped: {each}" for each in self.skipped]
-        return "\n\n".join([*parts, "\n".join(notes)])
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
-        best = self.best
-        to_best = self.cka[self.rows.index(best)] if best is not None else []
-        header = ["layer", "pooling", "px", "width", self.metric, "ms", "classifier, s", "CKA"]
-        body = [
-            [
-                row.variant.layer,
-                row.variant.pooling or "flat",
-                f"{row.variant.input_size}",
-                f"{row.variant.width:,}",
-                self._mean_and_spread(row) + ("*" if row.n_not_converged else ""),
-                _milliseconds(row),
-                f"{row.classifier_seconds:.1f}",
-                f"{cka:.2f}",
-            ]
-            for row, cka in zip(self.rows, to_best, strict=True)
-        ]
-        return header, body
-
-    def _summary(self, row: SweepRow) -> str:
-        score = f"{self.metric} {self._mean_and_spread(row)}"
-        return f"{row.variant}, {score}, {row.variant.width:,} values, {_milliseconds(row)} ms"
-
-    def _mean(self, row: SweepRow) -> float:
-        return float(np.mean(row.scores[self.metric]))
-
-    def _mean_and_spread(self, row: SweepRow) -> str:
-        return f"{self._mean(row):.3f} ± {np.std(row.scores[self.metric]):.3f}"
-
-
-def _cost(row: SweepRow) -> tuple[int, int]:
-    return row.variant.multiply_adds, row.variant.width
-
-
-def _describe(variant: Variant) -> dict[str, Any]:
-    return asdict(variant) | {"pooling": variant.pooling or "flat"}
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN: it becomes null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and np.isnan(value) else value
-
-
-def _milliseconds(row: SweepRow) -> str:
-    if row.milliseconds is None:
-        return "-"
-    return f"{row.milliseconds:.{max(0, 2 - len(str(int(row.milliseconds))))}f}"
 
 
 def sweep_layers(
@@ -450,41 +195,55 @@ def sweep_layers(
     fitted = fit_passes(extractor, passes, X)
     grams: list[np.ndarray] = []
     costs: dict[tuple[str, int], float] = {}
+    for extractor, variant, values in _features(fitted, passes, X, sweep, budget, verbose):
+        grams.append(centred_gram(values[chosen]))
+        place = variant.layer, variant.input_size
+        if place not in costs and not budget.is_spent():
+            costs[place] = _milliseconds_of(extractor, variant, X, len(labels.y))
+        bar = str(variant) if verbose else None
+        found = score_folds(values, labels.y, folds, classifier, scorer, progress=bar)
+        del values  # before the next ones are looked at
+        sweep.metric = next(iter(found.scores))
+        sweep.rows.append(
+            SweepRow(
+                variant,
+                found.scores,
+                milliseconds=costs.get(place),
+                classifier_seconds=found.seconds,
+                n_not_converged=found.n_not_converged,
+            )
+        )
+    best = sweep.best
+    if best is not None:
+        sweep.cka = linear_cka(grams)
+        for row in sweep.rows:
+            if row is not best:
+                pair = row.scores[sweep.metric], best.scores[sweep.metric]
+                row.to_best = compare_scores(*pair, folds)
+    return sweep
+
+
+def _features(
+    fitted: Sequence[VGGFeatureExtractor],
+    passes: Sequence[Pass],
+    X: Any,
+    sweep: LayerSweep,
+    budget: _TimeBudget,
+    verbose: int,
+) -> Iterator[tuple[VGGFeatureExtractor, Variant, np.ndarray]]:
+    """Compute the features of one variant after the other, as long as there is time."""
+    is_said = False
     for extractor, one_pass in zip(fitted, passes, strict=True):
         for group in one_pass.groups:
-            with unless_said(bool(grams)):
+            with unless_said(is_said):
                 features = _compute(extractor, one_pass, group, X, sweep, budget, verbose)
+            is_said = True
             for variant in list(features):
-                if budget.is_spent():
-                    reason = f"the time budget of {budget} was spent before its classifier"
-                    skipped.append(Skipped(variant, reason))
+                if not budget.is_spent():
+                    yield extractor, variant, features.pop(variant)
                     continue
-                values = features.pop(variant)
-                grams.append(centred_gram(values[chosen]))
-                key = variant.layer, variant.input_size
-                if key not in costs and not budget.is_spent():
-                    costs[key] = _milliseconds_of(extractor, variant, X, len(labels.y))
-                bar = str(variant) if verbose else None
-                found = score_folds(values, labels.y, folds, classifier, scorer, progress=bar)
-                del values  # before the next one is looked at
-                sweep.rows.append(
-                    SweepRow(
-                        variant,
-                        found.scores,
-                        milliseconds=costs.get(key),
-                        classifier_seconds=found.seconds,
-                        n_not_converged=found.n_not_converged,
-                    )
-                )
-                sweep.metric = next(iter(found.scores))
-    if grams:
-        sweep.cka = linear_cka(grams)
-    best = sweep.best
-    for row in sweep.rows:
-        if best is not None and row is not best:
-            pair = row.scores[sweep.metric], best.scores[sweep.metric]
-            row.to_best = compare_scores(*pair, folds)
-    return sweep
+                reason = f"the time budget of {budget} was spent before its classifier"
+                sweep.skipped.append(Skipped(variant, reason))
 
 
 def _milliseconds_of(fitted: VGGFeatureExtractor, variant: Variant, X: Any, n_images: int) -> float:

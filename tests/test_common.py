@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import estimator_checks as checks
 
 from sktransfer import FeatureStore, LayerSearchCV, VGGFeatureExtractor
@@ -72,17 +73,11 @@ def _search(last: BaseEstimator, cache: str | None, **params: object) -> LayerSe
     return LayerSearchCV(pipeline, cv=2, error_score="raise", **params)
 
 
+_CLASSIFIER = LogisticRegression(solver="newton-cholesky")
 SEARCHES = {
-    "search-classifier": _search(
-        DecisionTreeClassifier(random_state=0), "temporary", poolings=["avg", "max"]
-    ),
+    "search-classifier": _search(_CLASSIFIER, "temporary", poolings=["avg", "max"]),
     "search-regressor": _search(DecisionTreeRegressor(random_state=0), None),
-    "search-grid": _search(
-        DecisionTreeClassifier(random_state=0),
-        None,
-        layers=["block1_pool"],
-        param_grid={"decisiontreeclassifier__max_depth": [5]},
-    ),
+    "search-grid": _search(_CLASSIFIER, None, param_grid={"logisticregression__C": [1.0]}),
 }
 TRAINED = {
     "trained-vgg16": ("vgg16_blocks", {"layer": "block2_pool", "pooling": "avg"}),

@@ -199,7 +199,7 @@ def test_unrequested_metadata_are_refused(digits: Any, computed: list[int]) -> N
             r"must leave the cut to 'layers', 'poolings' and 'input_sizes'\. Got \['vgg",
         ),
         ({"param_grid": 3}, ValueError, "'param_grid' parameter of LayerSearchCV"),
-        ({"scoring": "acuracy"}, ValueError, "'scoring' parameter of LayerSearchCV"),
+        ({"scoring": "f1_mikro"}, ValueError, "'scoring' parameter of LayerSearchCV"),
         ({"scoring": ["accuracy", "f1"]}, ValueError, "parameter refit must be set to a scorer"),
         ({"cv": 50}, ValueError, "n_splits=50 cannot be greater"),
     ],

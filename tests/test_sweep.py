@@ -27,7 +27,7 @@ from sktransfer import (
 )
 from sktransfer.significance import compare_scores
 from sktransfer.similarity import centred_gram, linear_cka
-from sktransfer.sweep import LayerSweep
+from sktransfer.sweep_result import LayerSweep
 
 LAYERS = ["block1_conv1", "block1_pool"]
 
@@ -287,7 +287,7 @@ def test_a_pass_stops_at_the_time_budget_and_keeps_what_it_has(
         ({"extractor": 3}, TypeError, "'extractor' parameter of sweep_layers must be None or"),
         ({"classifier": 3}, TypeError, "'classifier' parameter of sweep_layers"),
         ({"cv": 46}, ValueError, "as many images as folds"),
-        ({"scoring": "acuracy"}, ValueError, "did you mean 'accuracy'"),
+        ({"scoring": "f1_mikro"}, ValueError, "did you mean 'f1_micro'"),
         ({"time_budget": 0}, ValueError, r"'time_budget' .* None or seconds above 0\. Got 0"),
         ({"memory_budget": None}, ValueError, r"'memory_budget' .* whole number of bytes above 0"),
         ({"memory_budget": 100}, ValueError, "more than memory_budget=100. Raise memory_budget"),

@@ -10,7 +10,8 @@ from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import COLORS, COLUMN_WIDTH, NORMAL, SMALL
 from sktransfer.networks import list_layers
 from sktransfer.probing import split_estimator
-from sktransfer.sweep import LayerSweep, sweep_layers
+from sktransfer.sweep import sweep_layers
+from sktransfer.sweep_result import LayerSweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
