@@ -100,7 +100,7 @@ def test_the_best_row_has_a_ring() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 6, 16])
-def test_names_of_layers_do_not_cover_each_other(n: int) -> None:
+def test_names_of_layers_and_the_legend_do_not_cover_each_other(n: int) -> None:
     layers = [layer.name for layer in list_layers("vgg19")[1 : 1 + n]]
     display = LayerSweepDisplay(_result(layers=layers)).plot()
     assert display.figure_.get_figwidth() == 3.5
@@ -108,6 +108,8 @@ def test_names_of_layers_do_not_cover_each_other(n: int) -> None:
     boxes = [label.get_window_extent() for label in display.ax_.get_xticklabels()]
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+    legend = display.ax_.get_legend().get_window_extent()
+    assert not any(box.overlaps(legend) for box in boxes)
 
 
 def test_given_axes_are_drawn_in() -> None:

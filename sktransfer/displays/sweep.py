@@ -22,7 +22,9 @@ _POOLINGS: dict[str | None, tuple[str, Any]] = {
     "max": ("^", (0, (4, 1.5))),
     None: ("s", (0, (1, 1))),
 }
+# Inches: the drawing, and what names of layers take below it, upright and level.
 _HEIGHT = 3.4
+_UPRIGHT, _LEVEL = 0.95, 0.42
 # Names of more layers than this stand upright, so that none covers its neighbour's.
 _MANY_LAYERS = 6
 
@@ -146,10 +148,12 @@ class LayerSweepDisplay:
             )
         import matplotlib.pyplot as plt
 
-        if ax is None:
-            _, ax = plt.subplots(figsize=(COLUMN_WIDTH, _HEIGHT), layout="constrained")
         metric = self.result.metric
         layers = sorted({row.variant.layer for row in self.result.rows}, key=_depth)
+        many = len(layers) > _MANY_LAYERS
+        if ax is None:
+            height = _HEIGHT + (_UPRIGHT - _LEVEL if many else 0)
+            _, ax = plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
         sizes = sorted({row.variant.input_size for row in self.result.rows})
         places = {layer: place for place, layer in enumerate(layers)}
 
@@ -180,19 +184,18 @@ class LayerSweepDisplay:
         ax.plot(*place, "o", markersize=10, markerfacecolor="none", color="black", mew=0.9)
         ax.set_ylabel(f"{metric}, mean of {self.result.n_folds} folds", fontsize=NORMAL)
         ax.set_xlim(-0.3, len(layers) - 0.7)
-        many = len(layers) > _MANY_LAYERS
         names = layers if many else [layer.replace("_", "\n") for layer in layers]
         ax.set_xticks(range(len(layers)), names, rotation=90 if many else 0)
         ax.tick_params(labelsize=SMALL)
         ax.grid(axis="y", color="#E6E6E6", linewidth=0.5)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
-        self._add_legend(ax, sizes)
+        self._add_legend(ax, sizes, many=many)
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
 
-    def _add_legend(self, ax: Axes, sizes: list[int]) -> None:
+    def _add_legend(self, ax: Axes, sizes: list[int], *, many: bool) -> None:
         """Explain colours and markers apart, below the drawing, in one column for each kind."""
         from matplotlib.lines import Line2D
 
@@ -238,7 +241,8 @@ class LayerSweepDisplay:
             handles=handles,
             ncols=2,
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.16),
+            # Below the names of the layers, whose room is in inches and not in shares of the axes.
+            bbox_to_anchor=(0.5, -(_UPRIGHT if many else _LEVEL) / ax.bbox.height * ax.figure.dpi),
             fontsize=SMALL,
             frameon=False,
             handlelength=3,
