@@ -183,7 +183,7 @@ class LayerSearchCV(GridSearchCV):
         """
         # All that can be wrong is found before the network runs.
         self._validate_params()
-        extractor, variants, self.skipped_ = self._plan()
+        extractor, variants, skipped = self._plan()
         X, y = indexable(X, y)
         y = self._check_labels(y)
         self._get_scorers()
@@ -191,7 +191,9 @@ class LayerSearchCV(GridSearchCV):
             process_routing(self, "fit", **params)
         if _shares_features(extractor):
             fill_store(extractor, variants, X)
-        return super().fit(X, y, **params)
+        super().fit(X, y, **params)
+        self.skipped_ = skipped
+        return self
 
     def _run_search(self, evaluate_candidates: Callable) -> None:
         """Try every cut with every setting of the other steps, narrow before wide."""
