@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     )
     from sktransfer.displays import (
         ArchitectureDisplay,
+        LayerSweepDisplay,
         TransferComparisonDisplay,
         TransferCurveDisplay,
     )
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
     from sktransfer.networks import describe_network
+    from sktransfer.search import LayerSearchCV
     from sktransfer.store import FeatureStore, FeatureStoreWarning
+    from sktransfer.sweep import sweep_layers
 
 __all__ = [
     "ArchitectureDisplay",
@@ -32,6 +35,8 @@ __all__ = [
     "FeatureStore",
     "FeatureStoreWarning",
     "ImageWarning",
+    "LayerSearchCV",
+    "LayerSweepDisplay",
     "TransferComparisonDisplay",
     "TransferCurveDisplay",
     "VGGFeatureExtractor",
@@ -43,6 +48,7 @@ __all__ = [
     "list_images",
     "load_digit_pair",
     "read_pixel_csv",
+    "sweep_layers",
     "transfer_curve",
 ]
 
@@ -55,6 +61,8 @@ _MODULES = {
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
+    "LayerSearchCV": "search",
+    "LayerSweepDisplay": "displays",
     "TransferComparisonDisplay": "displays",
     "TransferCurveDisplay": "displays",
     "VGGFeatureExtractor": "extractor",
@@ -65,6 +73,7 @@ _MODULES = {
     "list_images": "datasets",
     "load_digit_pair": "datasets",
     "read_pixel_csv": "datasets",
+    "sweep_layers": "sweep",
     "transfer_curve": "curves",
 }
 

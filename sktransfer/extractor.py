@@ -31,7 +31,7 @@ from sktransfer.images import Images, read_images
 from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, Layer, plan_cut
 from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing
 from sktransfer.store import FeatureStore
-from sktransfer.temporary import temporary_store
+from sktransfer.temporary import find_store, temporary_store
 
 if TYPE_CHECKING:
     from sktransfer.computing import Task
@@ -63,8 +63,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         ``'imagenet'`` takes Keras' official file from ``$SKTRANSFER_WEIGHTS_DIR`` or Keras' own
         cache, or downloads it there. A path names a weights file that Keras wrote. None draws
         random weights (He normal) by `random_state`, as a control.
-    pooling : {'avg', 'max'} or None, default=None
-        Whether each feature map becomes its mean or maximum: one value per channel.
+    pooling : {'avg', 'max'}, None or list of these, default=None
+        Whether each feature map becomes its mean or maximum: one value per channel. A list gives
+        each layer its own; then a layer may be named several times.
     image_shape : tuple of int or None, default=None
         `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows and other arrays. None
         takes the square that the number of columns makes, grey or RGB.
@@ -169,7 +170,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         "layer": [str, list, tuple],
         "architecture": [StrOptions(set(ARCHITECTURES))],
         "weights": [str, os.PathLike, None],
-        "pooling": [StrOptions({"avg", "max"}), None],
+        "pooling": [StrOptions({"avg", "max"}), None, list, tuple],
         "image_shape": ["array-like", None],
         "value_range": [StrOptions({"auto"}), "array-like"],
         "input_size": [StrOptions({"auto"}), Interval(Integral, MIN_SIZE, None, closed="left")],
@@ -191,7 +192,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         *,
         architecture: str = "vgg16",
         weights: str | os.PathLike | None = "imagenet",
-        pooling: str | None = None,
+        pooling: str | list[str | None] | None = None,
         image_shape: tuple[int, ...] | None = None,
         value_range: str | tuple[float, float] = "auto",
         input_size: str | int = "auto",
@@ -434,7 +435,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         *before, _ = cut.weighted_layers
         if not before:
             return ()
-        maxima = Cut(cut.architecture, tuple(before), "max", cut.input_size)
+        maxima = Cut(cut.architecture, tuple(before), ("max",) * len(before), cut.input_size)
         self._layer_sha256 |= _hash_up_to(cut, maxima.layers, weights)
         arithmetic = Arithmetic("openvino")
         largest = self._compute(maxima, arithmetic, images, value_range).max(axis=0)
@@ -476,7 +477,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
 
         from sktransfer.computing import compute_features
 
-        store = self._store()
+        store = find_store(self.cache)
         task = self._task(cut, arithmetic, value_range)
         with tqdm(
             total=len(images), unit="image", desc=type(self).__name__, disable=not self.verbose
@@ -497,21 +498,16 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             step=batch_shape(arithmetic.engine, cut.input_size),
             value_range=value_range,
             batch_size=None if self.batch_size == "auto" else int(self.batch_size),
-            recipes=tuple(self._recipe(cut, layer, arithmetic) for layer in cut.layers),
+            recipes=tuple(self._recipe(cut, *output, arithmetic) for output in cut.outputs),
         )
 
-    def _store(self) -> FeatureStore | None:
-        if self.cache is None or isinstance(self.cache, FeatureStore):
-            return self.cache
-        return temporary_store() if self.cache == "temporary" else FeatureStore(self.cache)
-
-    def _recipe(self, cut: Cut, layer: Layer, arithmetic: Arithmetic) -> str:
+    def _recipe(self, cut: Cut, layer: Layer, pooling: str | None, arithmetic: Arithmetic) -> str:
         """Say everything besides the image that decides the features of a layer, to the bit."""
         recipe = {
             "format": _RECIPE_FORMAT,
             "architecture": self.architecture,
             "layer": layer.name,
-            "pooling": cut.pooling,
+            "pooling": pooling,
             "weights": self._layer_sha256[layer.name],
             "input_size": cut.input_size,
             "aspect": self.aspect,

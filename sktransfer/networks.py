@@ -189,16 +189,21 @@ class Cut:
         The network.
     layers : tuple of Layer
         The wanted layers, in the order in which their features are concatenated.
-    pooling : {'avg', 'max'} or None
-        How each feature map becomes one value.
+    poolings : tuple of {'avg', 'max'} or None
+        For each of them, how a feature map becomes one value.
     input_size : int
         Side of the square image, in pixels.
     """
 
     architecture: str
     layers: tuple[Layer, ...]
-    pooling: str | None
+    poolings: tuple[str | None, ...]
     input_size: int
+
+    @property
+    def outputs(self) -> tuple[tuple[Layer, str | None], ...]:
+        """Each wanted layer with its pooling: a layer may be wanted with several."""
+        return tuple(zip(self.layers, self.poolings, strict=True))
 
     @cached_property
     def trunk(self) -> tuple[Layer, ...]:
@@ -229,15 +234,15 @@ class Cut:
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
-        """How many features each wanted layer gives."""
+        """How many features each output gives."""
         return tuple(
-            layer.output_shape[-1] if self.pooling else math.prod(layer.output_shape)
-            for layer in self.layers
+            layer.output_shape[-1] if pooling else math.prod(layer.output_shape)
+            for layer, pooling in self.outputs
         )
 
     @property
     def n_features(self) -> int:
-        """How many features all wanted layers give together."""
+        """How many features all outputs give together."""
         return sum(self.widths)
 
     def feature_names(self) -> list[str]:
@@ -249,9 +254,9 @@ class Cut:
             ``block3_pool_r03_c12_f045`` (row, column, channel), ``block3_pool_avg_f045``,
             ``fc1_0123`` or ``predictions_0134_crane``.
         """
-        return list(itertools.chain.from_iterable(map(self._names_of, self.layers)))
+        return list(itertools.chain.from_iterable(itertools.starmap(self._names_of, self.outputs)))
 
-    def _names_of(self, layer: Layer) -> list[str]:
+    def _names_of(self, layer: Layer, pooling: str | None) -> list[str]:
         if layer.kind == "dense":
             names = _numbers(layer.output_shape[0], n_digits=4)
             if layer.name == "predictions":
@@ -264,8 +269,8 @@ class Cut:
             grid = self.trunk[self.trunk.index(layer) - 1]
         height, width, n_channels = grid.output_shape
         channels = _numbers(n_channels)
-        if self.pooling:
-            return [f"{layer.name}_{self.pooling}_f{f}" for f in channels]
+        if pooling:
+            return [f"{layer.name}_{pooling}_f{f}" for f in channels]
         return [
             f"{layer.name}_r{r}_c{c}_f{f}"
             for r in _numbers(height)
@@ -283,7 +288,7 @@ def _numbers(n: int, n_digits: int = 0) -> list[str]:
 def plan_cut(
     layer: str | Sequence[str],
     architecture: str = "vgg16",
-    pooling: str | None = None,
+    pooling: str | Sequence[str | None] | None = None,
     input_size: int = TRAINED_SIZE,
     *,
     who: str = "VGGFeatureExtractor",
@@ -297,8 +302,8 @@ def plan_cut(
         The wanted layers.
     architecture : {'vgg16', 'vgg19'}, default='vgg16'
         The network; like `input_size`, checked by the caller.
-    pooling : {'avg', 'max'} or None, default=None
-        How each feature map becomes one value.
+    pooling : {'avg', 'max'}, None or list of these, default=None
+        How each feature map becomes one value; in a list, for each layer its own.
     input_size : int, default=224
         Side of the square image, in pixels.
     who : str, default='VGGFeatureExtractor'
@@ -314,26 +319,42 @@ def plan_cut(
     Raises
     ------
     ValueError
-        If a layer is unknown, named twice, absent at this size, or has no feature map to pool.
+        If a layer is unknown, named twice with the same pooling, absent at this size, or has no
+        feature map to pool; or if the poolings are not one for each layer.
     """
     rule = f"The {param!r} parameter of {who}"
     names = [layer] if isinstance(layer, str) else list(layer)
     if not names:
         raise ValueError(f"{rule} must name at least one layer. Got an empty list instead.")
     found = tuple(find_layer(name, architecture, input_size, rule) for name in names)
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    if pooling is None or isinstance(pooling, str):
+        poolings: tuple[str | None, ...] = (pooling,) * len(names)
+    else:
+        poolings = tuple(pooling)
+        if len(poolings) != len(names) or not set(poolings) <= {"avg", "max", None}:
+            raise ValueError(
+                f"The 'pooling' parameter of {who} must be 'avg', 'max', None or a list with one "
+                f"of these for each of the {len(names)} layers. Got {pooling!r} instead."
+            )
+    pairs = list(zip(names, poolings, strict=True))
+    repeated = sorted({name for name, how in pairs if pairs.count((name, how)) > 1})
     if repeated:
         raise ValueError(
-            f"{rule} must name each layer once. Got {repeated} more than once in {names}."
+            f"{rule} must name each layer once. Got {repeated} more than once in {names} with the "
+            "same pooling."
         )
-    flat = [found_layer.name for found_layer in found if len(found_layer.output_shape) == 1]
-    if pooling is not None and flat:
+    flat = [
+        layer.name
+        for layer, how in zip(found, poolings, strict=True)
+        if how is not None and len(layer.output_shape) == 1
+    ]
+    if flat:
         raise ValueError(
             f"The 'pooling' parameter of {who} pools feature maps, which convolutional and "
             f"pooling layers give. Got pooling={pooling!r} with {', '.join(map(repr, flat))}, "
             "which give plain vectors. Set pooling=None, or cut at 'block5_pool'."
         )
-    return Cut(architecture, found, pooling, input_size)
+    return Cut(architecture, found, poolings, input_size)
 
 
 def build(cut: Cut, precision: str = "float32") -> keras.Model:
@@ -350,7 +371,7 @@ def build(cut: Cut, precision: str = "float32") -> keras.Model:
     -------
     keras.Model
         From images `(n, input_size, input_size, 3)`, preprocessed, to one tensor `(n, width)` for
-        each wanted layer: a list of them, or of a single layer the tensor itself.
+        each output: a list of them, or of a single output the tensor itself.
 
     Notes
     -----
@@ -361,12 +382,10 @@ def build(cut: Cut, precision: str = "float32") -> keras.Model:
 
     shape = cut.trunk[0].output_shape
     tensor = inputs = keras.Input(shape, dtype="float32", name="input")
-    wanted = {}
+    tensors = {}
     for layer in cut.trunk[1:]:
-        tensor = _keras_layer(layer, precision)(tensor)
-        if layer in cut.layers:
-            wanted[layer.name] = _to_vector(cut.pooling, layer, tensor)
-    outputs = [wanted[layer.name] for layer in cut.layers]
+        tensor = tensors[layer.name] = _keras_layer(layer, precision)(tensor)
+    outputs = [_to_vector(pooling, layer, tensors[layer.name]) for layer, pooling in cut.outputs]
     return keras.Model(inputs, outputs, name=cut.architecture)
 
 

@@ -46,6 +46,24 @@ def temporary_store() -> FeatureStore | None:
         return _current[2]
 
 
+def find_store(cache: str | os.PathLike | FeatureStore | None) -> FeatureStore | None:
+    """Return the store that a parameter `cache` means.
+
+    Parameters
+    ----------
+    cache : 'temporary', path-like, FeatureStore or None
+        As :class:`VGGFeatureExtractor` takes it.
+
+    Returns
+    -------
+    FeatureStore or None
+        The store, if features are to be kept.
+    """
+    if cache is None or isinstance(cache, FeatureStore):
+        return cache
+    return temporary_store() if cache == "temporary" else FeatureStore(cache)
+
+
 def _is_gone(store: FeatureStore | None) -> bool:
     return store is not None and not store.path.is_dir()
 

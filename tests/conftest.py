@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -47,3 +49,19 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no-keras"))
     monkeypatch.setattr(downloads, "BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collect how many images every forward pass got."""
+    from sktransfer import computing
+
+    calls: list[int] = []
+    run = computing._run_network
+
+    def count(inputs: np.ndarray, *args: Any) -> None:
+        calls.append(len(inputs))
+        run(inputs, *args)
+
+    monkeypatch.setattr(computing, "_run_network", count)
+    return calls

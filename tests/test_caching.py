@@ -29,6 +29,7 @@ from sktransfer import (
     temporary,
 )
 from sktransfer.engines import processor
+from sktransfer.engines.choice import is_installed
 from sktransfer.engines.keras import KerasEngine
 
 
@@ -128,6 +129,37 @@ def test_layers_of_one_pass_are_bitwise_those_of_their_own(
         np.testing.assert_array_equal(
             hit, _random(name, pooling=pooling, cache=None).fit_transform(X)
         )
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino", "ncnn"])
+def test_poolings_of_one_pass_are_bitwise_those_of_their_own(
+    engine: str, store: FeatureStore
+) -> None:
+    if not is_installed(engine):
+        pytest.skip(f"{engine} is not installed")
+    X = _images(5)
+    pairs = [
+        ("block1_conv2", "avg"),
+        ("block2_pool", None),
+        ("block1_conv2", None),
+        ("block2_pool", "max"),
+        ("block1_conv2", "max"),
+    ]
+    layers, poolings = ([pair[i] for pair in pairs] for i in (0, 1))
+    both = _random(layers, pooling=poolings, engine=engine, cache=store)
+    features = both.fit_transform(X)
+    names = both.get_feature_names_out()
+    assert sorted(store.info().recipes.values()) == [5] * 5
+    start = 0
+    for layer, pooling in pairs:
+        one = _random(layer, pooling=pooling, engine=engine, cache=None)
+        found = one.fit_transform(X)
+        columns = slice(start, start := start + found.shape[1])
+        np.testing.assert_array_equal(features[:, columns], found)
+        np.testing.assert_array_equal(names[columns], one.get_feature_names_out())
+        np.testing.assert_array_equal(clone(one).set_params(cache=store).fit_transform(X), found)
+    assert start == features.shape[1]
+    assert store.info().n_written == 25
 
 
 def test_the_same_picture_is_one_entry_in_every_form(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import os
 import platform
@@ -260,6 +261,40 @@ def test_a_process_prints_its_tables_and_nothing_else(tmp_path: Path) -> None:
     assert result.returncode == 0
     assert result.stderr == ""
     assert result.stdout.startswith("355 images, classes 6 and 8, 8 is positive")
+
+
+SWEEP = [
+    "sweep",
+    *("--weights", "random", "--layers", "block1_conv1", "--poolings", "avg", "max"),
+    *("--input-sizes", "32", "--max-images", "60", "--folds", "2", "--quiet"),
+]
+
+
+def test_sweep_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plot, written, store = tmp_path / "sweep.png", tmp_path / "sweep.json", tmp_path / "store"
+    options = ["--plot", str(plot), "--json", str(written), "--cache", str(store)]
+    assert cli.main([*SWEEP, *options]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("60 images, 2 classes")
+    assert "block1_conv1      max  32     64" in out
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert len(json.loads(written.read_text())["rows"]) == 2
+    assert FeatureStore(store).info().n_rows > 0
+
+
+def test_sweep_prints_csv_instead(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--csv", "--poolings", "flat", "--layers", "block2_pool", "block1_conv1"]
+    assert cli.main([*SWEEP, *options, "--max-width", "10000"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [line["layer"] for line in lines] == ["block2_pool"] * 2 + ["block1_conv1"]
+    assert lines[2]["skipped"] == "wider than max_width=10,000"
+
+
+def test_sweep_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*SWEEP, "--layers", "block1"]) == 2
+    assert "sktransfer sweep: error: The 'layers' parameter" in capsys.readouterr().err
+    assert cli.main([*SWEEP, "--plot", str(tmp_path / "sweep.txt")]) == 2
+    assert "ends in .png, .svg, .pdf" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils import estimator_checks as checks
 
-from sktransfer import FeatureStore, VGGFeatureExtractor
+from sktransfer import FeatureStore, LayerSearchCV, VGGFeatureExtractor
 from sktransfer.engines.choice import is_installed
 from sktransfer.engines.processor import has_instructions
 
@@ -60,6 +65,20 @@ ENGINES = {
         ("ncnn", "float32"),
     ]
 }
+
+
+def _search(last: BaseEstimator, cache: str | None, **params: object) -> LayerSearchCV:
+    pipeline = make_pipeline(_random("block1_conv1", cache=cache), StandardScaler(), last)
+    params = {"layers": ["block1_conv1"], "poolings": ["avg"], "input_sizes": [32]} | params
+    return LayerSearchCV(pipeline, cv=2, error_score="raise", **params)
+
+
+_CLASSIFIER = LogisticRegression(solver="newton-cholesky")
+SEARCHES = {
+    "search-classifier": _search(_CLASSIFIER, "temporary", poolings=["avg", "max"]),
+    "search-regressor": _search(DecisionTreeRegressor(random_state=0), None),
+    "search-grid": _search(_CLASSIFIER, None, param_grid={"logisticregression__C": [1.0]}),
+}
 TRAINED = {
     "trained-vgg16": ("vgg16_blocks", {"layer": "block2_pool", "pooling": "avg"}),
     "trained-vgg19": ("vgg19_blocks", {"layer": "block3_pool", "architecture": "vgg19"}),
@@ -79,15 +98,15 @@ STORED = {
 }
 
 
-@pytest.mark.parametrize("name", [*INSTANCES, *ENGINES, *TRAINED, *STORED, "kept-store"])
+@pytest.mark.parametrize("name", [*INSTANCES, *ENGINES, *SEARCHES, *TRAINED, *STORED, "kept-store"])
 def test_check_estimator(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     if name == "kept-store":
         estimator = _random("block2_pool", pooling="max", cache=FeatureStore(tmp_path))
     else:
-        estimator = (INSTANCES | ENGINES | STORED).get(name) or _trained(name, request)
+        estimator = (INSTANCES | ENGINES | SEARCHES | STORED).get(name) or _trained(name, request)
     if not is_installed(estimator.engine if name in ENGINES else "keras"):
         pytest.skip(f"{estimator.engine} is not installed")
-    if not has_instructions(estimator.precision):
+    if name in ENGINES and not has_instructions(estimator.precision):
         pytest.skip(f"this processor has no instructions for {estimator.precision}")
     results = checks.check_estimator(estimator, on_fail=None, on_skip=None)
     not_passed = {
@@ -117,6 +136,15 @@ MORE_CHECKS = [
 @pytest.mark.parametrize("name", ["vgg16-avg", "several-layers", "vgg16-conv-flat"])
 def test_further_checks(name: str, check) -> None:
     check("VGGFeatureExtractor", INSTANCES[name])
+
+
+@pytest.mark.parametrize(
+    "check",
+    [checks.check_param_validation, checks.check_dataframe_column_names_consistency],
+    ids=lambda check: check.__name__,
+)
+def test_further_checks_of_the_search(check) -> None:
+    check("LayerSearchCV", SEARCHES["search-classifier"])
 
 
 def test_array_api_check_is_not_skipped_for_a_failure() -> None:

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Polygon
 
-from sktransfer import networks
+from sktransfer import VGGFeatureExtractor, networks
 from sktransfer.displays import ArchitectureDisplay, _drawing
 from sktransfer.networks import describe_network, list_layers, plan_cut
 
@@ -114,6 +114,17 @@ def test_the_line_parts_what_is_kept_from_what_is_not():
     n_kept = 3 * (VGG16.index("block4_conv2") + 2)
     boxes = [p.get_xy()[:, 0] for p in display.ax_.patches if isinstance(p, Polygon)]
     assert max(xs.max() for xs in boxes[:n_kept]) < at < min(xs.min() for xs in boxes[n_kept:])
+
+
+def test_a_layer_with_several_poolings_has_one_flag():
+    extractor = VGGFeatureExtractor(
+        ["block1_pool", "block2_pool", "block1_pool"], pooling=["avg", "max", None]
+    )
+    display = ArchitectureDisplay.from_estimator(extractor)
+    assert cuts_of(display.ax_) == [
+        "cut: block1_pool (avg, flat), 802,880 features",
+        "cut: block2_pool (max), 128 features",
+    ]
 
 
 def test_several_cuts():

@@ -260,6 +260,16 @@ def test_features_follow_the_order_asked_for_and_the_trunk_the_network():
     ]
 
 
+def test_each_layer_may_have_its_own_pooling():
+    names = ["block2_pool", "block1_conv1", "block2_pool", "flatten"]
+    cut = plan_cut(names, pooling=["avg", None, "max", None], input_size=32)
+    assert cut.widths == (128, 32 * 32 * 64, 128, 512)
+    features = cut.feature_names()
+    assert features[0] == "block2_pool_avg_f000"
+    assert features[128 + 32 * 32 * 64] == "block2_pool_max_f000"
+    assert len(set(features)) == cut.n_features
+
+
 def test_imagenet_class_names():
     names = imagenet_class_names()
     assert len(names) == 1000
@@ -287,6 +297,13 @@ def test_imagenet_class_names():
         ({"layer": ["block1_pool", "fc2"], "pooling": "max"}, r"Got pooling='max' with 'fc2'"),
         ({"layer": ["fc2", "fc1"], "pooling": "max"}, r"with 'fc2', 'fc1', which give plain"),
         ({"layer": ["fc1", "fc2", "fc1"]}, r"each layer once\. Got \['fc1'\] more than once in"),
+        (
+            {"layer": ["block1_pool"] * 2, "pooling": ["avg", "avg"]},
+            r"Got \['block1_pool'\] more than once in .* with the same pooling",
+        ),
+        ({"layer": "block1_pool", "pooling": ["avg", "max"]}, r"for each of the 1 layers\. Got"),
+        ({"layer": ["block1_pool"], "pooling": ["mean"]}, r"one of these for each .*\['mean'\]"),
+        ({"layer": ["block1_pool", "fc1"], "pooling": [None, "avg"]}, r"with 'fc1', which give"),
         ({"layer": []}, r"must name at least one layer\. Got an empty list instead"),
     ],
 )

@@ -6,5 +6,11 @@ One module for each display. matplotlib is imported when something is drawn, nev
 from sktransfer.displays.architecture import ArchitectureDisplay
 from sktransfer.displays.comparison import TransferComparisonDisplay
 from sktransfer.displays.curve import TransferCurveDisplay
+from sktransfer.displays.sweep import LayerSweepDisplay
 
-__all__ = ["ArchitectureDisplay", "TransferComparisonDisplay", "TransferCurveDisplay"]
+__all__ = [
+    "ArchitectureDisplay",
+    "LayerSweepDisplay",
+    "TransferComparisonDisplay",
+    "TransferCurveDisplay",
+]

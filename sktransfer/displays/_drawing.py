@@ -196,9 +196,15 @@ def _place_flags(columns: Sequence[Column], cut: Cut, right_edge: float) -> tupl
     texts, xs, widths = [], [], []
     for column in columns:
         for i, box in enumerate(column.boxes):
-            if box.layer in cut.layers:
-                width = cut.widths[cut.layers.index(box.layer)]
-                pooled = f" ({cut.pooling})" if cut.pooling else ""
+            outputs = [
+                (pooling, width)
+                for (layer, pooling), width in zip(cut.outputs, cut.widths, strict=True)
+                if layer == box.layer
+            ]
+            if outputs:
+                width = sum(width for _, width in outputs)
+                names = [pooling or "flat" for pooling, _ in outputs]
+                pooled = "" if names == ["flat"] else f" ({', '.join(names)})"
                 texts.append(f"cut: {box.layer.name}{pooled}, {width:,} features")
                 last = i == len(column.boxes) - 1
                 xs.append(column.right if last else box.right + (_GAP + _CUT_GAP) / 2)

@@ -41,7 +41,7 @@ class Engine(Protocol):
     """A cut network with its weights, ready to run; threads may share it."""
 
     def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
-        """Compute the wanted layers of preprocessed images into rows, one array per layer."""
+        """Compute the outputs of a cut from preprocessed images into rows, one array each."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def describe_engine(arithmetic: Arithmetic, cut: Cut, layer: Layer) -> str:
     parts += [f"{name} {_version(name)}" for name in ("numpy", "scipy")]  # what resizes
     if arithmetic.precision == "bfloat16":
         # Where a value is rounded depends on who else reads it.
-        parts.append(f"with {[wanted.name for wanted in cut.layers]}")
+        parts.append(f"with {[(wanted.name, pooling) for wanted, pooling in cut.outputs]}")
     if arithmetic.ranges is not None:
         above = {each.name for each in cut.weighted_above(layer)}
         parts += [f"{name} {high.hex()}" for name, high in arithmetic.ranges if name in above]

@@ -126,7 +126,7 @@ def _write_layers(cut: Cut) -> tuple[list[str], list[str]]:
     rows = [f"Input input 0 1 input 0={size} 1={size} 2=3"]
     n_blobs = 1
     current = "input"
-    wanted = {}
+    wanted = {}  # where each output comes out
 
     def add(kind: str, name: str, source: str, arguments: str, outputs: tuple[str, ...]) -> None:
         nonlocal n_blobs
@@ -142,24 +142,34 @@ def _write_layers(cut: Cut) -> tuple[list[str], list[str]]:
         if layer.name == "predictions":
             add("Softmax", "softmax", current, "0=0 1=1", ("softmax",))
             current = "softmax"
-        if layer not in cut.layers:
-            continue
-        # A value has one reader: here the user, who gets a copy, and the next layer.
-        out, go_on = f"{layer.name}_out", f"{layer.name}_on"
-        if layer is not cut.trunk[-1]:
-            add("Split", f"{layer.name}_split", current, "", (out, go_on))
+        poolings = [pooling for wanted_layer, pooling in cut.outputs if wanted_layer == layer]
+        # A value has one reader: here the user, who gets a copy for each pooling, and the next
+        # layer.
+        copies = [f"{layer.name}_{pooling or 'flat'}" for pooling in poolings]
+        readers = copies if layer is cut.trunk[-1] else [*copies, f"{layer.name}_on"]
+        if len(readers) == 1:
+            copies = [current] * len(copies)
         else:
-            out = current
-        if cut.pooling and len(layer.output_shape) == 3:
-            is_mean, width = int(cut.pooling == "avg"), layer.output_shape[1]
+            add("Split", f"{layer.name}_split", current, "", tuple(readers))
+            current = readers[-1]
+        for pooling, out in zip(poolings, copies, strict=True):
+            wanted[layer.name, pooling] = out
+            if pooling is None:
+                continue
+            is_mean, width = int(pooling == "avg"), layer.output_shape[1]
             # Each row by itself first: one long sum in float32 would lose digits.
             for step, extent in (("rows", f"1={width} 11=1 2={width} 12=1 5=1"), ("all", "4=1")):
-                pooled = f"{layer.name}_{step}"
-                add("Pooling", pooled, out, f"0={is_mean} {extent}", (pooled,))
-                out = pooled
-        wanted[layer.name], current = out, go_on
+                pooled = f"{layer.name}_{pooling}_{step}"
+                add(
+                    "Pooling",
+                    pooled,
+                    wanted[layer.name, pooling],
+                    f"0={is_mean} {extent}",
+                    (pooled,),
+                )
+                wanted[layer.name, pooling] = pooled
     header = [_MAGIC, f"{len(rows)} {n_blobs}"]
-    return [*header, *rows], [wanted[layer.name] for layer in cut.layers]
+    return [*header, *rows], [wanted[layer.name, pooling] for layer, pooling in cut.outputs]
 
 
 def _describe(layer: Layer) -> tuple[str, str]:

@@ -166,29 +166,26 @@ class _Builder:
         if self.ranges is not None:
             # Symmetric about 0, which padding needs to hit exactly.
             value = self._quantize(value, -INPUT_RANGE * 128 / 127, INPUT_RANGE)
-        wanted = {}
+        tensors = {}  # what leaves each layer, before it is quantized for the next one
         exact = value
         following = iter([*cut.weighted_layers[1:], None])
         for layer in cut.trunk[1:]:
             if layer.kernel_shape is not None:
-                value = exact = self._weighted(layer, value)
+                value = exact = tensors[layer.name] = self._weighted(layer, value)
                 after = next(following)
                 # Before the pooling, which then runs on 8 bits and picks the same value.
                 if self.ranges is not None and after is not None:
                     value = self._quantize(exact, 0.0, self.ranges[after.name])
             elif layer.kind == "pool":
-                is_quantized = value is not exact
-                if layer in cut.layers and is_quantized:
-                    wanted[layer.name] = self._to_vector(layer, self._pool(exact))
-                value = self._pool(value)
-                exact = value if not is_quantized else exact
+                exact, value = self._pool_both(exact, value)
+                tensors[layer.name] = exact
             else:
+                tensors[layer.name] = self._flatten(exact)
                 value = self._flatten(value)
-            if layer in cut.layers and layer.name not in wanted:
-                wanted[layer.name] = self._to_vector(layer, exact if layer.kernel_shape else value)
         import openvino as ov
 
-        return ov.Model([op.result(wanted[layer.name]) for layer in cut.layers], [images])
+        vectors = [self._to_vector(*output, tensors[output[0].name]) for output in cut.outputs]
+        return ov.Model([op.result(vector) for vector in vectors], [images])
 
     def _weighted(self, layer: Layer, value: Any) -> Any:
         op = self.op
@@ -216,6 +213,10 @@ class _Builder:
         low, high = (self.op.constant(np.float32(limit)) for limit in (low, high))
         return self.op.fake_quantize(value, low, high, low, high, 256)
 
+    def _pool_both(self, exact: Any, value: Any) -> tuple[Any, Any]:
+        pooled = self._pool(value)
+        return (pooled if value is exact else self._pool(exact)), pooled
+
     def _pool(self, value: Any) -> Any:
         return self.op.max_pool(value, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2], "floor").output(0)
 
@@ -224,12 +225,12 @@ class _Builder:
         last = self.op.transpose(value, self._ints(0, 2, 3, 1))
         return self.op.reshape(last, self._ints(self.n_images, -1), False)
 
-    def _to_vector(self, layer: Layer, value: Any) -> Any:
+    def _to_vector(self, layer: Layer, pooling: str | None, value: Any) -> Any:
         if len(layer.output_shape) == 1:
             return value
-        if self.cut.pooling is None:
+        if pooling is None:
             return self._flatten(value)
-        mean_or_max = {"avg": self.op.reduce_mean, "max": self.op.reduce_max}[self.cut.pooling]
+        mean_or_max = {"avg": self.op.reduce_mean, "max": self.op.reduce_max}[pooling]
         return mean_or_max(value, self._ints(2, 3), False)
 
     def _ints(self, *values: int) -> Any:

@@ -1,0 +1,237 @@
+"""The search is scikit-learn's grid search, from one forward pass for each input size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktransfer import FeatureStore, LayerSearchCV, VGGFeatureExtractor, load_digit_pair
+
+NAME = "vggfeatureextractor__"
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    return X[:80], y[:80]
+
+
+def _extractor(**params: Any) -> VGGFeatureExtractor:
+    return VGGFeatureExtractor(**{"weights": None, "random_state": 0} | params)
+
+
+def _search(classifier: Any = None, **params: Any) -> LayerSearchCV:
+    extractor = _extractor(**params.pop("extractor", {}))
+    params = {
+        "layers": ["block1_conv1", "block1_pool"],
+        "poolings": ["avg", "max"],
+        "input_sizes": [32],
+        "cv": 2,
+        "error_score": "raise",
+    } | params
+    return LayerSearchCV(make_pipeline(extractor, classifier or GaussianNB()), **params)
+
+
+def test_the_result_is_that_of_a_grid_search(digits: Any, tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    grid = {"pipeline__logisticregression__C": [0.01, 1.0]}
+    ours = _search(classifier, extractor={"cache": store}, param_grid=grid).fit(*digits)
+    cuts = {
+        f"{NAME}layer": ["block1_conv1", "block1_pool"],
+        f"{NAME}pooling": ["avg", "max"],
+        f"{NAME}input_size": [32],
+    }
+    pipeline = make_pipeline(_extractor(cache=store), classifier)
+    theirs = GridSearchCV(pipeline, cuts | grid, cv=2).fit(*digits)
+    assert len(ours.cv_results_["params"]) == 8
+
+    def scores(search: GridSearchCV) -> dict[tuple, float]:
+        return {
+            tuple(sorted(params.items())): score
+            for params, score in zip(
+                search.cv_results_["params"], search.cv_results_["mean_test_score"], strict=True
+            )
+        }
+
+    assert scores(ours) == scores(theirs)
+    assert ours.best_score_ == theirs.best_score_
+    assert set(theirs.cv_results_) == set(ours.cv_results_)
+    fitted = ours.best_estimator_[0]
+    assert fitted.layer == ours.best_params_[f"{NAME}layer"]
+    np.testing.assert_array_equal(
+        ours.predict(digits[0]),
+        clone(pipeline).set_params(**ours.best_params_).fit(*digits).predict(digits[0]),
+    )
+
+
+def test_one_pass_for_each_size_and_none_in_the_search(
+    digits: Any, tmp_path: Path, computed: list[int]
+) -> None:
+    n_distinct = len(np.unique(digits[0], axis=0))
+    search = _search(extractor={"cache": tmp_path}, input_sizes=[40, 32]).fit(*digits)
+    assert sum(computed) == 2 * n_distinct
+    search.predict(digits[0])
+    search.score(*digits)
+    clone(search).set_params(refit=False).fit(*digits)
+    assert sum(computed) == 2 * n_distinct
+
+
+def test_without_a_store_it_finds_the_same(digits: Any, computed: list[int]) -> None:
+    kept = _search().fit(*digits)
+    computed.clear()
+    search = _search(extractor={"cache": None}).fit(*digits)
+    assert sum(computed) == 80 * (4 * 2 + 1)  # every candidate in both folds, and the refit
+    np.testing.assert_array_equal(
+        search.cv_results_["mean_test_score"], kept.cv_results_["mean_test_score"]
+    )
+    assert search.best_params_ == kept.best_params_
+
+
+@pytest.mark.parametrize(
+    "extractor",
+    [
+        {"random_state": None},
+        {"precision": "int8", "engine": "openvino"},
+        {"precision": "bfloat16", "engine": "keras"},
+    ],
+)
+def test_nothing_is_computed_ahead_that_candidates_would_not_find(
+    extractor: dict[str, Any], digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sktransfer import search as module
+
+    filled: list[int] = []
+    monkeypatch.setattr(module, "fill_store", lambda *_: filled.append(1))
+    monkeypatch.setattr(GridSearchCV, "fit", lambda self, *_, **__: self)
+    _search(extractor=extractor).fit(*digits)
+    assert filled == []
+    _search().fit(*digits)
+    assert filled == [1]
+
+
+def test_what_is_left_out_is_listed(digits: Any) -> None:
+    search = _search(poolings=["avg", None], max_width=20_000).fit(*digits)
+    assert [str(each) for each in search.skipped_] == [
+        "block1_conv1 flat, 32 px (65,536 values): wider than max_width=20,000"
+    ]
+    assert [params[f"{NAME}pooling"] for params in search.cv_results_["params"]] == [
+        "avg",
+        "avg",
+        None,
+    ]
+
+
+def test_targets_may_be_quantities(digits: Any) -> None:
+    X, _ = digits
+    search = _search(Ridge(), poolings=["avg"]).fit(X, X.mean(axis=(1, 2) if X.ndim == 3 else 1))
+    assert search.best_score_ > 0.5
+    assert search.predict(X).shape == (80,)
+
+
+# -- metadata
+
+
+def test_weights_and_groups_are_routed(digits: Any) -> None:
+    X, y = digits
+    weights = np.where(np.arange(80) % 4 == 0, 1.0, 0.0)
+    groups = np.arange(80) // 4
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = _search(
+            GaussianNB().set_fit_request(sample_weight=True),
+            cv=GroupKFold(2),
+            scoring=make_scorer(accuracy_score).set_score_request(sample_weight=True),
+        )
+        search.fit(X, y, sample_weight=weights, groups=groups)
+        by_hand = GridSearchCV(
+            clone(search.estimator),
+            {
+                f"{NAME}layer": ["block1_conv1", "block1_pool"],
+                f"{NAME}pooling": ["avg", "max"],
+                f"{NAME}input_size": [32],
+            },
+            cv=GroupKFold(2),
+            scoring=make_scorer(accuracy_score).set_score_request(sample_weight=True),
+        ).fit(X, y, sample_weight=weights, groups=groups)
+        plain = clone(search).fit(X, y, groups=groups)
+    scores = sorted(search.cv_results_["mean_test_score"])
+    assert scores == sorted(by_hand.cv_results_["mean_test_score"])
+    assert scores != sorted(plain.cv_results_["mean_test_score"])
+    np.testing.assert_allclose(
+        search.best_estimator_[-1].class_prior_,
+        [np.average(y == label, weights=weights) for label in (0, 1)],
+        rtol=1e-6,
+    )
+
+
+def test_unrequested_metadata_are_refused(digits: Any, computed: list[int]) -> None:
+    from sklearn.exceptions import UnsetMetadataPassedError
+
+    routing = sklearn.config_context(enable_metadata_routing=True)
+    with routing, pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+        _search().fit(*digits, sample_weight=np.ones(80))
+    assert computed == []
+
+
+# -- bad input
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"layers": ["block9"]}, ValueError, "'layers' parameter of LayerSearchCV must be a layer"),
+        ({"poolings": "avg"}, TypeError, "'poolings' parameter of LayerSearchCV must be a list"),
+        ({"max_width": 1}, ValueError, "LayerSearchCV has nothing to compute"),
+        (
+            {"param_grid": {f"{NAME}layer": ["flatten"]}},
+            ValueError,
+            r"must leave the cut to 'layers', 'poolings' and 'input_sizes'\. Got \['vgg",
+        ),
+        ({"param_grid": 3}, ValueError, "'param_grid' parameter of LayerSearchCV"),
+        ({"scoring": "f1_mikro"}, ValueError, "'scoring' parameter of LayerSearchCV"),
+        ({"scoring": ["accuracy", "f1"]}, ValueError, "parameter refit must be set to a scorer"),
+        ({"cv": 50}, ValueError, "n_splits=50 cannot be greater"),
+    ],
+)
+def test_bad_parameters_are_found_before_the_network_runs(
+    params: dict[str, Any], error: type, message: str, digits: Any, computed: list[int]
+) -> None:
+    with pytest.raises(error, match=message):
+        _search(**params).fit(*digits)
+    assert computed == []
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "requires y to be passed"),
+        (np.zeros(80), r"at least two classes\. Got 1 class in y: \[0\.0\]"),
+        (np.arange(79) % 2, "inconsistent numbers of samples"),
+    ],
+)
+def test_bad_labels_are_found_before_the_network_runs(
+    y: Any, message: str, digits: Any, computed: list[int]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        _search().fit(digits[0], y)
+    assert computed == []
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [GaussianNB(), make_pipeline(StandardScaler(), GaussianNB()), _extractor()],
+)
+def test_estimators_that_begin_otherwise_are_refused(estimator: Any, digits: Any) -> None:
+    with pytest.raises(TypeError, match="a Pipeline whose first step is a VGGFeatureExtractor"):
+        LayerSearchCV(estimator).fit(*digits)
