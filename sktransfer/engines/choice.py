@@ -16,7 +16,7 @@ ENGINES = tuple(PRECISIONS_OF)
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 # What 'auto' takes: of the first row whose precision and input size hold, the first engine that is
-# installed. Measured with tests/benchmarks/engines.py; docs/engines.md shows the figures.
+# installed. Measured with `python tests/benchmarks`; docs/benchmarks.md shows the figures.
 _TABLE = (
     ("float32", 80, ("ncnn", "openvino", "keras")),
     ("float32", 0, ("openvino", "keras")),
