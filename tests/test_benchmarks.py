@@ -44,16 +44,18 @@ def test_nothing_in_the_measured_file_came_from_a_quick_run() -> None:
 def test_parts_run_and_are_added_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     _run("--quick", "reading", "--json", str(file))
-    run = _run("--quick", "savings", "growth", "article", "--json", str(file))
+    run = _run("--quick", "savings", "growth", "article", "accelerator", "--json", str(file))
     assert "== article: left out, as it needs --data" in run.stdout
     results = json.loads(file.read_text(encoding="utf-8"))
     assert results["host"]["cores"] >= 1
-    assert sorted(results["parts"]) == ["growth", "reading", "savings"]
+    assert sorted(results["parts"]) == ["accelerator", "growth", "reading", "savings"]
     for part in results["parts"].values():
         assert part["rows"]
         assert all(row.keys() == part["rows"][0].keys() for row in part["rows"])
     grown = results["parts"]["growth"]["rows"]
     assert [row["images"] for row in grown] == [100, 1000]
+    on_devices = results["parts"]["accelerator"]["rows"]
+    assert all(row["device"] and row["matrix_teraflops"] > 0 for row in on_devices)
     (grey, padding, border) = results["parts"]["savings"]["rows"]
     assert 0 < grey["of_all_multiply_adds"] < padding["of_all_multiply_adds"] < 0.05
     assert 0 <= border["of_all_multiply_adds"] < 1
