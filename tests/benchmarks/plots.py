@@ -15,12 +15,14 @@ _COLOURS = {"float32": "#9dbfd3", "bfloat16": "#2a6f97", "int8": "#012a4a"}
 
 
 def _draw(panels: list[dict[str, Any]], path: Path, *, unit: str, log: bool = False) -> None:
-    """Draw one panel of bars beside the other: how many times as fast as the first row."""
+    """Draw panels of bars, how many times as fast as the first row; nothing without panels."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
+    if not panels:
+        return
     figure = Figure(figsize=(9, 3.8), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, panel in zip(axes, panels, strict=True):
         colours = [_COLOURS[precision] for precision in panel["precisions"]]
         bars = ax.barh(panel["labels"], panel["values"], color=colours)
@@ -43,7 +45,7 @@ def _draw(panels: list[dict[str, Any]], path: Path, *, unit: str, log: bool = Fa
 def plot_engines(parts: dict[str, Any], path: Path) -> None:
     """Draw the speeds of engines as multiples of Keras' `predict`."""
     panels = []
-    for size in _SIZES:
+    for size in [size for size in _SIZES if f"engines-{size}" in parts]:
         rows = parts[f"engines-{size}"]["rows"]
         panels.append(
             {
@@ -60,7 +62,7 @@ def plot_engines(parts: dict[str, Any], path: Path) -> None:
 def plot_folds(parts: dict[str, Any], path: Path) -> None:
     """Draw the cross-validations as multiples of the article's way."""
     panels = []
-    for size in _SIZES:
+    for size in [size for size in _SIZES if f"folds-{size}" in parts]:
         rows = parts[f"folds-{size}"]["rows"]
         workers = {1: "", 2: ", 2 workers"}
         panels.append(
