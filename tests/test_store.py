@@ -377,12 +377,12 @@ def test_killed_at_any_instant_every_row_is_right(tmp_path: Path) -> None:
 
 
 def kill_at_random(path: Path, n_kills: int) -> int:
-    """Kill a pair of writers again and again; return how many rows were found right at the end.
+    """Kill a pair of writers again and again; return how many rows were found, all of them right.
 
     Every other pair is killed while it makes a new store, or soon after.
     """
     rng = random.Random(0)
-    n_right = 0
+    n_found = 0
     for n in range(n_kills):
         is_new = n % 2 == 1
         folder = path / (f"new-{n}" if is_new else "store")
@@ -400,6 +400,7 @@ def kill_at_random(path: Path, n_kills: int) -> int:
             assert writer.returncode == -9, output
         store = FeatureStore(folder, max_bytes=6 << 20)
         n_right = sum(len(_read(store, range(520), recipe, 4000)) for recipe in "ab")
+        n_found += n_right
         assert is_new or n_right > 0
         info = store.info()
         assert info.damaged == []
@@ -407,7 +408,7 @@ def kill_at_random(path: Path, n_kills: int) -> int:
         assert info.n_bytes <= 6 << 20
         _write(store, range(3), width=4000)
         assert _read(store, range(3), width=4000) == [0, 1, 2]
-    return n_right
+    return n_found
 
 
 def test_a_store_that_is_cleared_while_in_use_loses_rows_only(store: FeatureStore) -> None:

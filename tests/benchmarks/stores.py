@@ -63,5 +63,5 @@ def kill_writers(options: Options) -> list[Row]:
     spec.loader.exec_module(tests)
     n_kills = options.few(250, 4)
     with tempfile.TemporaryDirectory() as folder:
-        n_right = tests.kill_at_random(Path(folder), n_kills)
-    return [{"pairs_killed": n_kills, "rows_right_at_the_end": n_right}]
+        n_rows = tests.kill_at_random(Path(folder), n_kills)
+    return [{"pairs_killed": n_kills, "rows_read_after_it": n_rows}]
