@@ -87,8 +87,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         What runs the network. ``'auto'`` takes Keras where there is an accelerator, else what a
         table in the user guide says for precision and size, as far as it is installed
         (``pip install "sktransfer[fast]"``). Name the engine in published work.
-    precision : {'float32', 'bfloat16', 'int8'}, default='float32'
-        What the network computes in. Features are float32 in any case.
+    precision : {'float32', 'bfloat16', 'float16', 'int8'}, default='float32'
+        What the network computes in; float16 on accelerators only. Features are float32 in any
+        case.
     calibration : array-like, DataFrame, or list of paths, PIL images or arrays, default=None
         Up to 128 images that show what values occur in each layer, for ``precision='int8'`` only.
         None takes a random sample of `fit`'s images, so that the folds of a cross-validation
@@ -125,7 +126,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         Seed of the random weights; None with weights from a file.
     engine_ : {'keras', 'openvino', 'ncnn'}
         What runs the network.
-    precision_ : {'float32', 'bfloat16', 'int8'}
+    precision_ : {'float32', 'bfloat16', 'float16', 'int8'}
         What it computes in.
 
     Raises

@@ -364,7 +364,7 @@ def build(cut: Cut, precision: str = "float32") -> keras.Model:
     ----------
     cut : Cut
         What is wanted.
-    precision : {'float32', 'bfloat16'}, default='float32'
+    precision : {'float32', 'bfloat16', 'float16'}, default='float32'
         The dtype of weights and of all values but those that come out, which are float32.
 
     Returns

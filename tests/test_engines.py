@@ -21,6 +21,10 @@ from sklearn.pipeline import make_pipeline
 
 from sktransfer import FeatureStore, VGGFeatureExtractor, engines
 from sktransfer.engines import choice, choose_engine, processor
+from sktransfer.engines import keras as keras_engine
+from sktransfer.networks import Cut, plan_cut
+from sktransfer.preprocessing import Resizing, preprocess, to_255
+from sktransfer.weights import draw_weights, read_weights
 
 # Bounds of the relative error against Keras in float32, ||a - b|| / ||b||.
 BOUNDS = {"float32": 1e-5, "bfloat16": 1e-2, "int8": 3e-2}
@@ -262,6 +266,57 @@ def test_too_many_images_for_calibration() -> None:
         _random(precision="int8", calibration=np.zeros((129, 12, 12), np.uint8)).fit(_images())
 
 
+# -- float16, which the Keras engine computes on processors too, slowly
+
+
+def _run_keras(
+    cut: Cut, weights: dict[str, tuple[np.ndarray, np.ndarray]], inputs: np.ndarray, precision: str
+) -> list[np.ndarray]:
+    outputs = [np.empty((len(inputs), width), dtype=np.float32) for width in cut.widths]
+    keras_engine.KerasEngine(cut, weights, precision)(inputs, outputs)
+    return outputs
+
+
+@pytest.mark.parametrize("size", [32, 45])
+def test_errors_in_float16(size: int, digits: np.ndarray, vgg19_blocks: Path) -> None:
+    cut = plan_cut(["block1_conv2", "block3_pool", "block2_pool"], "vgg19", None, size)
+    weights = read_weights(vgg19_blocks, cut, who="E")
+    inputs = preprocess(
+        to_255(digits[:3, ..., None], (0, 255)), Resizing(size, "stretch", "bilinear", False)
+    )
+    halves = _run_keras(cut, weights, inputs, "float16")
+    singles = _run_keras(cut, weights, inputs, "float32")
+    for half, single in zip(halves, singles, strict=True):
+        assert 0 < _error(half, single) < 2e-3
+
+
+def test_float16_holds_values_that_it_could_not_hold_unscaled() -> None:
+    cut = plan_cut(["block1_conv1", "block1_pool"], input_size=32)
+    weights = {
+        name: (kernel * 20, bias + 100) for name, (kernel, bias) in draw_weights(cut, 0).items()
+    }
+    inputs = np.random.default_rng(0).uniform(-120, 150, (2, 32, 32, 3)).astype(np.float32)
+    singles = _run_keras(cut, weights, inputs, "float32")
+    assert singles[1].max() > 65504
+    halves = _run_keras(cut, weights, inputs, "float16")
+    for half, single in zip(halves, singles, strict=True):
+        assert _error(half, single) < 2e-3
+
+
+def test_float16_keeps_the_probabilities_of_the_last_layer() -> None:
+    shares = {"a": (np.ones(2), np.ones(2)), "predictions": (np.ones(2), np.ones(2))}
+    scaled = keras_engine._scale(shares, 0.25)
+    assert [(kernel[0], bias[0]) for kernel, bias in scaled.values()] == [(0.25, 0.25), (4, 1)]
+
+
+def test_values_beyond_float16_are_an_error() -> None:
+    cut = plan_cut("block1_pool", input_size=32)
+    weights = {name: (kernel * 300, bias) for name, (kernel, bias) in draw_weights(cut, 0).items()}
+    inputs = np.full((1, 32, 32, 3), 150, dtype=np.float32)
+    with pytest.raises(ValueError, match=r"below what float16 holds, 2,096,128\. Got larger ones"):
+        _run_keras(cut, weights, inputs, "float16")
+
+
 # -- choice
 
 
@@ -303,7 +358,7 @@ def test_auto_takes_keras_where_there_is_an_accelerator(
     ("engine", "precision", "message"),
     [
         ("ncnn", "bfloat16", r"computes in float32: take engine='keras' or 'openvino', or leave"),
-        ("keras", "int8", r"computes in float32 and bfloat16: take engine='openvino', or leave"),
+        ("keras", "int8", r"float32 and bfloat16 and float16: take engine='openvino', or leave"),
     ],
 )
 def test_a_precision_that_the_engine_lacks(
@@ -311,6 +366,18 @@ def test_a_precision_that_the_engine_lacks(
 ) -> None:
     with pytest.raises(ValueError, match=rf"'precision' parameter of VGGFeature.*{message}"):
         _random(engine=engine, precision=precision).fit(_images())
+
+
+@pytest.mark.parametrize("asked", ["auto", "keras"])
+def test_float16_is_for_accelerators(
+    installed: set[str], asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=r"Got 'float16', which is for accelerators, and none is"):
+        _random(engine=asked, precision="float16").fit(_images())
+    monkeypatch.setattr(choice, "list_accelerators", lambda: ["some GPU"])
+    assert _random(engine=asked, precision="float16").fit(_images()).engine_ == "keras"
+    with pytest.raises(ValueError, match=r"Got 'float16' with engine='openvino', which computes"):
+        _random(engine="openvino", precision="float16").fit(_images())
 
 
 @pytest.mark.parametrize("engine", ["openvino", "ncnn"])
@@ -388,3 +455,25 @@ def test_workers_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, expected in (("2", 2), ("16", 8), ("0", 1), ("many", 8)):
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
         assert processor.count_threads() == expected
+
+
+def test_tensorflow_keeps_to_the_threads_of_a_worker() -> None:
+    code = (
+        "import numpy as np; from sktransfer import VGGFeatureExtractor\n"
+        "import tensorflow as tf; threading = tf.config.threading\n"
+        "N_THREADS = None\n"
+        "if N_THREADS: threading.set_intra_op_parallelism_threads(N_THREADS)\n"
+        "e = VGGFeatureExtractor('block1_pool', weights=None, input_size=32, random_state=0,\n"
+        "                        cache=None, engine='keras')\n"
+        "e.fit_transform(np.zeros((1, 8, 8), np.uint8))\n"
+        "print(threading.get_intra_op_parallelism_threads())\n"
+    )
+    # The number that the user set, the limit that joblib sets in a worker, what comes out.
+    for user, limit, expected in [(None, "1", 1), (2, "1", 2), (None, "64", 0)]:
+        run = subprocess.run(
+            [sys.executable, "-c", code.replace("N_THREADS = None", f"N_THREADS = {user}")],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": limit, "KERAS_BACKEND": "tensorflow"},
+        )
+        assert run.stdout == f"{expected}\n", run.stderr

@@ -372,32 +372,43 @@ while True:
 
 
 def test_killed_at_any_instant_every_row_is_right(tmp_path: Path) -> None:
-    # tests/benchmarks/store_kills.py does the same a few hundred times.
+    # `python tests/benchmarks kills` does the same a few hundred times.
     kill_at_random(tmp_path, n_kills=8)
 
 
 def kill_at_random(path: Path, n_kills: int) -> int:
-    """Kill a pair of writers again and again; return how many rows were found right at the end."""
+    """Kill a pair of writers again and again; return how many rows were found, all of them right.
+
+    Every other pair is killed while it makes a new store, or soon after.
+    """
     rng = random.Random(0)
-    n_right = 0
-    for _ in range(n_kills):
-        command = [sys.executable, "-c", _WRITE_FOREVER, str(path), __file__]
+    n_found = 0
+    for n in range(n_kills):
+        is_new = n % 2 == 1
+        folder = path / (f"new-{n}" if is_new else "store")
+        command = [sys.executable, "-c", _WRITE_FOREVER, str(folder), __file__]
         writers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-        for writer in writers:
+        while is_new and not folder.exists() and all(w.poll() is None for w in writers):
+            time.sleep(0.0005)
+        for writer in [] if is_new else writers:
             assert writer.stdout is not None
             assert writer.stdout.readline() == b"wrote\n"
-        time.sleep(rng.random() * 0.1)
+        time.sleep(rng.random() * (0.02 if is_new else 0.1))
         for writer in writers:
             writer.kill()
-            writer.communicate()
-        store = FeatureStore(path, max_bytes=6 << 20)
+            output, _ = writer.communicate()
+            assert writer.returncode == -9, output
+        store = FeatureStore(folder, max_bytes=6 << 20)
         n_right = sum(len(_read(store, range(520), recipe, 4000)) for recipe in "ab")
-        assert n_right > 0
+        n_found += n_right
+        assert is_new or n_right > 0
         info = store.info()
         assert info.damaged == []
         assert info.n_rows == n_right
         assert info.n_bytes <= 6 << 20
-    return n_right
+        _write(store, range(3), width=4000)
+        assert _read(store, range(3), width=4000) == [0, 1, 2]
+    return n_found
 
 
 def test_a_store_that_is_cleared_while_in_use_loses_rows_only(store: FeatureStore) -> None:

@@ -52,7 +52,7 @@ class Arithmetic:
     ----------
     engine : {'keras', 'openvino', 'ncnn'}
         What runs the network.
-    precision : {'float32', 'bfloat16', 'int8'}
+    precision : {'float32', 'bfloat16', 'float16', 'int8'}
         What it computes in.
     ranges : tuple of tuple or None
         For int8 the name of each weighted layer but the first, and its largest input.
@@ -108,7 +108,7 @@ def describe_engine(arithmetic: Arithmetic, cut: Cut, layer: Layer) -> str:
     packages = keras.describe_backend() if engine == "keras" else f"{engine} {_version(engine)}"
     parts = [packages, arithmetic.precision]
     parts += [f"{name} {_version(name)}" for name in ("numpy", "scipy")]  # what resizes
-    if arithmetic.precision == "bfloat16":
+    if arithmetic.precision in ("bfloat16", "float16"):
         # Where a value is rounded depends on who else reads it.
         parts.append(f"with {[(wanted.name, pooling) for wanted, pooling in cut.outputs]}")
     if arithmetic.ranges is not None:

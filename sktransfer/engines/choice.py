@@ -8,19 +8,20 @@ from sktransfer.engines.processor import has_instructions, list_accelerators
 
 #: In which precisions each engine computes.
 PRECISIONS_OF = {
-    "keras": ("float32", "bfloat16"),
+    "keras": ("float32", "bfloat16", "float16"),
     "openvino": ("float32", "bfloat16", "int8"),
     "ncnn": ("float32",),
 }
 ENGINES = tuple(PRECISIONS_OF)
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 # What 'auto' takes: of the first row whose precision and input size hold, the first engine that is
-# installed. Measured with tests/benchmarks/engines.py; docs/engines.md shows the figures.
+# installed. Measured with `python tests/benchmarks`; docs/benchmarks.md shows the figures.
 _TABLE = (
     ("float32", 80, ("ncnn", "openvino", "keras")),
     ("float32", 0, ("openvino", "keras")),
     ("bfloat16", 0, ("openvino", "keras")),
+    ("float16", 0, ("keras",)),
     ("int8", 0, ("openvino",)),
 )
 
@@ -33,7 +34,7 @@ def choose_engine(engine: str, precision: str, input_size: int, *, who: str) -> 
     engine : {'auto', 'keras', 'openvino', 'ncnn'}
         What is asked for. ``'auto'`` takes Keras where there is an accelerator that it can use,
         else what the table says for precision and size, as far as it is installed.
-    precision : {'float32', 'bfloat16', 'int8'}
+    precision : {'float32', 'bfloat16', 'float16', 'int8'}
         What it must compute in.
     input_size : int
         Side of the images, in pixels.
@@ -70,6 +71,12 @@ def choose_engine(engine: str, precision: str, input_size: int, *, who: str) -> 
             f"{who} needs the package {engine!r} for precision={precision!r}, which is not "
             f'installed: install it with `pip install "sktransfer[fast]"`, or take '
             "engine='keras' at 'float32' or 'bfloat16'."
+        )
+    if precision == "float16" and not on_accelerator:
+        raise ValueError(
+            f"The 'precision' parameter of {who} must be one that the processor computes in. Got "
+            "'float16', which is for accelerators, and none is in sight: take 'bfloat16' or "
+            "'float32'."
         )
     if not (has_instructions(precision) or (engine == "keras" and on_accelerator)):
         raise ValueError(

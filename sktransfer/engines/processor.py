@@ -11,7 +11,8 @@ from pathlib import Path
 from joblib import cpu_count
 
 # Which of a processor's flags, as Linux names them, stand for arithmetic in a precision. Without
-# VNNI products of 8 bits are added up in 16, which saturates: the results would be others.
+# VNNI products of 8 bits are added up in 16, which saturates: the results would be others. No
+# engine computes float16 on a processor.
 _FLAGS = {
     "bfloat16": {"avx512_bf16", "amx_bf16", "bf16"},
     "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"},
@@ -23,7 +24,7 @@ def has_instructions(precision: str) -> bool:
 
     Parameters
     ----------
-    precision : {'float32', 'bfloat16', 'int8'}
+    precision : {'float32', 'bfloat16', 'float16', 'int8'}
         The precision.
 
     Returns
@@ -31,7 +32,7 @@ def has_instructions(precision: str) -> bool:
     bool
         False also where the system does not tell, as only Linux does.
     """
-    return precision == "float32" or bool(_FLAGS[precision] & processor_flags())
+    return precision == "float32" or bool(_FLAGS.get(precision, set()) & processor_flags())
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,83 @@
+"""The benchmarks run, and the docs show what they gave. Nothing here depends on time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURED = ROOT / "docs" / "measured" / "benchmarks.json"
+
+
+def _run(
+    *args: str, script: str = "tests/benchmarks", returncode: int = 0
+) -> subprocess.CompletedProcess[str]:
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", script, *args],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == returncode, run.stderr
+    return run
+
+
+def test_docs_show_the_measured_tables(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    copy = tmp_path / "benchmarks.md"
+    copy.write_text(page, encoding="utf-8")
+    _run(str(MEASURED), str(copy), script="tests/benchmarks/tables.py")
+    assert copy.read_text(encoding="utf-8") == page
+    names = re.findall("<!-- ([a-z0-9-]+) -->", page)
+    measured = json.loads(MEASURED.read_text(encoding="utf-8"))["parts"]
+    assert set(names) >= {"host", "ratios", *measured}
+
+
+def test_earlier_results_are_shown_again() -> None:
+    shown = _run("--show", str(MEASURED)).stdout
+    assert "== engines-224: Measure VGG16 up to flatten" in shown
+    assert "224 px, int8, best engine x Keras predict" in shown
+
+
+def test_nothing_in_the_measured_file_came_from_a_quick_run() -> None:
+    parts = json.loads(MEASURED.read_text(encoding="utf-8"))["parts"]
+    assert not any(part["quick"] for part in parts.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux tells it")
+def test_parts_run_and_are_added_to_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    _run("--quick", "reading", "--json", str(file))
+    run = _run("--quick", "savings", "growth", "article", "accelerator", "--json", str(file))
+    assert "== article: left out, as it needs --data" in run.stdout
+    results = json.loads(file.read_text(encoding="utf-8"))
+    assert results["host"]["cores"] >= 1
+    assert sorted(results["parts"]) == ["accelerator", "growth", "reading", "savings"]
+    for part in results["parts"].values():
+        assert part["rows"]
+        assert all(row.keys() == part["rows"][0].keys() for row in part["rows"])
+    grown = results["parts"]["growth"]["rows"]
+    assert [row["images"] for row in grown] == [100, 1000]
+    on_devices = results["parts"]["accelerator"]["rows"]
+    assert all(row["device"] and row["matrix_teraflops"] > 0 for row in on_devices)
+    (grey, padding, border) = results["parts"]["savings"]["rows"]
+    assert 0 < grey["of_all_multiply_adds"] < padding["of_all_multiply_adds"] < 0.05
+    assert 0 <= border["of_all_multiply_adds"] < 1
+
+
+def test_results_of_another_host_are_not_mixed(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps({"format": 1, "host": {"cores": 1000}, "parts": {}}))
+    run = _run("savings", "--json", str(file), returncode=1)
+    assert "holds results of another host or of other versions (" in run.stderr
+
+
+def test_an_unknown_part() -> None:
+    assert "no such part: speed; there are engines-224" in _run("speed", returncode=2).stderr
