@@ -13,7 +13,12 @@ if TYPE_CHECKING:
         load_digit_pair,
         read_pixel_csv,
     )
-    from sktransfer.displays import ArchitectureDisplay, TransferComparisonDisplay
+    from sktransfer.displays import (
+        ArchitectureDisplay,
+        EmbeddingDisplay,
+        FeatureMapDisplay,
+        TransferComparisonDisplay,
+    )
     from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
@@ -22,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchitectureDisplay",
+    "EmbeddingDisplay",
     "Extraction",
+    "FeatureMapDisplay",
     "FeatureStore",
     "FeatureStoreWarning",
     "ImageWarning",
@@ -42,7 +49,9 @@ __all__ = [
 # a second to import, which nobody should wait for to read a version or a docstring.
 _MODULES = {
     "ArchitectureDisplay": "displays",
+    "EmbeddingDisplay": "displays",
     "Extraction": "extraction",
+    "FeatureMapDisplay": "displays",
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",

@@ -5,5 +5,12 @@ One module for each display. matplotlib is imported when something is drawn, nev
 
 from sktransfer.displays.architecture import ArchitectureDisplay
 from sktransfer.displays.comparison import TransferComparisonDisplay
+from sktransfer.displays.embedding import EmbeddingDisplay
+from sktransfer.displays.feature_maps import FeatureMapDisplay
 
-__all__ = ["ArchitectureDisplay", "TransferComparisonDisplay"]
+__all__ = [
+    "ArchitectureDisplay",
+    "EmbeddingDisplay",
+    "FeatureMapDisplay",
+    "TransferComparisonDisplay",
+]
