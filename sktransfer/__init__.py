@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
     from sktransfer.networks import describe_network
+    from sktransfer.report import TransferReport
     from sktransfer.store import FeatureStore, FeatureStoreWarning
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "FeatureStoreWarning",
     "ImageWarning",
     "TransferComparisonDisplay",
+    "TransferReport",
     "VGGFeatureExtractor",
     "__version__",
     "compare_transfer",
@@ -56,6 +58,7 @@ _MODULES = {
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
     "TransferComparisonDisplay": "displays",
+    "TransferReport": "report",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
     "describe_network": "networks",

@@ -13,6 +13,7 @@ from sktransfer.cli._data import (
     save_plot,
     seed,
     start_keras,
+    write_report,
     write_result,
 )
 
@@ -73,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     write_result(args, result)
     if args.plot:
         save_plot(TransferComparisonDisplay(result).plot(), args.plot)
+    if args.report:
+        write_report(args, comparison=result)
     return 0
 
 
