@@ -5,6 +5,7 @@ What only a browser can tell is asked of a headless Chromium, and skipped where 
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import re
@@ -220,6 +221,11 @@ def test_pictures_are_drawn_for_light_and_dark(page):
         assert dark.get("srcset") != light.get("src")
         for uri in (dark.get("srcset"), light.get("src")):
             assert uri.startswith("data:image/svg+xml;base64,")
+        ink, ground = (colors_of("dark")[name] for name in ("text", "card"))
+        svg = base64.b64decode(dark.get("srcset").partition(",")[2]).decode()
+        assert ink in svg and ground in svg
+        # Black on dark would not be seen, and white would stand out as a patch.
+        assert not re.findall(r"(?:fill|stroke): (?:#000000|#ffffff|black|white)", svg)
         assert int(light.get("width")) >= 336 and int(light.get("height")) > 100
 
 
