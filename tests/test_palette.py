@@ -1,8 +1,8 @@
-"""Colours and forms that drawings share: told apart by everybody, on light grounds and dark ones."""
+"""Colours and forms that drawings share: told apart by everybody, on light grounds and on dark."""
 
 from __future__ import annotations
 
-import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import pytest
 
@@ -23,7 +23,7 @@ def lightness(color: str) -> float:
 def test_inks_follow_the_style_in_force():
     light = _palette.inks()
     assert (light.text, light.ground) == ("#000000", "#ffffff")
-    with mpl.style.context("dark_background"):
+    with matplotlib.style.context("dark_background"):
         dark = _palette.inks()
     assert (dark.text, dark.ground) == ("#ffffff", "#000000")
     for ink in (light, dark):
