@@ -270,7 +270,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self.engine_ = engine
         self.precision_ = self.precision
         self.random_seed_ = seed
-        self._layer_sha256 = hash_up_to(cut, cut.layers, weights)
+        self._layer_sha256 = _hash_up_to(cut, cut.layers, weights)
         self.weights_sha256_ = self._layer_sha256[cut.trunk[-1].name]
         self._ranges = None
         if sample is not None:
@@ -435,7 +435,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         if not before:
             return ()
         maxima = Cut(cut.architecture, tuple(before), "max", cut.input_size)
-        self._layer_sha256 |= hash_up_to(cut, maxima.layers, weights)
+        self._layer_sha256 |= _hash_up_to(cut, maxima.layers, weights)
         arithmetic = Arithmetic("openvino")
         largest = self._compute(maxima, arithmetic, images, value_range).max(axis=0)
         ends = np.cumsum(maxima.widths)[:-1]
@@ -546,25 +546,10 @@ def _settle_range(images: Images, fitted: tuple[float, float] | None) -> tuple[f
     return fitted
 
 
-def hash_up_to(
+def _hash_up_to(
     cut: Cut, layers: Iterable[Layer], weights: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, str]:
-    """Hash the weights up to each layer, on which its features depend, and on no others.
-
-    Parameters
-    ----------
-    cut : Cut
-        The network up to the deepest of them.
-    layers : iterable of Layer
-        Layers of its trunk.
-    weights : dict of str to tuple of ndarray
-        Kernel and bias of every layer of the trunk that has any.
-
-    Returns
-    -------
-    dict of str to str
-        SHA-256 by the layer's name.
-    """
+    """Hash the weights up to each layer, on which its features depend, and on no others."""
     return {
         layer.name: _weights.hash_weights(
             {above.name: weights[above.name] for above in cut.weighted_above(layer)}
