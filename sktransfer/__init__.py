@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     )
     from sktransfer.displays import (
         ArchitectureDisplay,
+        EmbeddingDisplay,
+        FeatureMapDisplay,
         LayerSweepDisplay,
         TransferComparisonDisplay,
         TransferCurveDisplay,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.images import ImageWarning
     from sktransfer.networks import describe_network
+    from sktransfer.report import TransferReport
     from sktransfer.search import LayerSearchCV
     from sktransfer.store import FeatureStore, FeatureStoreWarning
     from sktransfer.sweep import sweep_layers
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ArchitectureDisplay",
     "CurveWarning",
+    "EmbeddingDisplay",
     "Extraction",
+    "FeatureMapDisplay",
     "FeatureStore",
     "FeatureStoreWarning",
     "ImageWarning",
@@ -39,6 +44,7 @@ __all__ = [
     "LayerSweepDisplay",
     "TransferComparisonDisplay",
     "TransferCurveDisplay",
+    "TransferReport",
     "VGGFeatureExtractor",
     "__version__",
     "compare_transfer",
@@ -57,7 +63,9 @@ __all__ = [
 _MODULES = {
     "ArchitectureDisplay": "displays",
     "CurveWarning": "curves",
+    "EmbeddingDisplay": "displays",
     "Extraction": "extraction",
+    "FeatureMapDisplay": "displays",
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
@@ -65,6 +73,7 @@ _MODULES = {
     "LayerSweepDisplay": "displays",
     "TransferComparisonDisplay": "displays",
     "TransferCurveDisplay": "displays",
+    "TransferReport": "report",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
     "describe_network": "networks",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+#: Title, header and rows.
+Table = tuple[str, list[str], list[list[str]]]
+
 
 def format_table(
     header: Sequence[str], body: Sequence[Sequence[str]], total: Sequence[str] | None = None

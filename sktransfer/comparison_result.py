@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sktransfer._tables import format_markdown, format_table, import_pandas
+from sktransfer._tables import Table, format_markdown, format_table, import_pandas
 from sktransfer.comparison_rows import ComparisonRow, best_of, word_verdict
 from sktransfer.significance import PairedDifference
 
@@ -128,19 +128,19 @@ class TransferComparison:
             The verdict; fold by fold, the best row of raw pixels and the best one of features,
             with the same columns; all rows; the differences.
         """
-        parts = ["## Verdict", self.verdict, f"{self._subject()}."]
-        for title, header, body in self._tables():
+        parts = ["## Verdict", self.verdict, f"{self.subject()}."]
+        for title, header, body in self.tables():
             parts += [f"### {title[:1].upper()}{title[1:]}", format_markdown(header, body)]
-        return "\n\n".join([*parts, *self._notes()]) + "\n"
+        return "\n\n".join([*parts, *self.notes()]) + "\n"
 
     _repr_markdown_ = to_markdown
 
     def __str__(self) -> str:
         """Lay out the article's two tables, all rows, their differences, and the verdict."""
-        parts = [_fill(self._subject())]
-        for title, header, body in self._tables():
+        parts = [_fill(self.subject())]
+        for title, header, body in self.tables():
             parts.append(f"{title}\n{format_table(header, body)}")
-        parts.append("\n".join(_fill(note) for note in self._notes()))
+        parts.append("\n".join(_fill(note) for note in self.notes()))
         return "\n\n".join([*parts, *map(_fill, self.verdict.split("\n\n"))])
 
     def _records(self) -> list[dict[str, Any]]:
@@ -170,7 +170,14 @@ class TransferComparison:
             return None
         return self.target_names[self.classes.index(self.positive)]
 
-    def _subject(self) -> str:
+    def subject(self) -> str:
+        """Say what was compared on what.
+
+        Returns
+        -------
+        str
+            One sentence, without its full stop.
+        """
         if self.positive is None:
             what = f"{len(self.classes)} classes, scores as macro averages"
         else:
@@ -180,8 +187,14 @@ class TransferComparison:
             "for every row"
         )
 
-    def _tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
-        """Return title, header and body of every table."""
+    def tables(self) -> list[Table]:
+        """Return every table as text.
+
+        Returns
+        -------
+        list of tuple
+            Title, header and rows of each.
+        """
         features = self.best_transfer or best_of(self.rows, self.metrics[0], "control")
         tables = [
             (f"{row.name}, fold by fold", ["fold", *self.metrics], self._fold_by_fold(row))
@@ -202,7 +215,7 @@ class TransferComparison:
         ]
         return [*body, ["mean", *(_mean_and_spread(row, metric) for metric in self.metrics)]]
 
-    def _all_rows(self) -> tuple[str, list[str], list[list[str]]]:
+    def _all_rows(self) -> Table:
         first, *others = self.metrics
         body = [
             [
@@ -219,7 +232,7 @@ class TransferComparison:
         header = ["features", "width", *self.metrics, "ms per image", "classifier, s"]
         return "all rows", header, body
 
-    def _differences(self, compared: list[ComparisonRow]) -> tuple[str, list[str], list[list[str]]]:
+    def _differences(self, compared: list[ComparisonRow]) -> Table:
         references = {"to raw": "against_raw", "to random": "against_control"}
         if all(row.against_control is None for row in compared):
             del references["to random"]
@@ -234,7 +247,14 @@ class TransferComparison:
             header += [name, "95 % interval", "p"]
         return f"differences in {self.metrics[0]}", header, body
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """Say what must be known to read the tables.
+
+        Returns
+        -------
+        list of str
+            A sentence or two each.
+        """
         notes = [
             "± standard deviation over the folds. Differences to the best raw row and to the same "
             "network with random weights, paired by fold; 95 % intervals and p by the corrected "

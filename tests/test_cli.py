@@ -97,6 +97,19 @@ def test_plot(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert path.read_bytes().startswith(head)
 
 
+def test_report(vgg16_blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.html"
+    arguments = ["--weights", str(vgg16_blocks), "--report", str(path), "--max-images", "60"]
+    assert cli.main(["compare", *NETWORK, *arguments, "--quiet", "--folds", "2"]) == 0
+    printed = capsys.readouterr().out
+    page = path.read_text(encoding="utf-8")
+    assert "scikit-learn&#x27;s embedded digits, 8 and 6, a random subset of at most 60" in page
+    # What is printed, the page says too.
+    assert "Transfer made no difference beyond noise" in " ".join(printed.split())
+    assert page.count("Transfer made no difference beyond noise") == 1
+    assert str(vgg16_blocks.parent) not in page
+
+
 def test_results_are_not_computed_for_a_file_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +222,8 @@ def test_a_subset_is_stratified_and_seeded(capsys: pytest.CaptureFixture[str]) -
         (["--max-images", "1"], "'--max-images' option"),
         (["--plot", "plot.txt"], "'--plot' option takes a file that ends in .png, .svg, .pdf"),
         (["--plot", "no-such-folder/a.png"], "no-such-folder/a.png"),
+        (["--report", "page.pdf"], "'--report' option takes a file that ends in .html. Got 'page"),
+        (["--report", "no-such-folder/a.html"], "no-such-folder/a.html"),
         (["--value-range", "0", "0"], "two different finite numbers"),
         (["--image-shape", "3", "5"], "image_shape=(3, 5)"),
     ],

@@ -81,6 +81,9 @@ def add_outputs(parser: argparse.ArgumentParser, *, instead_of: str = "the table
             help=f"write {form.upper()} to a file, or instead of {instead_of} where none is named",
         )
     outputs.add_argument("--plot", metavar="FILE", help="draw the result: .png, .svg or .pdf")
+    outputs.add_argument(
+        "--report", metavar="FILE", help="write verdict, tables and picture as one web page: .html"
+    )
 
 
 def check_targets(args: argparse.Namespace) -> None:
@@ -96,6 +99,13 @@ def check_targets(args: argparse.Namespace) -> None:
             raise ValueError(
                 f"The '--plot' option takes a file that ends in {', '.join(_PLOTS)}. Got "
                 f"{plot!r} instead."
+            )
+    report = getattr(args, "report", None)
+    if report is not None:
+        check_matplotlib("The option '--report'")
+        if Path(report).suffix.lower() not in (".html", ".htm"):
+            raise ValueError(
+                f"The '--report' option takes a file that ends in .html. Got {report!r} instead."
             )
     for name in ("json", "csv", "plot", "report"):
         target = getattr(args, name, None)
@@ -129,6 +139,21 @@ def save_plot(display: Any, path: str) -> None:
 
     display.figure_.savefig(path, dpi=200, bbox_inches="tight")
     plt.close(display.figure_)
+
+
+def write_report(args: argparse.Namespace, **results: Any) -> None:
+    """Write the page that the option asks for, of results by TransferReport's names."""
+    from sktransfer.report import TransferReport
+
+    data = "scikit-learn's embedded digits"
+    if args.data is not None:
+        data = Path(args.data).name  # where it lies is nobody's business
+    digits = args.digits or (_DEFAULT_DIGITS if args.data is None else [])
+    if digits:
+        data += f", {' and '.join(digits)}"
+    if args.max_images is not None:
+        data += f", a random subset of at most {args.max_images:,} images"
+    TransferReport(**results, data=data).to_html(args.report)
 
 
 def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:

@@ -13,6 +13,7 @@ from sktransfer.cli._data import (
     save_plot,
     seed,
     start_keras,
+    write_report,
     write_result,
 )
 from sktransfer.cli._network import add_network, make_extractors
@@ -62,4 +63,6 @@ def run(args: argparse.Namespace) -> int:
     write_result(args, result)
     if args.plot:
         save_plot(TransferComparisonDisplay(result).plot(), args.plot)
+    if args.report:
+        write_report(args, comparison=result)
     return 0

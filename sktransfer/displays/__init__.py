@@ -6,10 +6,14 @@ One module for each display. matplotlib is imported when something is drawn, nev
 from sktransfer.displays.architecture import ArchitectureDisplay
 from sktransfer.displays.comparison import TransferComparisonDisplay
 from sktransfer.displays.curve import TransferCurveDisplay
+from sktransfer.displays.embedding import EmbeddingDisplay
+from sktransfer.displays.feature_maps import FeatureMapDisplay
 from sktransfer.displays.sweep import LayerSweepDisplay
 
 __all__ = [
     "ArchitectureDisplay",
+    "EmbeddingDisplay",
+    "FeatureMapDisplay",
     "LayerSweepDisplay",
     "TransferComparisonDisplay",
     "TransferCurveDisplay",

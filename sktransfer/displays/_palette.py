@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 # Okabe and Ito's palette, which the common forms of colour blindness keep apart, in the order in
 # which neighbours differ most in lightness too. Its yellow and black are left out: one of them
 # would vanish on a white ground, the other on a dark one.
@@ -36,3 +38,41 @@ def style(i: int) -> tuple[str, str]:
         A colour and a marker, as matplotlib names them.
     """
     return COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+
+
+@dataclass(frozen=True)
+class Inks:
+    """What is drawn without a colour of its own.
+
+    Attributes
+    ----------
+    text, ground : str
+        Text and what lies behind it, as matplotlib names colours.
+    muted, faint : str
+        Greys between the two: for what is read second, and for grids.
+    """
+
+    text: str
+    ground: str
+    muted: str
+    faint: str
+
+
+def inks() -> Inks:
+    """Take them from matplotlib's style in force, which may be dark.
+
+    Returns
+    -------
+    Inks
+        The colours.
+    """
+    from matplotlib import rcParams
+    from matplotlib.colors import to_hex, to_rgb
+
+    text, ground = to_rgb(rcParams["text.color"]), to_rgb(rcParams["axes.facecolor"])
+
+    def mix(part: float) -> str:
+        red, green, blue = (part * a + (1 - part) * b for a, b in zip(text, ground, strict=True))
+        return to_hex((red, green, blue))
+
+    return Inks(mix(1), mix(0), muted=mix(0.65), faint=mix(0.14))

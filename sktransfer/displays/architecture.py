@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import (
 )
 
 from sktransfer.displays._drawing import draw, lay_out
+from sktransfer.displays._extractor import check_extractor
 from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.networks import (
     ARCHITECTURES,
@@ -142,13 +143,7 @@ class ArchitectureDisplay:
         """
         who = f"{cls.__name__}.from_estimator"
         check_matplotlib(who)
-        if isinstance(extractor, type) or not hasattr(extractor, "architecture"):
-            kind = "the class " if isinstance(extractor, type) else "a "
-            name = getattr(extractor, "__name__", type(extractor).__name__)
-            raise TypeError(
-                f"The 'extractor' parameter of {who} must be a VGGFeatureExtractor. Got "
-                f"{kind}{name} instead. Of a pipeline, pass the step that extracts the features."
-            )
+        check_extractor(extractor, who)
         owner = type(extractor).__name__
         input_size = getattr(extractor, "input_size_", extractor.input_size)
         if isinstance(input_size, str) and input_size == "auto":

@@ -10,6 +10,7 @@ import numpy as np
 from sktransfer.comparison import compare_transfer
 from sktransfer.comparison_result import TransferComparison
 from sktransfer.displays._matplotlib import check_matplotlib
+from sktransfer.displays._palette import inks
 from sktransfer.planning import name_extractor
 from sktransfer.probing import METRICS, split_estimator
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 # Colour and marker of each kind of row, by Okabe and Ito: told apart without colour, too.
 _STYLES = {
-    "raw": ("#595959", "s"),
+    "raw": ("", "s"),  # the grey of the style in force
     "control": ("#D55E00", "D"),
     "transfer": ("#0072B2", "o"),
 }
@@ -143,10 +144,11 @@ class TransferComparisonDisplay:
         if ax is None:
             height = _MARGINS + _ROW_HEIGHT * len(rows)
             _, ax = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
-        raw = result.best_raw
-        ax.axvline(raw.mean(metric), color=_STYLES["raw"][0], linestyle="--", linewidth=0.8)
+        raw, ink = result.best_raw, inks()
+        ax.axvline(raw.mean(metric), color=ink.muted, linestyle="--", linewidth=0.8)
         for place, row in enumerate(rows):
             color, marker = _STYLES[row.kind]
+            color = color or ink.muted
             scores = np.array(row.scores[metric])
             # Equal scores would hide each other: they are spread a little, always the same way.
             spread = 0.1 * np.linspace(-1, 1, len(scores))
@@ -157,7 +159,9 @@ class TransferComparisonDisplay:
                 if metric in METRICS:
                     ends = [min(max(end, 0), 1) for end in ends]
                 ax.plot(ends, [place] * 2, color=color, linewidth=1.6, solid_capstyle="butt")
-            ax.plot(scores.mean(), place, marker, color=color, markersize=5, mec="white", mew=0.5)
+            ax.plot(
+                scores.mean(), place, marker, color=color, markersize=5, mec=ink.ground, mew=0.5
+            )
             label = ax.annotate(
                 f"{row.name}  {row.mean(metric):.3f}",
                 (0, place - 0.26),
@@ -165,9 +169,10 @@ class TransferComparisonDisplay:
                 xytext=(3, 0),
                 textcoords="offset points",
                 fontsize=6.5,
-                color=color,
+                color=ink.text,
                 va="center",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
+                bbox={"facecolor": ink.ground, "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
+                parse_math=False,  # a dollar in a name is a dollar
             )
             label.set_in_layout(False)  # a long name must not squeeze the axes
         ax.set_ylim(len(rows) - 0.6, -0.55)

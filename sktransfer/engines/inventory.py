@@ -22,12 +22,12 @@ def describe_machine() -> str:
     str
         Several lines.
     """
-    able = [precision for precision in PRECISIONS if has_instructions(precision)]
+    facts = list_facts()
     lines = [
-        f"sktransfer {__version__}, Python {platform.python_version()}, {platform.platform()}",
-        ", ".join(f"{name} {_version_of(name)}" for name in _PACKAGES),
-        f"accelerators: {', '.join(list_accelerators()) or 'none'}",
-        f"processor: {platform.machine()}, {count_threads()} threads, {', '.join(able)}",
+        f"sktransfer {facts['sktransfer']}, Python {facts['Python']}, {facts['system']}",
+        facts["packages"],
+        f"accelerators: {facts['accelerators']}",
+        f"processor: {facts['processor']}",
         "",
         "engine='auto' takes, by precision and input size:",
     ]
@@ -36,6 +36,25 @@ def describe_machine() -> str:
         [precision, *(_choice(precision, size) for size in _SIZES)] for precision in PRECISIONS
     ]
     return "\n".join([*lines, format_table(header, table)])
+
+
+def list_facts() -> dict[str, str]:
+    """Say what is installed and what it runs on.
+
+    Returns
+    -------
+    dict of str to str
+        ``sktransfer``, ``Python``, ``system``, ``packages``, ``accelerators`` and ``processor``.
+    """
+    able = [precision for precision in PRECISIONS if has_instructions(precision)]
+    return {
+        "sktransfer": __version__,
+        "Python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": ", ".join(f"{name} {_version_of(name)}" for name in _PACKAGES),
+        "accelerators": ", ".join(list_accelerators()) or "none",
+        "processor": f"{platform.machine()}, {count_threads()} threads, {', '.join(able)}",
+    }
 
 
 def _version_of(package: str) -> str:

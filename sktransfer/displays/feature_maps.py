@@ -1,0 +1,232 @@
+"""Pictures of what the network sees of one image at each block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+
+from sktransfer.displays._extractor import check_extractor
+from sktransfer.displays._matplotlib import check_matplotlib
+from sktransfer.displays._palette import COLUMN_WIDTH, SMALL
+from sktransfer.feature_maps import FeatureMaps, compute_feature_maps
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Inches of a drawing of column width; what is drawn into axes of another size scales with them.
+_GAP = 0.05
+_LABEL = 0.2  # the line above a row
+_CHANNEL = 0.14  # the line below a map
+
+_TIMES = " \N{MULTIPLICATION SIGN} "
+
+
+class FeatureMapDisplay:
+    """Pictures of what the network sees of one image at each block.
+
+    First the image as the network gets it, resized and in its value range, then for each layer a
+    row with its strongest feature maps: those whose values differ most from place to place, by
+    their standard deviation. Within a row all maps share one scale, which the row's label names.
+    Below each map stands its channel, numbered as in the extractor's `get_feature_names_out`.
+
+    It is recommended to use :meth:`from_estimator` to create a display.
+
+    Parameters
+    ----------
+    picture : ndarray of shape (height, width, 1 or 3)
+        The image as the network gets it, from black as 0 to white as 255.
+    maps : list of FeatureMaps
+        The strongest maps of each layer.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes within which all pictures stand.
+    axes_ : ndarray of matplotlib Axes of shape (1 + n_layers, n_maps)
+        Axes of the single pictures: the image first, then a row for each layer. None where no
+        picture is.
+    figure_ : matplotlib Figure
+        Figure that contains them.
+
+    See Also
+    --------
+    ArchitectureDisplay : The layers, drawn.
+    EmbeddingDisplay : Many images by what the network makes of them.
+
+    References
+    ----------
+    M. D. Zeiler, R. Fergus, "Visualizing and Understanding Convolutional Networks", 2014,
+    https://arxiv.org/abs/1311.2901 (what to look for in feature maps).
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sktransfer import FeatureMapDisplay, VGGFeatureExtractor, load_digit_pair
+    >>> X, _ = load_digit_pair(return_X_y=True)
+    >>> extractor = VGGFeatureExtractor(
+    ...     "block2_pool", weights=None, input_size=32, random_state=0
+    ... ).fit(X)
+    >>> display = FeatureMapDisplay.from_estimator(extractor, X[0], n_maps=3)
+    >>> [row.layer.name for row in display.maps], display.maps[0].maps.shape
+    (['block1_pool', 'block2_pool'], (3, 16, 16))
+    >>> plt.close(display.figure_)
+    """
+
+    def __init__(self, picture: np.ndarray, *, maps: Sequence[FeatureMaps]) -> None:
+        self.picture = picture
+        self.maps = maps
+
+    @classmethod
+    def from_estimator(
+        cls,
+        extractor: Any,
+        image: Any,
+        *,
+        layers: Sequence[str] | None = None,
+        n_maps: int = 6,
+        cmap: Any = "viridis",
+        ax: Axes | None = None,
+    ) -> FeatureMapDisplay:
+        """Compute and draw the feature maps of one image.
+
+        Parameters
+        ----------
+        extractor : VGGFeatureExtractor
+            Fitted or not; never changed. Fitted, it reads the image in the value range that it
+            found in `fit`.
+        image : path-like, PIL image, or ndarray of shape (n_values,), (h, w), (h, w, c) or \
+(c, h, w)
+            One image in any form that the extractor takes images in.
+        layers : list of str or None, default=None
+            Convolutional or pooling layers, none deeper than the extractor's own cut, so that
+            their weights are to be had. None takes the last layer of each block, as far as the
+            cut reaches.
+        n_maps : int, default=6
+            Feature maps of each layer, 1 to 64.
+        cmap : str or matplotlib Colormap, default='viridis'
+            Colours from the smallest to the largest value.
+        ax : matplotlib Axes, default=None
+            Axes to draw in. If `None`, a new figure of column width (3.5 inches) is created.
+
+        Returns
+        -------
+        FeatureMapDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        TypeError
+            If `extractor` is no VGGFeatureExtractor.
+        ValueError
+            If a layer has no feature maps or lies deeper than the cut, or `image` is not one image.
+        OSError
+            If the weights or the image file cannot be read.
+        ImportError
+            If matplotlib is not installed.
+        """
+        who = f"{cls.__name__}.from_estimator"
+        check_matplotlib(who)
+        check_extractor(extractor, who)
+        validate_parameter_constraints(
+            {"n_maps": [Interval(Integral, 1, 64, closed="both")], "layers": [list, tuple, None]},
+            {"n_maps": n_maps, "layers": layers},
+            caller_name=who,
+        )
+        picture, maps = compute_feature_maps(extractor, image, layers, n_maps=int(n_maps), who=who)
+        return cls(picture, maps=maps).plot(cmap=cmap, ax=ax)
+
+    def plot(self, *, cmap: Any = "viridis", ax: Axes | None = None) -> FeatureMapDisplay:
+        """Draw the image and the feature maps.
+
+        Parameters
+        ----------
+        cmap : str or matplotlib Colormap, default='viridis'
+            Colours from the smallest to the largest value.
+        ax : matplotlib Axes, default=None
+            Axes to draw in; their frame is taken off. If `None`, a new figure of column width
+            (3.5 inches) is created.
+
+        Returns
+        -------
+        FeatureMapDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_matplotlib(f"{type(self).__name__}.plot")
+        import matplotlib.pyplot as plt
+
+        n_columns = max(len(row.channels) for row in self.maps)
+        tile = (COLUMN_WIDTH - _GAP) / n_columns - _GAP
+        # A single map need not be as wide as the column, nor the image smaller than can be seen.
+        tile = min(tile, 1.0)
+        first = max(tile, 0.8)
+        row_height = _LABEL + tile + _CHANNEL
+        height = _LABEL + first + _GAP + len(self.maps) * row_height + _GAP
+        if ax is None:
+            figure = plt.figure(figsize=(COLUMN_WIDTH, height))
+            ax = figure.add_axes((0, 0, 1, 1))
+        ax.set_axis_off()
+        root = ax.get_figure(root=True)
+        assert root is not None
+        extent = ax.get_window_extent()
+        scale = min(extent.width / COLUMN_WIDTH, extent.height / height) / root.dpi
+        # What is laid out in inches stands in the middle of axes of any shape.
+        x_unit, y_unit = (scale * root.dpi / side for side in (extent.width, extent.height))
+        left, top = (1 - COLUMN_WIDTH * x_unit) / 2, (1 + height * y_unit) / 2
+        size = SMALL * scale
+
+        def place(x: float, y: float, side: float) -> Axes:
+            bounds = (left + x * x_unit, top - (y + side) * y_unit, side * x_unit, side * y_unit)
+            inner = ax.inset_axes(bounds)
+            inner.set_axis_off()
+            return inner
+
+        def write(x: float, y: float, text: str, **kwargs: Any) -> None:
+            at = (left + x * x_unit, top - y * y_unit)
+            ax.text(*at, text, transform=ax.transAxes, **{"fontsize": size, "va": "top", **kwargs})
+
+        axes = np.full((1 + len(self.maps), n_columns), None, dtype=object)
+        axes[0, 0] = place(_GAP, _LABEL, first)
+        side = _TIMES.join(str(n) for n in self.picture.shape[:2])
+        write(_GAP, 0.05, f"input, {side} pixels")
+        shown = np.clip(np.rint(self.picture), 0, 255).astype(np.uint8)
+        grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if shown.shape[2] == 1 else {}
+        axes[0, 0].imshow(shown[..., 0] if grey else shown, interpolation="nearest", **grey)
+
+        y = _LABEL + first + _GAP
+        for i, row in enumerate(self.maps, start=1):
+            low, high = 0.0, float(row.maps.max())  # all layers end with a rectifier
+            shape = _TIMES.join(str(n) for n in row.layer.output_shape)
+            write(_GAP, y + 0.06, row.layer.name, weight="bold")
+            write(
+                COLUMN_WIDTH - _GAP,
+                y + 0.06,
+                f"{shape}, values {_round(low)} to {_round(high)}",
+                ha="right",
+            )
+            for j, (channel, values) in enumerate(zip(row.channels, row.maps, strict=True)):
+                x = _GAP + j * (tile + _GAP)
+                axes[i, j] = place(x, y + _LABEL, tile)
+                # A layer that nothing excites is all of one colour, that of the smallest value.
+                limits = {"vmin": low, "vmax": high if high > low else low + 1}
+                axes[i, j].imshow(values, cmap=cmap, interpolation="nearest", **limits)
+                below = y + _LABEL + tile + 0.01
+                write(x + tile / 2, below, f"f{channel}", ha="center", fontsize=0.85 * size)
+            y += row_height
+        self.ax_ = ax
+        self.axes_ = axes
+        self.figure_ = ax.figure
+        return self
+
+
+def _round(value: float) -> str:
+    """Write three digits, and large numbers in full."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
