@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         load_digit_pair,
         read_pixel_csv,
     )
+    from sktransfer.diagnosis import Diagnosis, Finding, diagnose
     from sktransfer.displays import ArchitectureDisplay
     from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchitectureDisplay",
+    "Diagnosis",
     "Extraction",
     "FeatureStore",
     "FeatureStoreWarning",
+    "Finding",
     "ImageWarning",
     "VGGFeatureExtractor",
     "__version__",
     "compare_transfer",
     "describe_network",
+    "diagnose",
     "extract",
     "fetch_mnist_pair",
     "list_images",
@@ -41,13 +45,16 @@ __all__ = [
 # a second to import, which nobody should wait for to read a version or a docstring.
 _MODULES = {
     "ArchitectureDisplay": "displays",
+    "Diagnosis": "diagnosis",
     "Extraction": "extraction",
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
+    "Finding": "diagnosis",
     "ImageWarning": "images",
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
     "describe_network": "networks",
+    "diagnose": "diagnosis",
     "extract": "extraction",
     "fetch_mnist_pair": "datasets",
     "list_images": "datasets",
