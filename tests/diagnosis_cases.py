@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits, load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
 
 from sktransfer import VGGFeatureExtractor, load_digit_pair
 
@@ -64,13 +65,13 @@ def _with(extractor: VGGFeatureExtractor, **params: Any) -> VGGFeatureExtractor:
 
 
 @cache
-def _pair(n: int = 160) -> tuple[np.ndarray, np.ndarray]:
+def _pair(n: int = 120) -> tuple[np.ndarray, np.ndarray]:
     X, y = load_digit_pair((8, 6), return_X_y=True)
     return X[:n].reshape(-1, 8, 8), y[:n]
 
 
 @cache
-def patches(n: int = 160, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
+def patches(n: int = 120, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """Cut pieces of two photographs, a temple and a flower: which of them is the label."""
     rng = np.random.default_rng(0)
     photographs = load_sample_images().images
@@ -82,7 +83,7 @@ def patches(n: int = 160, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _textures(n: int = 160, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
+def _textures(n: int = 120, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """Stripes of any phase and contrast, steep or flat."""
     rng = np.random.default_rng(1)
     y = np.arange(n) % 2
@@ -96,7 +97,7 @@ def _textures(n: int = 160, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _blobs(n: int = 160, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
+def _blobs(n: int = 120, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """Blurred spots of one of two colours, named."""
     rng = np.random.default_rng(2)
     y = np.array(["red ball", "blue ball"])[np.arange(n) % 2]
@@ -111,7 +112,7 @@ def _blobs(n: int = 160, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _faces(n: int = 160, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def _faces(n: int = 120, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
     """Drawn faces with a light or a dark mouth, open or closed eyes."""
     rng = np.random.default_rng(3)
     y = np.arange(n) % 2
@@ -130,7 +131,7 @@ def _faces(n: int = 160, side: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _shapes(n: int = 160, side: int = 48) -> tuple[np.ndarray, np.ndarray]:
+def _shapes(n: int = 120, side: int = 48) -> tuple[np.ndarray, np.ndarray]:
     """Black and white: discs and squares."""
     rng = np.random.default_rng(4)
     y = np.arange(n) % 2
@@ -241,6 +242,11 @@ def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
 @_healthy("textures")
 def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
     return extractor, *_textures()
+
+
+@_healthy("noise, all but grey")
+def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
+    return _with(extractor, layer="block1_pool"), *_tints()
 
 
 @_healthy("spots of named colours")
@@ -489,43 +495,38 @@ def write_weights(path: Path, draw: Callable[[tuple[int, ...]], np.ndarray]) -> 
 
 @_fault("cut too deep for what is told apart", "cut-too-deep", "warning")
 def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
-    X, y = _fine_noise()
-    return _with(extractor, layer="block5_pool", weights=None, random_state=0), X, y
+    return extractor, *_tints()
 
 
 @cache
-def _fine_noise(n: int = 160, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Noise whose strength is the label."""
+def _tints(n: int = 120, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Draw grey noise with a trace of red or blue, which deeper layers forget."""
     rng = np.random.default_rng(6)
     y = np.arange(n) % 2
-    noise = rng.normal(0, 1, (n, side, side)) * np.where(y, 36, 30)[:, None, None]
-    return np.clip(128 + noise, 0, 255).astype(np.uint8), y
+    tint = np.where(y, 0.5, -0.5)[:, None, None, None] * [1, 0, -1]
+    X = 128 + 40 * rng.normal(0, 1, (n, side, side, 1)) + tint
+    return np.clip(X, 0, 255).astype(np.uint8), y
 
 
 @_fault("cut too shallow for what is told apart", "cut-too-shallow", "warning")
 def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
-    X, y = _crossings()
-    return _with(extractor, layer="block1_conv1", random_state=0), X, y
+    X, y = _pairs_of_dots()
+    return _with(extractor, layer="block1_pool"), X, y
 
 
 @cache
-def _crossings(n: int = 200, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Strokes that cross, or stand beside each other: the same strokes, in other places."""
+def _pairs_of_dots(
+    n: int = 120, side: int = 32, distance: int = 6
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw dots in pairs, below or beside each other, farther apart than the first block sees."""
     rng = np.random.default_rng(7)
     y = np.arange(n) % 2
-    X = np.zeros((n, side, side), dtype=np.float64)
-    for i in range(n):
-        for _ in range(6):
-            if y[i]:
-                top, left = rng.integers(5, side - 6, 2)
-                X[i, top - 3 : top + 4, left] = 255
-                X[i, top, left - 3 : left + 4] = 255
-            else:
-                top, left = rng.integers(5, side - 6, 2)
-                X[i, top - 3 : top + 4, left] = 255
-                top, left = rng.integers(5, side - 6, 2)
-                X[i, top, left - 3 : left + 4] = 255
-    return np.clip(X + rng.normal(0, 10, X.shape), 0, 255).astype(np.uint8), y
+    X = rng.normal(0, 8, (n, side, side))
+    for image, label in zip(X, y, strict=True):
+        for top, left in rng.integers(0, side - distance, (14, 2)):
+            image[top, left] = 255
+            image[(top + distance, left) if label else (top, left + distance)] = 255
+    return np.clip(X, 0, 255).astype(np.uint8), y
 
 
 @_fault("digits, far from photographs", "domain-gap", "info")
@@ -582,24 +583,22 @@ def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
 
 @_fault("few images learned by heart", "wide-features", "warning")
 def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
-    X, y = _fine_noise()
+    X, y = _noise()
     return _with(extractor, layer="block1_pool", pooling=None), X, y
 
 
-@_fault("unscaled features", "unscaled-features", "warning")
-def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
-    X, y = _bright()
-    flat = _with(extractor, layer="block1_conv1", pooling=None)
-    return make_pipeline(flat, LogisticRegression(max_iter=1000)), X, y
-
-
 @cache
-def _bright(n: int = 16, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Few bright images, whose common brightness is far larger than their difference."""
-    rng = np.random.default_rng(8)
+def _noise(n: int = 120, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Draw noise whose strength is the label, and hardly differs."""
+    rng = np.random.default_rng(10)
     y = np.arange(n) % 2
-    X = rng.integers(0, 100, (n, side, side)) + np.where(y, 120, 0)[:, None, None]
-    return X.astype(np.uint8), y
+    X = 128 + rng.normal(0, 1, (n, side, side)) * np.where(y, 32, 30)[:, None, None]
+    return np.clip(X, 0, 255).astype(np.uint8), y
+
+
+@_fault("a classifier for features of one scale", "unscaled-features", "error")
+def _(extractor: VGGFeatureExtractor, folder: Path) -> Given:
+    return make_pipeline(extractor, SVC(gamma="auto")), *_pair()
 
 
 @_fault("a classifier that stops after two steps", "not-converged", "warning")

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sktransfer._tables import import_pandas
 from sktransfer.probing import to_plain
 
 #: From harmless to what spoils the result.
@@ -117,8 +118,7 @@ class Diagnosis:
             A row for each finding, with the columns ``name``, ``severity``, ``message``,
             ``evidence`` and ``remedy``.
         """
-        import pandas
-
+        pandas = import_pandas("Diagnosis.to_frame")
         columns = ["name", "severity", "message", "evidence", "remedy"]
         return pandas.DataFrame([asdict(each) for each in self.findings], columns=columns)
 

@@ -12,7 +12,6 @@ from sklearn.metrics import balanced_accuracy_score
 from sktransfer.diagnosis.evidence import Agreement, Evidence, is_better
 from sktransfer.diagnosis.features import WIDE
 from sktransfer.diagnosis.findings import Finding
-from sktransfer.probing import make_classifier
 
 #: p-value of the permutation test below which neighbours share labels.
 AGREES = 0.01
@@ -25,9 +24,7 @@ CLEARLY = 0.05
 #: The same for raw pixels: less than this is not worth the network's time in either direction.
 PIXELS_WIN = 0.02
 #: Difference of training and test accuracy from which a wide layer is learned by heart.
-BY_HEART = 0.2
-#: Corrected standard errors by which the best of up to five layers must win: 5 %, divided by five.
-DEPTH_T = 3.75
+BY_HEART = 0.15
 #: Images of each of two classes wanted on both sides of a place where labels change.
 N_BESIDE = 5
 
@@ -201,7 +198,7 @@ def lost_signal(e: Evidence) -> Iterator[Finding]:
 def raw_pixels_win(e: Evidence) -> Iterator[Finding]:
     """Compare with the same classifier on pixels."""
     assert e.folds is not None
-    better, t = is_better(e.pixel_probe, e.feature_probe, e.folds, margin=PIXELS_WIN)
+    better, p_value = is_better(e.pixel_probe, e.feature_probe, e.folds, margin=PIXELS_WIN)
     if better and not e.is_chance(e.pixel_probe):
         yield Finding(
             "raw-pixels-win",
@@ -210,7 +207,7 @@ def raw_pixels_win(e: Evidence) -> Iterator[Finding]:
             {
                 "accuracy on pixels": e.pixel_probe.mean,
                 "on features": e.feature_probe.mean,
-                "corrected t": t,
+                "p-value": p_value,
             },
             "compare_transfer(X, y, extractors={'this': extractor})  # on all images",
         )
@@ -230,15 +227,15 @@ def cut_depth(e: Evidence) -> Iterator[Finding]:
             continue
         best = max(names, key=scores.__getitem__)
         probe = e.depth_probes[best]
-        better, t = is_better(probe, own, e.folds, margin=CLEARLY)
-        # The best of several layers is compared, and labels out of step make all of them chance.
-        if better and t > DEPTH_T and e.chance_z(probe) > SURE_Z:
+        better, p_value = is_better(probe, own, e.folds, margin=CLEARLY, n_comparisons=len(scores))
+        # Labels out of step make all layers chance, and one of them the best by chance.
+        if better and e.chance_z(probe) > SURE_Z:
             where = "An earlier" if finding == "cut-too-deep" else "A deeper"
             yield Finding(
                 finding,
                 "warning",
                 f"{where} layer tells these classes apart better, though it is only averaged.",
-                evidence | {"corrected t": t},
+                evidence | {"p-value": p_value},
                 f"extractor.set_params(layer={best!r}, pooling='avg')",
             )
 
@@ -261,10 +258,7 @@ def wide_features(e: Evidence) -> Iterator[Finding]:
     )
     # The sample stands for all images only where it is most of them.
     if e.labels is not None and e.n_images < 2 * len(e.rows) and not e.is_chance(e.feature_probe):
-        assert e.folds is not None
-        train = e.folds[0][0]
-        fitted = make_classifier().fit(e.features[train], e.labels.y[train])
-        learned = float(fitted.score(e.features[train], e.labels.y[train]))
+        learned = e.training_accuracy
         evidence |= {"accuracy in training": learned, "on test folds": e.feature_probe.mean}
         if learned - e.feature_probe.mean > BY_HEART:
             severity = "warning"
@@ -290,7 +284,7 @@ def unscaled_features(e: Evidence) -> Iterator[Finding]:
         return
     plain = e.tail_probe
     scaled = e.scaled_tail_probe
-    better, t = is_better(scaled, plain, e.folds, margin=CLEARLY)
+    better, p_value = is_better(scaled, plain, e.folds, margin=CLEARLY)
     converges = plain.n_not_converged > scaled.n_not_converged
     if not better and not converges:
         return
@@ -303,7 +297,7 @@ def unscaled_features(e: Evidence) -> Iterator[Finding]:
         {
             "accuracy": plain.mean,
             "accuracy with a StandardScaler": scaled.mean,
-            "corrected t": t,
+            "p-value": p_value,
             "folds not converged": [plain.n_not_converged, scaled.n_not_converged],
             "size of features": float(np.abs(e.features).mean()),
         },
