@@ -503,7 +503,7 @@ def _tints(n: int = 120, side: int = 32) -> tuple[np.ndarray, np.ndarray]:
     """Draw grey noise with a trace of red or blue, which deeper layers forget."""
     rng = np.random.default_rng(6)
     y = np.arange(n) % 2
-    tint = np.where(y, 0.5, -0.5)[:, None, None, None] * [1, 0, -1]
+    tint = np.where(y, 0.15, -0.15)[:, None, None, None] * [1, 0, -1]
     X = 128 + 40 * rng.normal(0, 1, (n, side, side, 1)) + tint
     return np.clip(X, 0, 255).astype(np.uint8), y
 

@@ -227,7 +227,7 @@ def cut_depth(e: Evidence) -> Iterator[Finding]:
             continue
         best = max(names, key=scores.__getitem__)
         probe = e.depth_probes[best]
-        better, p_value = is_better(probe, own, e.folds, margin=CLEARLY, n_comparisons=len(scores))
+        better, p_value = is_better(probe, own, e.folds, margin=CLEARLY, n_comparisons=len(names))
         # Labels out of step make all layers chance, and one of them the best by chance.
         if better and e.chance_z(probe) > SURE_Z:
             where = "An earlier" if finding == "cut-too-deep" else "A deeper"
