@@ -25,9 +25,9 @@ from sklearn.svm import SVC
 from sktransfer import Diagnosis, FeatureStore, VGGFeatureExtractor, diagnose, load_digit_pair
 from sktransfer import computing as computing_module
 from sktransfer.diagnosis import CHECKS
-from sktransfer.diagnosis.evidence import sample_rows
 from sktransfer.diagnosis.features import saturated_features
 from sktransfer.diagnosis.findings import SEVERITIES
+from sktransfer.diagnosis.sampling import sample_rows
 from sktransfer.networks import plan_cut
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -259,6 +259,40 @@ def test_a_report_of_nothing_says_so(trained: VGGFeatureExtractor) -> None:
     assert str(diagnosis) == "160 images, 160 of them looked at closely: nothing found"
     assert diagnosis.to_frame().columns.tolist()[:2] == ["name", "severity"]
     assert len(diagnosis.to_frame()) == 0
+
+
+# -- the documented recipe
+
+
+def test_the_recipe_for_cifar_runs_on_a_stand_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of colour planes and labels as text, as OpenML gives them."""
+    images, labels = patches()
+
+    def fetch_openml(name: str, **params: Any) -> tuple[np.ndarray, np.ndarray]:
+        assert name == "CIFAR_10_small"
+        assert params == {"version": 1, "as_frame": False, "return_X_y": True}
+        rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+        return rows.astype(np.int64), labels.astype(str).astype(object)
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch_openml)
+    page = (DOCS / "article.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = _replace(code, '"block3_pool",', '"block1_pool", weights=None, random_state=0,')
+    exec(_replace(code, "train_size=2000", "train_size=100"), {})
+    out = capsys.readouterr().out
+    assert out.startswith("100 images, 100 of them looked at closely: 1 warning\n\nwarning: random")
+    assert "VGG16" in out
+    # Read the other way round, the same rows are scrambled, and that is said.
+    code = _replace(code, "image_shape=(3, 32, 32)", "image_shape=(32, 32, 3)")
+    exec(_replace(code, "train_size=2000", "train_size=100"), {})
+    assert "error: channels-scrambled" in capsys.readouterr().out
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
 
 
 # -- bad input

@@ -14,8 +14,9 @@ from typing import Any
 from sklearn.utils import _safe_indexing
 
 from sktransfer.diagnosis import copies, features, learning, pixels
-from sktransfer.diagnosis.evidence import Evidence, read_for, sample_rows
+from sktransfer.diagnosis.evidence import Evidence, read_for
 from sktransfer.diagnosis.findings import SEVERITIES, Diagnosis, Finding
+from sktransfer.diagnosis.sampling import sample_rows
 from sktransfer.diagnosis.subject import read_subject
 from sktransfer.images import ArrayImages
 from sktransfer.probing import check_labels, make_folds

@@ -4,88 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.datasets import load_sample_images
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import check_scoring
-from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 
 from sktransfer import weights as _weights
+from sktransfer.diagnosis.neighbours import Agreement, find_neighbours, measure_agreement
+from sktransfer.diagnosis.probes import Probe, score_linear, score_probe, score_training
+from sktransfer.diagnosis.sampling import photograph_crops
 from sktransfer.diagnosis.subject import Subject
 from sktransfer.diagnosis.survey import Survey, search_copies, take_survey
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import Images, ImageWarning, read_images
 from sktransfer.networks import Cut, Layer, list_layers, plan_cut
-from sktransfer.probing import (
-    Folds,
-    FoldScores,
-    Labels,
-    score_folds,
-)
-from sktransfer.significance import ALPHA, compare_scores
+from sktransfer.probing import Folds, Labels
 from sktransfer.value_range import by_dtype, measure
 
-#: Neighbours asked for their label: enough to average over, few enough for classes of ten images.
-N_NEIGHBOURS = 5
-#: Permutations of the labels: their smallest p-value, 0.002, is far below what is asked for.
-N_PERMUTATIONS = 499
-#: Crops of scikit-learn's two photographs that stand for natural images.
-N_PHOTOGRAPHS = 64
 #: Sampled images that are compared with them: a mean over more would cost time, not be truer.
 N_COMPARED = 64
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How often the nearest neighbours of an image bear its label.
-
-    Attributes
-    ----------
-    observed, expected : float
-        The share, and its mean over permuted labels.
-    z : float
-        Their difference in standard deviations over permuted labels.
-    p_value : float
-        Share of permutations that agree as well; what is observed counts as one.
-    each : ndarray of shape (n_images,)
-        The share for each image.
-    """
-
-    observed: float
-    expected: float
-    z: float
-    p_value: float
-    each: np.ndarray
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Cross-validated scores of a classifier on the sample.
-
-    Attributes
-    ----------
-    accuracy, balanced : ndarray of shape (n_folds,)
-        Accuracy, and the mean over classes of the share found, on every fold.
-    n_not_converged : int
-        Folds in which the classifier stopped early.
-    """
-
-    accuracy: np.ndarray
-    balanced: np.ndarray
-    n_not_converged: int
-
-    @property
-    def mean(self) -> float:
-        """Mean accuracy."""
-        return float(self.accuracy.mean())
 
 
 class Evidence:
@@ -295,22 +236,22 @@ class Evidence:
     @cached_property
     def pixel_neighbours(self) -> np.ndarray:
         """The nearest neighbours of each image among small copies."""
-        return _neighbours(self.survey.pixel_rows)
+        return find_neighbours(self.survey.pixel_rows)
 
     @cached_property
     def feature_neighbours(self) -> np.ndarray:
         """The nearest neighbours of each image among features."""
-        return _neighbours(self.features)
+        return find_neighbours(self.features)
 
     @cached_property
     def pixel_agreement(self) -> Agreement:
         """How well neighbours in pixels share labels."""
-        return self.agreement(self.pixel_neighbours, self.codes)
+        return measure_agreement(self.pixel_neighbours, self.codes, self.seed)
 
     @cached_property
     def feature_agreement(self) -> Agreement:
         """How well neighbours in features share labels."""
-        return self.agreement(self.feature_neighbours, self.codes)
+        return measure_agreement(self.feature_neighbours, self.codes, self.seed)
 
     @cached_property
     def codes(self) -> np.ndarray:
@@ -318,214 +259,46 @@ class Evidence:
         assert self.labels is not None
         return np.searchsorted(self.labels.classes, self.labels.y)
 
-    def agreement(self, neighbours: np.ndarray, codes: np.ndarray) -> Agreement:
-        """Test whether neighbours share labels, by permuting the labels."""
-        rng = np.random.default_rng(self.seed)
-        each = (codes[neighbours] == codes[:, None]).mean(axis=1)
-        permuted = np.empty(N_PERMUTATIONS)
-        for i in range(N_PERMUTATIONS):
-            other = rng.permutation(codes)
-            permuted[i] = (other[neighbours] == other[:, None]).mean()
-        spread = max(float(permuted.std()), 1e-12)
-        observed = float(each.mean())
-        return Agreement(
-            observed=observed,
-            expected=float(permuted.mean()),
-            z=float((observed - permuted.mean()) / spread),
-            p_value=float((1 + (permuted >= observed).sum()) / (1 + N_PERMUTATIONS)),
-            each=each,
-        )
-
     # -- scores
 
-    def probe(self, features: np.ndarray, classifier: Any) -> Probe:
-        """Score a classifier on the folds of the sample."""
+    @property
+    def _scored(self) -> tuple[Labels, Folds]:
         assert self.labels is not None and self.folds is not None
-        metrics = ["accuracy", "balanced_accuracy"]
-        scorer = check_scoring(classifier, scoring=metrics)
-        with warnings.catch_warnings():
-            # A fold without some class is balanced over the others; scikit-learn says so.
-            warnings.simplefilter("ignore", UserWarning)
-            found: FoldScores = score_folds(features, self.labels.y, self.folds, classifier, scorer)
-        accuracy, balanced = (np.array(found.scores[name]) for name in metrics)
-        return Probe(accuracy, balanced, found.n_not_converged)
-
-    def linear_probe(self, features: np.ndarray) -> Probe:
-        """Score logistic regression on standardised features, whatever their number."""
-        return self.probe(_compact(features), LogisticRegression(max_iter=1000))
+        return self.labels, self.folds
 
     @cached_property
     def tail_probe(self) -> Probe:
         """Scores of what the user does with features."""
         if not self.subject.after:
             return self.feature_probe
-        return self.probe(self.features, self.subject.make_tail())
+        return score_probe(self.features, *self._scored, self.subject.make_tail())
 
     @cached_property
     def scaled_tail_probe(self) -> Probe:
         """The same behind a StandardScaler."""
         tail = make_pipeline(StandardScaler(), self.subject.make_tail())
-        return self.probe(self.features, tail)
+        return score_probe(self.features, *self._scored, tail)
 
     @cached_property
     def feature_probe(self) -> Probe:
         """Scores of a linear probe on the features."""
-        return self.linear_probe(self.features)
+        return score_linear(self.features, *self._scored)
 
     @cached_property
     def training_accuracy(self) -> float:
         """Accuracy of the same on images that it was fitted on."""
-        assert self.labels is not None and self.folds is not None
-        train, y = self.folds[0][0], self.labels.y
-        features = _compact(self.features)
-        fitted = LogisticRegression(max_iter=1000).fit(features[train], y[train])
-        return float(fitted.score(features[train], y[train]))
+        return score_training(self.features, *self._scored)
 
     @cached_property
     def pixel_probe(self) -> Probe:
         """Scores of a linear probe on small copies of the images."""
-        return self.linear_probe(self.survey.pixel_rows)
+        return score_linear(self.survey.pixel_rows, *self._scored)
 
     @cached_property
     def depth_probes(self) -> dict[str, Probe]:
         """Scores of a linear probe at the end of each block, each map averaged."""
         found = self.depth_features
-        return {name: self.linear_probe(features) for name, features in found.items()}
-
-    def is_chance(self, probe: Probe) -> bool:
-        """Tell whether scores are no better than guessing.
-
-        The mean share found of k classes is 1/k for a guesser, whatever the class sizes, and varies
-        as shares of so many images do.
-        """
-        assert self.labels is not None
-        return self.chance_z(probe) < CHANCE_Z
-
-    def chance_z(self, probe: Probe) -> float:
-        """Return how far scores lie above guessing, in standard deviations."""
-        assert self.labels is not None
-        k = len(self.labels.classes)
-        spread = np.sqrt((1 - 1 / k) / k * (1 / self.labels.counts).sum()) / k
-        return float((probe.balanced.mean() - 1 / k) / spread)
-
-
-#: Below this many standard deviations above guessing, scores count as guessed: one-sided 1 %.
-CHANCE_Z = 2.33
-
-
-def is_better(
-    one: Probe, other: Probe, folds: Folds, *, margin: float, n_comparisons: int = 1
-) -> tuple[bool, float]:
-    """Tell whether one probe beats another on the same folds.
-
-    Parameters
-    ----------
-    one, other : Probe
-        The scores.
-    folds : list of tuple of ndarray
-        The folds of both.
-    margin : float
-        By how much it must, in accuracy.
-    n_comparisons : int, default=1
-        How many probes this one is the best of.
-
-    Returns
-    -------
-    is_better : bool
-        Whether it does, beyond chance.
-    p_value : float
-        Of the corrected resampled t-test; 0 where every fold gains the same.
-    """
-    difference = compare_scores(
-        one.accuracy.tolist(), other.accuracy.tolist(), folds, n_comparisons=n_comparisons
-    )
-    p_value = 0.0 if np.isnan(difference.p_value) else difference.p_value
-    return difference.mean >= margin and p_value < ALPHA, p_value
-
-
-def _compact(features: np.ndarray) -> np.ndarray:
-    """Standardise features, and turn many of them into as many as there are images.
-
-    To a linear classifier with an L2 penalty nothing changes by the rotation, but its time.
-    """
-    values = StandardScaler().fit_transform(features.astype(np.float64))
-    if values.shape[1] <= len(values):
-        return values
-    left, lengths, _ = np.linalg.svd(values, full_matrices=False)
-    return left * lengths
-
-
-def _neighbours(rows: np.ndarray) -> np.ndarray:
-    k = min(N_NEIGHBOURS, len(rows) - 1)
-    return NearestNeighbors(n_neighbors=k).fit(rows).kneighbors(return_distance=False)
-
-
-def photograph_crops(side: int, seed: int, n: int = N_PHOTOGRAPHS) -> np.ndarray:
-    """Cut square pieces of scikit-learn's two photographs, from all of their height down.
-
-    Parameters
-    ----------
-    side : int
-        Side of the results, in pixels.
-    seed : int
-        Seed of places and sizes.
-    n : int, default=64
-        How many.
-
-    Returns
-    -------
-    ndarray of shape (n, side, side, 3)
-        uint8.
-    """
-    from PIL import Image
-
-    rng = np.random.default_rng(seed)
-    photographs = load_sample_images().images
-    crops = np.empty((n, side, side, 3), dtype=np.uint8)
-    for i in range(n):
-        photograph = photographs[i % len(photographs)]
-        height, width = photograph.shape[:2]
-        size = int(rng.integers(64, height + 1))
-        top, left = int(rng.integers(0, height - size + 1)), int(rng.integers(0, width - size + 1))
-        crop = Image.fromarray(photograph[top : top + size, left : left + size])
-        crops[i] = np.asarray(crop.resize((side, side), Image.Resampling.BILINEAR))
-    return crops
-
-
-def sample_rows(
-    n_images: int, y: np.ndarray | None, n_wanted: int, n_each: int, seed: int
-) -> np.ndarray:
-    """Draw images, of each class in its proportion, but no fewer than folds need.
-
-    Parameters
-    ----------
-    n_images : int
-        How many there are.
-    y : ndarray of shape (n_images,) or None
-        Their labels.
-    n_wanted : int
-        How many are wanted.
-    n_each : int
-        Images wanted of every class at least, where it has so many.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    ndarray of shape (n_drawn,)
-        Their places, ascending.
-    """
-    if n_images <= n_wanted:
-        return np.arange(n_images)
-    rng = np.random.default_rng(seed)
-    if y is None:
-        return np.sort(rng.choice(n_images, n_wanted, replace=False))
-    rows: list[np.ndarray] = []
-    for label in np.unique(y):
-        (own,) = np.nonzero(y == label)
-        n = max(round(n_wanted * len(own) / n_images), min(n_each, len(own)))
-        rows.append(rng.choice(own, n, replace=False))
-    return np.sort(np.concatenate(rows))
+        return {name: score_linear(each, *self._scored) for name, each in found.items()}
 
 
 def read_for(extractor: VGGFeatureExtractor, X: Any) -> Images:

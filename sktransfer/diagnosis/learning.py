@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
-from sktransfer.diagnosis.evidence import Agreement, Evidence, is_better
+from sktransfer.diagnosis.evidence import Evidence
 from sktransfer.diagnosis.features import WIDE
 from sktransfer.diagnosis.findings import Finding
+from sktransfer.diagnosis.neighbours import Agreement, share_agreeing
+from sktransfer.diagnosis.probes import is_better
 
 #: p-value of the permutation test below which neighbours share labels.
 AGREES = 0.01
@@ -76,7 +78,7 @@ def labels_out_of_step(e: Evidence) -> Iterator[Finding]:
             evidence | {"shift": shift, "z of the agreement after it": z},
             f"y = np.roll(y, {shift})  # better: find out why",
         )
-    elif e.is_chance(e.feature_probe) and e.is_chance(e.pixel_probe):
+    elif e.feature_probe.is_chance and e.pixel_probe.is_chance:
         yield Finding(
             "labels-out-of-step",
             "warning",
@@ -105,8 +107,11 @@ def _best_shift(e: Evidence) -> tuple[int, float]:
     best = (0, 0.0)
     for shift in [s for n in range(1, MAX_SHIFT + 1) for s in (n, -n)]:
         codes = np.roll(all_codes, shift)[e.rows]
-        for neighbours in (e.feature_neighbours, e.pixel_neighbours):
-            z = e.agreement(neighbours, codes).z
+        for neighbours, agreement in (
+            (e.feature_neighbours, e.feature_agreement),
+            (e.pixel_neighbours, e.pixel_agreement),
+        ):
+            z = agreement.z_of(float(share_agreeing(neighbours, codes).mean()))
             if z > best[1]:
                 best = (shift, z)
     return best
@@ -157,7 +162,7 @@ def chance_level(e: Evidence) -> Iterator[Finding]:
     """Tell whether the classifier does better than guessing."""
     assert e.labels is not None
     probe = e.tail_probe
-    if not e.is_chance(probe):
+    if not probe.is_chance:
         return
     majority = float(e.labels.counts.max() / e.labels.counts.sum())
     yield Finding(
@@ -170,7 +175,7 @@ def chance_level(e: Evidence) -> Iterator[Finding]:
             "spread over folds": float(probe.accuracy.std()),
             "mean share found of each class": float(probe.balanced.mean()),
             "always the largest class": majority,
-            "z against guessing": e.chance_z(probe),
+            "z against guessing": probe.z,
         },
         "diagnose(extractor, X, y)  # without the classifier: is it the features?"
         if e.subject.after
@@ -180,9 +185,9 @@ def chance_level(e: Evidence) -> Iterator[Finding]:
 
 def lost_signal(e: Evidence) -> Iterator[Finding]:
     """Look for labels that show in the pixels, and no more in the features."""
-    if not e.is_chance(e.feature_probe) or e.pixel_agreement.p_value >= AGREES:
+    if not e.feature_probe.is_chance or e.pixel_agreement.p_value >= AGREES:
         return
-    if e.is_chance(e.pixel_probe):
+    if e.pixel_probe.is_chance:
         return
     yield Finding(
         "lost-signal",
@@ -199,7 +204,7 @@ def raw_pixels_win(e: Evidence) -> Iterator[Finding]:
     """Compare with the same classifier on pixels."""
     assert e.folds is not None
     better, p_value = is_better(e.pixel_probe, e.feature_probe, e.folds, margin=PIXELS_WIN)
-    if better and not e.is_chance(e.pixel_probe):
+    if better and not e.pixel_probe.is_chance:
         yield Finding(
             "raw-pixels-win",
             "warning",
@@ -229,7 +234,7 @@ def cut_depth(e: Evidence) -> Iterator[Finding]:
         probe = e.depth_probes[best]
         better, p_value = is_better(probe, own, e.folds, margin=CLEARLY, n_comparisons=len(names))
         # Labels out of step make all layers chance, and one of them the best by chance.
-        if better and e.chance_z(probe) > SURE_Z:
+        if better and probe.z > SURE_Z:
             where = "An earlier" if finding == "cut-too-deep" else "A deeper"
             yield Finding(
                 finding,
@@ -257,7 +262,7 @@ def wide_features(e: Evidence) -> Iterator[Finding]:
         "others may not, and all become slow."
     )
     # The sample stands for all images only where it is most of them.
-    if e.labels is not None and e.n_images < 2 * len(e.rows) and not e.is_chance(e.feature_probe):
+    if e.labels is not None and e.n_images < 2 * len(e.rows) and not e.feature_probe.is_chance:
         learned = e.training_accuracy
         evidence |= {"accuracy in training": learned, "on test folds": e.feature_probe.mean}
         if learned - e.feature_probe.mean > BY_HEART:
@@ -288,7 +293,7 @@ def unscaled_features(e: Evidence) -> Iterator[Finding]:
     converges = plain.n_not_converged > scaled.n_not_converged
     if not better and not converges:
         return
-    lost = better and e.is_chance(plain) and not e.is_chance(scaled)
+    lost = better and plain.is_chance and not scaled.is_chance
     yield Finding(
         "unscaled-features",
         "error" if lost else "warning",
