@@ -280,13 +280,14 @@ def test_the_recipe_for_cifar_runs_on_a_stand_in(
     page = (DOCS / "article.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     code = _replace(code, '"block3_pool",', '"block1_pool", weights=None, random_state=0,')
-    exec(_replace(code, "train_size=2000", "train_size=100"), {})
+    code = _replace(code, "train_size=2000", "train_size=60")
+    code = _replace(code, 'extractors={"VGG16": vgg}', 'extractors={"VGG16": vgg}, cv=2')
+    exec(code, {})
     out = capsys.readouterr().out
-    assert out.startswith("100 images, 100 of them looked at closely: 1 warning\n\nwarning: random")
+    assert out.startswith("60 images, 60 of them looked at closely: 1 warning\n\nwarning: random")
     assert "VGG16" in out
     # Read the other way round, the same rows are scrambled, and that is said.
-    code = _replace(code, "image_shape=(3, 32, 32)", "image_shape=(32, 32, 3)")
-    exec(_replace(code, "train_size=2000", "train_size=100"), {})
+    exec(_replace(code, "image_shape=(3, 32, 32)", "image_shape=(32, 32, 3)"), {})
     assert "error: channels-scrambled" in capsys.readouterr().out
 
 

@@ -67,8 +67,8 @@ def collapsed_features(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "collapsed-features",
             "error",
-            "Different images have the same features, or all but the same: what is left to tell them "
-            "apart is no more than rounding.",
+            "Different images have the same features, or all but the same: what is left to tell "
+            "them apart is no more than rounding.",
             evidence | {"different images": e.survey.n_distinct},
             "# cure what is found in the images first; if nothing is:\n"
             "extractor.set_params(layer='block3_pool', value_range='auto')",
