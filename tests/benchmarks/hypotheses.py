@@ -71,10 +71,11 @@ def print_header(title: str) -> None:
 
 
 def read_digits(path: str, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read the first images of each digit, in the order of the file; 8 is 1 and 6 is 0."""
+    """Read the first images of each digit, in random order; 8 is 1 and 6 is 0."""
     with np.load(path) as archive:
         y = (archive["digit"] == 8).astype(int)
-        rows = np.sort(np.concatenate([np.flatnonzero(y == c)[: n // 2] for c in (0, 1)]))
+        rows = np.concatenate([np.flatnonzero(y == c)[: n // 2] for c in (0, 1)])
+        rows = np.random.default_rng(0).permutation(rows)
         return archive["images"][rows], y[rows]
 
 
