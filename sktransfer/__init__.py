@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         load_digit_pair,
         read_pixel_csv,
     )
+    from sktransfer.diagnosis import Diagnosis, Finding, diagnose
     from sktransfer.displays import (
         ArchitectureDisplay,
         EmbeddingDisplay,
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ArchitectureDisplay",
     "CurveWarning",
+    "Diagnosis",
     "EmbeddingDisplay",
     "Extraction",
     "FeatureMapDisplay",
     "FeatureStore",
     "FeatureStoreWarning",
+    "Finding",
     "ImageWarning",
     "LayerSearchCV",
     "LayerSweepDisplay",
@@ -49,6 +52,7 @@ __all__ = [
     "__version__",
     "compare_transfer",
     "describe_network",
+    "diagnose",
     "extract",
     "fetch_mnist_pair",
     "list_images",
@@ -63,11 +67,13 @@ __all__ = [
 _MODULES = {
     "ArchitectureDisplay": "displays",
     "CurveWarning": "curves",
+    "Diagnosis": "diagnosis",
     "EmbeddingDisplay": "displays",
     "Extraction": "extraction",
     "FeatureMapDisplay": "displays",
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
+    "Finding": "diagnosis",
     "ImageWarning": "images",
     "LayerSearchCV": "search",
     "LayerSweepDisplay": "displays",
@@ -77,6 +83,7 @@ _MODULES = {
     "VGGFeatureExtractor": "extractor",
     "compare_transfer": "comparison",
     "describe_network": "networks",
+    "diagnose": "diagnosis",
     "extract": "extraction",
     "fetch_mnist_pair": "datasets",
     "list_images": "datasets",
