@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, Laye
 from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing
 from sktransfer.store import FeatureStore
 from sktransfer.temporary import temporary_store
+from sktransfer.weights import Weights
 
 if TYPE_CHECKING:
     from sktransfer.computing import Task
@@ -59,10 +60,11 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         concatenated in the order given, from one forward pass.
     architecture : {'vgg16', 'vgg19'}, default='vgg16'
         The network.
-    weights : 'imagenet', path-like or None, default='imagenet'
+    weights : 'imagenet', path-like, mapping or None, default='imagenet'
         ``'imagenet'`` takes Keras' official file from ``$SKTRANSFER_WEIGHTS_DIR`` or Keras' own
-        cache, or downloads it there. A path names a weights file that Keras wrote. None draws
-        random weights (He normal) by `random_state`, as a control.
+        cache, or downloads it there. A path names a weights file that Keras wrote. A mapping gives
+        kernel and bias by layer name, and is part of every pickle. None draws random weights (He
+        normal) by `random_state`, as a control.
     pooling : {'avg', 'max'} or None, default=None
         Whether each feature map becomes its mean or maximum: one value per channel.
     image_shape : tuple of int or None, default=None
@@ -168,7 +170,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         "layer": [str, list, tuple],
         "architecture": [StrOptions(set(ARCHITECTURES))],
-        "weights": [str, os.PathLike, None],
+        "weights": [str, os.PathLike, Mapping, None],
         "pooling": [StrOptions({"avg", "max"}), None],
         "image_shape": ["array-like", None],
         "value_range": [StrOptions({"auto"}), "array-like"],
@@ -190,7 +192,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         layer: str | list[str] = "flatten",
         *,
         architecture: str = "vgg16",
-        weights: str | os.PathLike | None = "imagenet",
+        weights: str | os.PathLike | Mapping | None = "imagenet",
         pooling: str | None = None,
         image_shape: tuple[int, ...] | None = None,
         value_range: str | tuple[float, float] = "auto",
@@ -242,6 +244,11 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         VGGFeatureExtractor
             The fitted extractor.
         """
+        self._learn(X)
+        return self
+
+    def _learn(self, X: Any) -> tuple[Images, Cut, Weights]:
+        """Do all that `fit` does; return the images, the cut and its weights."""
         self._check_shape_and_range()
         cut = self._plan(TRAINED_SIZE if self.input_size == "auto" else int(self.input_size))
         images = self._read(X)
@@ -249,7 +256,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         images.check_files()
         value_range = _value_range.choose(images, extents, self.value_range)
         _value_range.check_alpha(images, value_range)
-        if self.weights is not None and self.input_size == "auto":
+        if isinstance(self.weights, str | os.PathLike) and self.input_size == "auto":
             path = self._locate_weights(cut)
             cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
         engine = choose_engine(self.engine, self.precision, cut.input_size, who=type(self).__name__)
@@ -280,7 +287,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
                 self.__dict__.clear()
                 self.__dict__.update(former)
                 raise
-        return self
+        return images, cut, weights
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the features of images.
@@ -302,10 +309,14 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             If image files cannot be read, naming all of them, or the weights are not to be had.
         """
         check_is_fitted(self)
+        return self._compute(*self._fitted_network(), *self._read_fitted(X))
+
+    def _read_fitted(self, X: Any) -> tuple[Images, tuple[float, float] | None]:
+        """Read images that come after `fit`, and say what is black and white in arrays."""
         images = self._read(X)
         value_range = self._check_new(images)
         images.check_files()
-        return self._compute(*self._fitted_network(), images, value_range)
+        return images, value_range
 
     def _check_new(self, images: Images) -> tuple[float, float] | None:
         """Check images against what `fit` saw, and return the range of the arrays among them."""
@@ -426,7 +437,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     def _calibrate(
         self,
         cut: Cut,
-        weights: dict[str, tuple[np.ndarray, np.ndarray]],
+        weights: Weights,
         images: Images,
         value_range: tuple[float, float] | None,
     ) -> tuple[tuple[str, float], ...]:
@@ -445,25 +456,33 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         return tuple(zip(following, highs, strict=True))
 
     def _locate_weights(self, cut: Cut) -> Path:
-        assert self.weights is not None
+        assert isinstance(self.weights, str | os.PathLike)
         return _weights.locate_weights(self.weights, cut, who=type(self).__name__)
 
-    def _load_weights(self, cut: Cut, seed: int | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _load_weights(self, cut: Cut, seed: int | None) -> Weights:
         if seed is not None:
             return _weights.draw_weights(cut, seed)
+        if isinstance(self.weights, Mapping):
+            return _weights.take_weights(self.weights, cut, who=type(self).__name__)
         return _weights.read_weights(self._locate_weights(cut), cut, who=type(self).__name__)
 
-    def _load_fitted_weights(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _load_fitted_weights(self) -> Weights:
         """Load the weights that `fit` saw, and no others under their name."""
         weights = self._load_weights(self._plan(self.input_size_), self.random_seed_)
         sha256 = _weights.hash_weights(weights)
         if sha256 != self.weights_sha256_:
+            given = "the mapping" if isinstance(self.weights, Mapping) else repr(self.weights)
             raise ValueError(
                 f"{type(self).__name__} was fitted with weights of SHA-256 "
-                f"{self.weights_sha256_[:16]}..., and weights={self.weights!r} now gives "
+                f"{self.weights_sha256_[:16]}..., and weights={given} now gives "
                 f"{sha256[:16]}...: put the former file back, or call fit again."
             )
         return weights
+
+    def _weights_of(self, cut: Cut) -> Weights:
+        """Load the weights of a cut that reaches no deeper than the fitted one."""
+        weights = self._load_fitted_weights()
+        return {layer.name: weights[layer.name] for layer in cut.weighted_layers}
 
     def _compute(
         self,
@@ -472,6 +491,18 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         images: Images,
         value_range: tuple[float, float] | None,
     ) -> np.ndarray:
+        (features,) = self._compute_in_parts(cut, arithmetic, images, value_range, len(images))
+        return features
+
+    def _compute_in_parts(
+        self,
+        cut: Cut,
+        arithmetic: Arithmetic,
+        images: Images,
+        value_range: tuple[float, float] | None,
+        n_images: int,
+    ) -> Iterator[np.ndarray]:
+        """Compute features, so many images at a time."""
         from tqdm.auto import tqdm
 
         from sktransfer.computing import compute_features
@@ -481,7 +512,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         with tqdm(
             total=len(images), unit="image", desc=type(self).__name__, disable=not self.verbose
         ) as progress:
-            return compute_features(images, task, store, progress=progress)
+            for start in range(0, len(images), n_images):
+                rows = range(start, min(start + n_images, len(images)))
+                yield compute_features(images, rows, task, store, progress=progress)
 
     def _task(
         self, cut: Cut, arithmetic: Arithmetic, value_range: tuple[float, float] | None
@@ -492,7 +525,10 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             cut=cut,
             resizing=Resizing(cut.input_size, self.aspect, self.interpolation, self.antialias),
             get_engine=lambda: get_engine(
-                cut, self.weights_sha256_, arithmetic, self._load_fitted_weights
+                cut,
+                self._layer_sha256[cut.trunk[-1].name],
+                arithmetic,
+                lambda: self._weights_of(cut),
             ),
             step=batch_shape(arithmetic.engine, cut.input_size),
             value_range=value_range,
@@ -546,9 +582,7 @@ def _settle_range(images: Images, fitted: tuple[float, float] | None) -> tuple[f
     return fitted
 
 
-def _hash_up_to(
-    cut: Cut, layers: Iterable[Layer], weights: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> dict[str, str]:
+def _hash_up_to(cut: Cut, layers: Iterable[Layer], weights: Weights) -> dict[str, str]:
     """Hash the weights up to each layer, on which its features depend, and on no others."""
     return {
         layer.name: _weights.hash_weights(

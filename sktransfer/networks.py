@@ -336,7 +336,7 @@ def plan_cut(
     return Cut(architecture, found, pooling, input_size)
 
 
-def build(cut: Cut, precision: str = "float32") -> keras.Model:
+def build(cut: Cut, precision: str = "float32", *, below: Layer | None = None) -> keras.Model:
     """Build the Keras network up to the deepest wanted layer, with weights of zero.
 
     Parameters
@@ -345,12 +345,16 @@ def build(cut: Cut, precision: str = "float32") -> keras.Model:
         What is wanted.
     precision : {'float32', 'bfloat16'}, default='float32'
         The dtype of weights and of all values but those that come out, which are float32.
+    below : Layer or None, default=None
+        A layer of the trunk whose output goes in, in place of images; it and all before it are not
+        built.
 
     Returns
     -------
     keras.Model
-        From images `(n, input_size, input_size, 3)`, preprocessed, to one tensor `(n, width)` for
-        each wanted layer: a list of them, or of a single layer the tensor itself.
+        From images `(n, input_size, input_size, 3)`, preprocessed, or the output of `below`, to one
+        tensor `(n, width)` for each wanted layer: a list of them, or of a single layer the tensor
+        itself.
 
     Notes
     -----
@@ -359,10 +363,10 @@ def build(cut: Cut, precision: str = "float32") -> keras.Model:
     """
     import keras
 
-    shape = cut.trunk[0].output_shape
-    tensor = inputs = keras.Input(shape, dtype="float32", name="input")
+    first = cut.trunk[0] if below is None else below
+    tensor = inputs = keras.Input(first.output_shape, dtype="float32", name="input")
     wanted = {}
-    for layer in cut.trunk[1:]:
+    for layer in cut.trunk[cut.trunk.index(first) + 1 :]:
         tensor = _keras_layer(layer, precision)(tensor)
         if layer in cut.layers:
             wanted[layer.name] = _to_vector(cut.pooling, layer, tensor)

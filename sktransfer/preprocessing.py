@@ -98,11 +98,26 @@ def preprocess(values: np.ndarray, resizing: Resizing) -> np.ndarray:
     ndarray of shape (n_images, size, size, 3)
         float32 in the order blue, green, red, with VGG's channel means subtracted.
     """
-    resized = resize(values, resizing)
-    out = np.empty((*resized.shape[:3], 3), dtype=np.float32)
+    return centre(resize(values, resizing))
+
+
+def centre(values: np.ndarray) -> np.ndarray:
+    """Bring the channels into VGG's order, and subtract its means.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_images, height, width, 1 or 3)
+        Grey or RGB images, float32 from 0 to 255. Never changed.
+
+    Returns
+    -------
+    ndarray of shape (n_images, height, width, 3)
+        float32 in the order blue, green, red.
+    """
+    out = np.empty((*values.shape[:3], 3), dtype=np.float32)
     for i, mean in enumerate(CHANNEL_MEANS_BGR):
         # The last channel is blue; a grey image has a single one, which serves three times.
-        np.subtract(resized[..., max(resized.shape[3] - 1 - i, 0)], np.float32(mean), out[..., i])
+        np.subtract(values[..., max(values.shape[3] - 1 - i, 0)], np.float32(mean), out[..., i])
     return out
 
 
