@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from sktransfer.displays import ArchitectureDisplay, TransferComparisonDisplay
     from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
+    from sktransfer.finetuning import VGGClassifier, VGGRegressor
     from sktransfer.images import ImageWarning
     from sktransfer.networks import describe_network
+    from sktransfer.onnx_export import export_onnx
     from sktransfer.store import FeatureStore, FeatureStoreWarning
 
 __all__ = [
@@ -27,11 +29,14 @@ __all__ = [
     "FeatureStoreWarning",
     "ImageWarning",
     "TransferComparisonDisplay",
+    "VGGClassifier",
     "VGGFeatureExtractor",
+    "VGGRegressor",
     "__version__",
     "compare_transfer",
     "describe_network",
     "extract",
+    "export_onnx",
     "fetch_mnist_pair",
     "list_images",
     "load_digit_pair",
@@ -47,10 +52,13 @@ _MODULES = {
     "FeatureStoreWarning": "store",
     "ImageWarning": "images",
     "TransferComparisonDisplay": "displays",
+    "VGGClassifier": "finetuning",
     "VGGFeatureExtractor": "extractor",
+    "VGGRegressor": "finetuning",
     "compare_transfer": "comparison",
     "describe_network": "networks",
     "extract": "extraction",
+    "export_onnx": "onnx_export",
     "fetch_mnist_pair": "datasets",
     "list_images": "datasets",
     "load_digit_pair": "datasets",

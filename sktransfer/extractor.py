@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,21 @@ if TYPE_CHECKING:
 
 # Part of every recipe; a change of what images are turned into, or how, must change it.
 _RECIPE_FORMAT = 2
+#: What `fit` learns.
+LEARNED = (
+    "n_features_in_",
+    "feature_names_in_",
+    "image_shape_",
+    "value_range_",
+    "input_size_",
+    "n_features_out_",
+    "weights_sha256_",
+    "random_seed_",
+    "engine_",
+    "precision_",
+    "_layer_sha256",
+    "_ranges",
+)
 #: Images on which int8 is calibrated, at most.
 MAX_CALIBRATION = 128
 
@@ -277,7 +292,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self.engine_ = engine
         self.precision_ = self.precision
         self.random_seed_ = seed
-        self._layer_sha256 = _hash_up_to(cut, cut.layers, weights)
+        self._layer_sha256 = _weights.hash_up_to(cut, cut.layers, weights)
         self.weights_sha256_ = self._layer_sha256[cut.trunk[-1].name]
         self._ranges = None
         if sample is not None:
@@ -446,7 +461,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         if not before:
             return ()
         maxima = Cut(cut.architecture, tuple(before), "max", cut.input_size)
-        self._layer_sha256 |= _hash_up_to(cut, maxima.layers, weights)
+        self._layer_sha256 |= _weights.hash_up_to(cut, maxima.layers, weights)
         arithmetic = Arithmetic("openvino")
         largest = self._compute(maxima, arithmetic, images, value_range).max(axis=0)
         ends = np.cumsum(maxima.widths)[:-1]
@@ -580,13 +595,3 @@ def _settle_range(images: Images, fitted: tuple[float, float] | None) -> tuple[f
         _value_range.warn_outside(images, extents, fitted)
     _value_range.check_alpha(images, fitted)
     return fitted
-
-
-def _hash_up_to(cut: Cut, layers: Iterable[Layer], weights: Weights) -> dict[str, str]:
-    """Hash the weights up to each layer, on which its features depend, and on no others."""
-    return {
-        layer.name: _weights.hash_weights(
-            {above.name: weights[above.name] for above in cut.weighted_above(layer)}
-        )
-        for layer in layers
-    }

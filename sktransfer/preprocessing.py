@@ -189,20 +189,34 @@ def _resize_axis(values: np.ndarray, axis: int, resizing: Resizing) -> np.ndarra
     n_in, n_out = values.shape[axis], resizing.size
     if n_in == n_out:
         return values
-    weights = _axis_weights(n_in, n_out, resizing.interpolation, resizing.antialias)
+    weights = axis_weights(n_in, n_out, resizing.interpolation, resizing.antialias)
     first = np.moveaxis(values, axis, 0)
     result = weights @ first.reshape(n_in, -1)
     return np.moveaxis(result.reshape(n_out, *first.shape[1:]), 0, axis)
 
 
 @lru_cache(maxsize=256)
-def _axis_weights(
+def axis_weights(
     n_in: int, n_out: int, interpolation: str, antialias: bool
 ) -> scipy.sparse.csr_array:
-    """Weights of the source pixels in each target pixel, as a matrix of shape (n_out, n_in).
+    """Compute the weights of the source pixels in each target pixel.
 
     Pixel centres lie at half integers, as in Keras. A kernel that reaches over the border is
     normalised by what is left of it inside.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Pixels along the axis, before and after.
+    interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}
+        How values between pixels are found.
+    antialias : bool
+        Whether shrinking averages over all pixels that fall together.
+
+    Returns
+    -------
+    csr_array of shape (n_out, n_in)
+        The weights, float32.
     """
     scale = n_in / n_out
     if interpolation == "nearest":

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -523,3 +523,28 @@ def hash_weights(arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
             # A view, not a copy, of weights as this module gives them on almost every machine.
             sha256.update(np.ascontiguousarray(values, dtype="<f4").data)
     return sha256.hexdigest()
+
+
+def hash_up_to(cut: Cut, layers: Iterable[Layer], weights: Weights) -> dict[str, str]:
+    """Hash the weights up to each layer, on which its features depend, and on no others.
+
+    Parameters
+    ----------
+    cut : Cut
+        The network.
+    layers : iterable of Layer
+        Layers of its trunk.
+    weights : dict of str to tuple of ndarray
+        Kernel and bias of every weighted layer up to the deepest of them.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 by layer name.
+    """
+    return {
+        layer.name: hash_weights(
+            {above.name: weights[above.name] for above in cut.weighted_above(layer)}
+        )
+        for layer in layers
+    }
