@@ -64,9 +64,7 @@ def compile_forward(model: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
 
     backend = keras.config.backend()
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        forward = tf.function(lambda x: model(x, training=False), autograph=False)
+        forward = _traced(lambda x: model(x, training=False))
     elif backend == "jax":
         import jax
 
@@ -105,7 +103,28 @@ def _tensorflow(model: keras.Model, groups: list[Group], loss: Loss) -> Callable
             optimizer.apply(gradients, variables)
         return value, outputs
 
-    return tf.function(step, autograph=False)
+    return _traced(step)
+
+
+def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Trace a function once for each shape of its arguments.
+
+    A ``tf.function`` that is called would do so too, but warns where many networks are trained one
+    after the other, as in a cross-validation.
+    """
+    import tensorflow as tf
+
+    graphs: dict[Any, Any] = {}
+
+    def run(*arrays: np.ndarray) -> Any:
+        shapes = tuple(array.shape for array in arrays)
+        if shapes not in graphs:
+            specs = [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
+            compiled = tf.function(function, autograph=False)
+            graphs[shapes] = compiled.get_concrete_function(*specs)
+        return graphs[shapes](*map(tf.constant, arrays))
+
+    return run
 
 
 def _torch(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., Any]:

@@ -180,6 +180,11 @@ class FineTuner(TunedNetwork):
         self._check_training(X_val, y_val, is_partial=is_partial)
         optimizer = read_optimizer(self.optimizer, self.trunk_learning_rate, who)
         augmentation = read_augmentation(self.augmentation, who)
+        if y is None:
+            raise ValueError(
+                f"{who} requires y to be passed, but the target y is None: pass a target for each "
+                "image."
+            )
         y = self._check_targets(y)
         weights = _check_weights(sample_weight, len(y), who)
         if is_new:

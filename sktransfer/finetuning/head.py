@@ -9,6 +9,10 @@ from typing import Any
 
 import numpy as np
 
+# Length of all features of an image together, on average. An optimizer's step then changes the
+# output by as much whether there are 64 features or 25,088, and this length suits the learning rate
+# that Keras' Adam has by default.
+_LENGTH = 10.0
 # Features that vary less than the others by this factor, in variance, are not blown up further:
 # few images tell little about them.
 _SMALLEST_VARIANCE = 0.01
@@ -94,15 +98,13 @@ def draw_head(
         The head; all outputs are equal at first, whatever the features.
     """
     floor = _SMALLEST_VARIANCE * variance.mean() or 1.0
-    # All features together have a length of about one, so that a step of an optimizer changes the
-    # output by as much whether there are 64 of them or 25,088.
-    scale = np.maximum(variance, floor) * len(mean)
+    scale = np.maximum(variance, floor) * (len(mean) / _LENGTH**2)
     widths = [len(mean), *hidden]
     dense = []
     for index, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         kernel = np.random.default_rng([seed, index]).standard_normal((n_in, n_out), np.float32)
         # He's rule, which divides by the mean square of the inputs too.
-        deviation = np.sqrt(2 / n_in) if index else np.sqrt(2)
+        deviation = np.sqrt(2 / n_in) if index else np.sqrt(2) / _LENGTH
         dense.append((kernel * np.float32(deviation), np.zeros(n_out, np.float32)))
     output = np.zeros((widths[-1], n_outputs), np.float32), np.zeros(n_outputs, np.float32)
     return Head(mean.astype(np.float32), scale.astype(np.float32), [*dense, output])
