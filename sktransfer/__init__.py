@@ -13,7 +13,11 @@ if TYPE_CHECKING:
         load_digit_pair,
         read_pixel_csv,
     )
-    from sktransfer.displays import ArchitectureDisplay, TransferComparisonDisplay
+    from sktransfer.displays import (
+        ArchitectureDisplay,
+        HistoryDisplay,
+        TransferComparisonDisplay,
+    )
     from sktransfer.extraction import Extraction, extract
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.finetuning import VGGClassifier, VGGRegressor
@@ -27,6 +31,7 @@ __all__ = [
     "Extraction",
     "FeatureStore",
     "FeatureStoreWarning",
+    "HistoryDisplay",
     "ImageWarning",
     "TransferComparisonDisplay",
     "VGGClassifier",
@@ -50,6 +55,7 @@ _MODULES = {
     "Extraction": "extraction",
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
+    "HistoryDisplay": "displays",
     "ImageWarning": "images",
     "TransferComparisonDisplay": "displays",
     "VGGClassifier": "finetuning",

@@ -5,5 +5,6 @@ One module for each display. matplotlib is imported when something is drawn, nev
 
 from sktransfer.displays.architecture import ArchitectureDisplay
 from sktransfer.displays.comparison import TransferComparisonDisplay
+from sktransfer.displays.history import HistoryDisplay
 
-__all__ = ["ArchitectureDisplay", "TransferComparisonDisplay"]
+__all__ = ["ArchitectureDisplay", "HistoryDisplay", "TransferComparisonDisplay"]
