@@ -57,7 +57,7 @@ def test_curves_are_drawn_by_name() -> None:
     _, ax = plt.subplots()
     assert display.plot(metric="loss", ax=ax).ax_ is ax
     assert ax.get_ylabel() == "loss"
-    with pytest.raises(ValueError, match="'metric' parameter of HistoryDisplay.plot must be one"):
+    with pytest.raises(ValueError, match=r"'metric' parameter of HistoryDisplay\.plot must be one"):
         display.plot(metric="accuracy")
     plt.close("all")
 
