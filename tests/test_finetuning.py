@@ -31,7 +31,7 @@ Data = tuple[np.ndarray, np.ndarray]
 @pytest.fixture(scope="module")
 def digits() -> Data:
     X, y = load_digit_pair((8, 6), return_X_y=True)
-    return X[:80], y[:80]
+    return X[:80], np.where(y[:80] == 0, 8, 6)
 
 
 def _classifier(layer: str = "block1_pool", **params: Any) -> VGGClassifier:
@@ -122,7 +122,7 @@ def test_trained_on_digits_it_tells_them_apart(digits: Data) -> None:
 def test_unfreezing_lowers_the_loss_further(digits: Data) -> None:
     frozen = _classifier(epochs=6).fit(*digits)
     tuned = _classifier(epochs=4, unfreeze="all", trunk_learning_rate=1e-4).fit(*digits)
-    assert tuned.history_[1]["loss"] == frozen.history_[1]["loss"]
+    assert tuned.history_[1]["loss"] == pytest.approx(frozen.history_[1]["loss"], rel=1e-4)
     assert tuned.history_[-1]["loss"] < frozen.history_[-1]["loss"]
 
 
@@ -195,10 +195,10 @@ if len(sys.argv) > 4:  # killed in the middle of an epoch, without any clearing 
             os.kill(os.getpid(), signal.SIGKILL)
         return result
     Trainer._train = train_or_die
-model.fit(X[:80], y[:80])
+model.fit(X[:80], np.where(y[:80] == 0, 8, 6))
 trunk, head = model._fitted_network()
 arrays = [values for pair in trunk.values() for values in pair] + head.arrays()
-np.savez(sys.argv[1], *arrays, epochs=[row["epoch"] for row in model.history_])
+np.savez(sys.argv[1], *arrays, [row["epoch"] for row in model.history_])
 import keras
 print(keras.config.backend())
 """
@@ -263,8 +263,8 @@ def test_weights_of_classes_are_weights_of_rows(digits: Data) -> None:
     by_row = _classifier().fit(X, y, sample_weight=np.where(y == y[0], 3.0, 1.0))
     assert _state(by_class) == _state(by_row)
     few = np.flatnonzero(y == y[0])[:5].tolist() + np.flatnonzero(y != y[0]).tolist()
-    balanced = _classifier(class_weight="balanced").fit(X[few], y[few])
-    plain = _classifier().fit(X[few], y[few])
+    balanced = _classifier(class_weight="balanced", epochs=40).fit(X[few], y[few])
+    plain = _classifier(epochs=40).fit(X[few], y[few])
     rare = balanced.classes_.tolist().index(y[0])
     assert balanced.predict_proba(X)[:, rare].mean() > plain.predict_proba(X)[:, rare].mean()
 
@@ -542,6 +542,8 @@ def test_wrong_calls_say_what_to_do(digits: Data, tmp_path: Path) -> None:
         _classifier(early_stopping=True).partial_fit(X, y, classes=[6, 8])
     with pytest.raises(ValueError, match="cannot balance classes"):
         _classifier(class_weight="balanced").partial_fit(X, y, classes=[6, 8])
+    with pytest.raises(ValueError, match="not in class_weight"):
+        _classifier(class_weight={6: 1, 9: 2}).fit(X, y)
     with pytest.raises(ValueError, match="must leave weight to some row"):
         _classifier(class_weight={6: 0, 8: 0}).fit(X, y)
     with pytest.raises(ValueError, match=r"needs at least two classes .* Got one class"):

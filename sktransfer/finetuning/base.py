@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from sktransfer.engines import Arithmetic, describe_engine
 from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.finetuning.checkpoint import Checkpoint
+from sktransfer.finetuning.checkpoint import Checkpoint, check_folder
 from sktransfer.finetuning.configuration import read_augmentation, read_optimizer
 from sktransfer.finetuning.fitting import Plan, fit_network
 from sktransfer.finetuning.head import Head
@@ -175,52 +175,129 @@ class FineTuner(TunedNetwork):
         is_partial: bool,
         classes: Any,
     ) -> None:
-        who = type(self).__name__
+        # All is known to be right before the network runs.
         is_new = not ((is_partial or self.warm_start) and hasattr(self, "history_"))
         self._check_training(X_val, y_val, is_partial=is_partial)
-        optimizer = read_optimizer(self.optimizer, self.trunk_learning_rate, who)
-        augmentation = read_augmentation(self.augmentation, who)
+        optimizer = read_optimizer(self.optimizer, self.trunk_learning_rate, type(self).__name__)
+        augmentation = read_augmentation(self.augmentation, type(self).__name__)
+        y, weights = self._read_targets(y, sample_weight)
+        if is_new:
+            self._learn_targets(y, weights, classes, is_partial=is_partial)
+        targets = self._encode_targets(y, weights)
+        if is_new:
+            self._trunk = self._head = None  # what _learn reads is what the parameters name
+            images, cut, self._trunk = self._learn(X)
+            value_range = self.value_range_
+            self._seed = self._draw_seed()
+            self.history_: list[dict[str, Any]] = []
+            self._optimizers = None
+            self._hidden = self._sizes()
+        else:
+            trunk, head = self._fitted_network()
+            images, value_range = self._read_fitted(X)
+            cut = self._plan(self.input_size_)
+            self._check_same_network(cut, trunk, head)
+        rows = self._merge_rows(images, value_range, targets, weights, ("X", "y"))
+        if not rows.weights.any():
+            raise ValueError(
+                f"The 'class_weight' parameter of {type(self).__name__} must leave weight to some "
+                f"row. Got {self.class_weight!r}, by which all are zero."
+            )
+        others = None if X_val is None else self._read_validation(X_val, y_val)
+        plan = self._plan_training(cut, optimizer, augmentation, is_partial)
+        split = None
+        if others is None and self.early_stopping:
+            split = self._split(rows.targets)
+
+        training, validation = self._load_examples(plan, rows, others, split)
+        content = rows.content + (others.content if others else b"")
+        checkpoint = None if is_partial else self._find_checkpoint(plan, content)
+        n_before = len(self.history_)
+        with self._progress() as progress:
+            trainer = Trainer(
+                objective=self._objective,
+                batch_size=self._n_per_step(),
+                seed=_seeds(self._seed)[1],
+                patience=int(self.n_iter_no_change) if self.early_stopping else None,
+                who=type(self).__name__,
+                checkpoint=checkpoint,
+                progress=progress,
+                history=list(self.history_),
+            )
+            trunk, head, optimizers = fit_network(
+                plan,
+                trainer,
+                self._load_fitted_weights(),
+                self._head,
+                training,
+                validation,
+                self._optimizers if is_partial else None,
+            )
+        self._keep(cut, trunk, head)
+        self._optimizers = optimizers if is_partial else None
+        self.history_ = trainer.history
+        self.n_iter_ = len(trainer.history) - n_before
+        if self.precision == "int8" and plan.trained:
+            sample = self._calibration_sample(images, value_range)
+            self._ranges = self._calibrate(cut, trunk, *sample)
+        if checkpoint is not None:
+            checkpoint.remove()
+
+    def _read_targets(self, y: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Check targets and their weights by themselves."""
+        who = type(self).__name__
         if y is None:
             raise ValueError(
                 f"{who} requires y to be passed, but the target y is None: pass a target for each "
                 "image."
             )
         y = self._check_targets(y)
-        weights = _check_weights(sample_weight, len(y), who)
-        if is_new:
-            self._learn_targets(y, weights, classes, is_partial=is_partial)
-        targets = self._encode_targets(y, weights)
-        if is_new:
-            self._trunk = self._head = None  # what _learn reads is what the parameters name
-            images, cut, trunk = self._learn(X)
-            value_range = self.value_range_
-        else:
-            trunk, head = self._fitted_network()
-            images, value_range = self._read_fitted(X)
-            cut = self._plan(self.input_size_)
-            self._check_same_network(cut, trunk, head)
-        _check_as_many(images, targets, "X", "y", who)
+        weights = _check_sample_weight(
+            sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
+        )
+        if not weights.any():
+            raise ValueError(f"{who} needs a sample_weight that is not zero for every row.")
+        return y, weights
+
+    def _read_validation(self, X: Any, y: Any) -> _Rows:
+        y = self._check_targets(y)
+        ones = np.ones(len(y))
+        targets = self._encode_targets(y, ones)
+        images, value_range = self._read_fitted(X)
+        return self._merge_rows(images, value_range, targets, ones, ("X_val", "y_val"))
+
+    def _merge_rows(
+        self,
+        images: Images,
+        value_range: tuple[float, float] | None,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        names: tuple[str, str],
+    ) -> _Rows:
+        if len(images) != len(targets):
+            raise ValueError(
+                f"{type(self).__name__} needs one target per image. Got {len(images)} images in "
+                f"{names[0]} and {len(targets)} targets in {names[1]}: look at how they were made."
+            )
         positions, weights, content = merge_equal_rows(images, value_range, targets, weights)
         targets = targets[positions]
         weights = self._target_weights(targets, weights)
-        if not weights.any():
-            raise ValueError(
-                f"The 'class_weight' parameter of {who} must leave weight to some row. Got "
-                f"{self.class_weight!r}, by which all are zero."
-            )
-        first = find_first_trained(self.unfreeze, cut, who)
-        below: Layer | None = (
-            cut.trunk[-1] if first is None else cut.trunk[cut.trunk.index(first) - 1]
-        )
+        return _Rows(images, value_range, positions, targets, weights, content)
+
+    def _plan_training(
+        self,
+        cut: Cut,
+        optimizer: dict[str, Any],
+        augmentation: list[dict[str, Any]],
+        is_partial: bool,
+    ) -> Plan:
+        first = find_first_trained(self.unfreeze, cut, type(self).__name__)
+        below: Layer | None = cut.trunk[-1]
+        if first is not None:
+            below = cut.trunk[cut.trunk.index(first) - 1]
         if augmentation or below == cut.trunk[0]:
             below = None
-        if is_new:
-            self._seed = self._draw_seed()
-            self.history_: list[dict[str, Any]] = []
-            self._optimizers = None
-            self._hidden = self._sizes()
-        head_seed, order_seed, augmentation_seed = _seeds(self._seed)
-        plan = Plan(
+        return Plan(
             cut=cut,
             first=first,
             below=below,
@@ -231,80 +308,34 @@ class FineTuner(TunedNetwork):
             n_outputs=self._n_outputs,
             head_epochs=0 if is_partial else self.head_epochs,
             epochs=1 if is_partial else self.epochs,
-            head_seed=head_seed,
+            head_seed=_seeds(self._seed)[0],
         )
 
-        def load(images: Images, value_range: tuple[float, float] | None) -> Rows:
-            return self._load_rows(plan, images, value_range, augmentation_seed)
-
-        # All is known to be right before the network runs.
-        others = None if X_val is None else self._read_validation(X_val, y_val)
-        kept, held_out = np.arange(len(positions)), None
-        if others is None and self.early_stopping:
-            kept, held_out = self._split(targets)
-        self._trunk = trunk
-        rows = load(images, value_range)
-        training = Examples(rows, positions[kept], targets[kept], _normalise(weights[kept]))
-        validation = None
-        if others is not None:
-            validation = Examples(load(*others.images), *others.examples)
-            content += others.content
-        elif held_out is not None:
-            validation = Examples(rows, positions[held_out], targets[held_out], weights[held_out])
-        with self._progress(plan) as progress:
-            trainer = Trainer(
-                objective=self._objective,
-                batch_size=self._n_per_step(),
-                seed=order_seed,
-                patience=int(self.n_iter_no_change) if self.early_stopping else None,
-                who=who,
-                checkpoint=None if is_partial else self._find_checkpoint(plan, content),
-                progress=progress,
-                history=list(self.history_),
-            )
-            n_before = len(trainer.history)
-            trunk, head, optimizers = fit_network(
-                plan,
-                trainer,
-                trunk,
-                self._head,
-                training,
-                validation,
-                self._optimizers if is_partial else None,
-            )
-        self._optimizers = optimizers if is_partial else None
-        self.history_ = trainer.history
-        self.n_iter_ = len(trainer.history) - n_before
-        self._keep(cut, trunk, head)
-        if self.precision == "int8" and first is not None:
-            sample = self._calibration_sample(images, value_range)
-            self._ranges = self._calibrate(cut, trunk, *sample)
-        if trainer.checkpoint is not None:
-            trainer.checkpoint.remove()
-
-    def _read_validation(self, X: Any, y: Any) -> _Validation:
-        y = self._check_targets(y)
-        ones = np.ones(len(y))
-        targets = self._encode_targets(y, ones)
-        images, value_range = self._read_fitted(X)
-        _check_as_many(images, targets, "X_val", "y_val", type(self).__name__)
-        positions, weights, content = merge_equal_rows(images, value_range, targets, ones)
-        targets = targets[positions]
-        weights = self._target_weights(targets, weights)
-        return _Validation((images, value_range), (positions, targets, weights), content)
-
-    def _load_rows(
+    def _load_examples(
         self,
         plan: Plan,
-        images: Images,
-        value_range: tuple[float, float] | None,
-        augmentation_seed: int,
-    ) -> Rows:
+        rows: _Rows,
+        others: _Rows | None,
+        split: tuple[np.ndarray, np.ndarray] | None,
+    ) -> tuple[Examples, Examples | None]:
+        """Run what is frozen, and say which rows are trained on, and which only scored."""
+        loaded = self._load_rows(plan, rows)
+        every = Examples(loaded, rows.positions, rows.targets, rows.weights)
+        if others is not None:
+            loaded = self._load_rows(plan, others)
+            validation = Examples(loaded, others.positions, others.targets, others.weights)
+            return every.scaled(), validation
+        if split is not None:
+            kept, held_out = split
+            return every.take(kept).scaled(), every.take(held_out)
+        return every.scaled(), None
+
+    def _load_rows(self, plan: Plan, rows: _Rows) -> Rows:
         """Compute the frozen part of the network once, or have images ready for training."""
         arithmetic = self._arithmetic()
         if plan.below is None:
-            task = self._task(plan.cut, arithmetic, value_range, is_storing=False)
-            return ImageRows(images, task, plan.augmentation, augmentation_seed)
+            task = self._task(plan.cut, arithmetic, rows.value_range, is_storing=False)
+            return ImageRows(rows.images, task, plan.augmentation, _seeds(self._seed)[2])
         if plan.is_on_features:
             cut, shape = plan.cut, (plan.cut.n_features,)  # type: tuple[Cut, tuple[int, ...]]
         else:
@@ -313,8 +344,9 @@ class FineTuner(TunedNetwork):
             hashes = hash_up_to(cut, cut.layers, self._load_fitted_weights())
             self._layer_sha256 = self._layer_sha256 | hashes
         spool = SpooledRows(shape)
-        n_images = n_per_part(cut)
-        for part in self._compute_in_parts(cut, arithmetic, images, value_range, n_images):
+        for part in self._compute_in_parts(
+            cut, arithmetic, rows.images, rows.value_range, n_per_part(cut)
+        ):
             spool.append(part)
         return spool
 
@@ -369,7 +401,7 @@ class FineTuner(TunedNetwork):
         return Checkpoint(self.checkpoint, name, type(self).__name__)
 
     @contextmanager
-    def _progress(self, plan: Plan) -> Iterator[Callable[[dict[str, Any]], None]]:
+    def _progress(self) -> Iterator[Callable[[dict[str, Any]], None]]:
         from tqdm.auto import tqdm
 
         with tqdm(unit="epoch", desc=type(self).__name__, disable=not self.verbose) as bar:
@@ -401,6 +433,8 @@ class FineTuner(TunedNetwork):
                 f"{who}.partial_fit trains for one epoch and cannot stop early. Got "
                 "early_stopping=True: set it to False."
             )
+        if self.checkpoint is not None:
+            check_folder(self.checkpoint, who)
         if self.checkpoint is not None and self.random_state is None and not is_partial:
             raise ValueError(
                 f"The 'checkpoint' parameter of {who} needs a random_state, without which a run "
@@ -423,31 +457,15 @@ class FineTuner(TunedNetwork):
 
 
 @dataclass(frozen=True)
-class _Validation:
-    images: tuple[Images, tuple[float, float] | None]
-    examples: tuple[np.ndarray, np.ndarray, np.ndarray]
+class _Rows:
+    """Images, and the distinct rows among them with targets and weights."""
+
+    images: Images
+    value_range: tuple[float, float] | None
+    positions: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
     content: bytes
-
-
-def _check_as_many(images: Images, targets: np.ndarray, X: str, y: str, who: str) -> None:
-    if len(images) != len(targets):
-        raise ValueError(
-            f"{who} needs one target per image. Got {len(images)} images in {X} and "
-            f"{len(targets)} targets in {y}: look at how they were made."
-        )
-
-
-def _check_weights(sample_weight: Any, n_rows: int, who: str) -> np.ndarray:
-    rows = np.empty((n_rows, 1))
-    weights = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError(f"{who} needs a sample_weight that is not zero for every row.")
-    return weights
-
-
-def _normalise(weights: np.ndarray) -> np.ndarray:
-    """Bring weights to a mean of one, so that their scale changes no step."""
-    return weights * (len(weights) / weights.sum())
 
 
 def _seeds(seed: int) -> list[int]:

@@ -64,11 +64,6 @@ class Checkpoint:
         self._folder = Path(folder).expanduser()
         self._path = self._folder / f"{run}.npz"
         self._who = who
-        if self._folder.exists() and not self._folder.is_dir():
-            raise NotADirectoryError(
-                f"The 'checkpoint' parameter of {who} must be the path of a folder, which need not "
-                f"exist. Got {os.fspath(folder)!r}, which is a file."
-            )
 
     def load(self) -> TrainingState | None:
         """Load what an earlier run of the same kind left.
@@ -146,3 +141,26 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file of a run that has come to its end."""
         self._path.unlink(missing_ok=True)
+
+
+def check_folder(folder: str | os.PathLike, who: str) -> None:
+    """Check that this can be a folder of checkpoints.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder, which need not exist.
+    who : str
+        The class named in errors.
+
+    Raises
+    ------
+    OSError
+        If it is a file.
+    """
+    path = Path(folder).expanduser()
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(
+            f"The 'checkpoint' parameter of {who} must be the path of a folder, which need not "
+            f"exist. Got {os.fspath(folder)!r}, which is a file."
+        )

@@ -11,6 +11,7 @@ from scipy.special import softmax
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
 from sktransfer.finetuning.base import FineTuner
@@ -358,7 +359,9 @@ engine_, precision_, random_seed_
             sums = np.bincount(targets, weights, minlength=len(self.classes_))
             factors = sums.sum() / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1))
         else:
-            factors = np.asarray([self.class_weight.get(label, 1.0) for label in self.classes_])
+            factors = compute_class_weight(
+                self.class_weight, classes=self.classes_, y=self.classes_
+            )
         return weights * factors[targets]
 
     def _finish(self, outputs: Any) -> Any:

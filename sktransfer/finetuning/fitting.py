@@ -139,7 +139,7 @@ def fit_network(
         mean, variance = measure_features(_parts(on_features[0], trainer.batch_size))
         head = draw_head(mean, variance, plan.hidden, plan.n_outputs, plan.head_seed)
     if resumed is not None:
-        trainer.history += resumed.history
+        trainer.history[:] = resumed.history
     states = []
     for number, (name, epochs, trained) in enumerate(phases):
         if resumed is not None and number < resumed.phase:

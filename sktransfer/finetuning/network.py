@@ -144,7 +144,8 @@ def get_head(model: keras.Model) -> Head:
     Head
         Its arrays.
     """
-    return Head.from_arrays([a for layer in _head_layers(model) for a in layer.get_weights()])
+    variables = [variable for layer in _head_layers(model) for variable in layer.weights]
+    return Head.from_arrays(as_arrays(variables))
 
 
 def get_trunk(model: keras.Model, names: Iterable[str]) -> Weights:
@@ -162,7 +163,8 @@ def get_trunk(model: keras.Model, names: Iterable[str]) -> Weights:
     dict of str to tuple of ndarray
         Kernel and bias by layer name.
     """
-    return {name: tuple(model.get_layer(name).get_weights()) for name in names}
+    pairs = {name: as_arrays(model.get_layer(name).weights) for name in names}
+    return {name: (kernel, bias) for name, (kernel, bias) in pairs.items()}
 
 
 def choose_trained(
@@ -243,7 +245,9 @@ def as_arrays(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
     """
     from keras import ops
 
-    return [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
+    # As tensors, which NumPy takes without the warning that TensorFlow's variables call forth.
+    tensors = [ops.stop_gradient(variable.value) for variable in variables]
+    return [np.array(ops.convert_to_numpy(tensor)) for tensor in tensors]
 
 
 def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) -> None:

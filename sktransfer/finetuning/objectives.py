@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, r2_score
 class Classification:
     """Cross-entropy of classes, scored by accuracy."""
 
-    dtype = np.int32
+    dtype = np.int64  # PyTorch takes no other for labels
     is_stratified = True
 
     def loss(self, targets: Any, outputs: Any, weights: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -39,8 +40,9 @@ class SpooledRows:
         self._row_bytes = 4 * math.prod(shape)
         folder = temporary_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        # Closed, and thereby removed, with this object: it lives as long as training.
         self._file = tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(folder))  # noqa: SIM115
+        # It is removed when it is closed, and needed as long as these rows are.
+        weakref.finalize(self, self._file.close)
 
     def append(self, rows: np.ndarray) -> None:
         """Keep more rows.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +43,19 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def take(self, chosen: np.ndarray) -> Examples:
+        """Return some of them."""
+        return replace(
+            self,
+            positions=self.positions[chosen],
+            targets=self.targets[chosen],
+            weights=self.weights[chosen],
+        )
+
+    def scaled(self) -> Examples:
+        """Return them with weights of a mean of one, so that no step depends on their scale."""
+        return replace(self, weights=self.weights * (len(self) / self.weights.sum()))
 
 
 @dataclass

@@ -120,8 +120,11 @@ class TunedNetwork(VGGFeatureExtractor):
         cut = self._plan(self.input_size_)
         model = self._build({}, None)
         try:
-            model.load_weights(path)
-        except (ValueError, KeyError, OSError) as error:
+            with warnings.catch_warnings():
+                # Keras only warns of layers that a file lacks, and leaves them as they are.
+                warnings.filterwarnings("error", "Skipping", UserWarning)
+                model.load_weights(path)
+        except (ValueError, KeyError, OSError, UserWarning) as error:
             raise ValueError(
                 f"{who} needs weights of {cut.architecture.upper()} up to {cut.trunk[-1].name!r} "
                 f"with hidden layers {self._hidden} and {self._n_outputs} outputs. Got "
