@@ -128,9 +128,11 @@ def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _torch(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., Any]:
+    import keras
     import torch
 
-    def step(x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
+    def step(*batch: np.ndarray) -> tuple[Any, Any]:
+        x, y, weights = map(keras.ops.convert_to_tensor, batch)
         model.zero_grad()
         outputs = model(x, training=True)
         value = loss(y, outputs, weights)

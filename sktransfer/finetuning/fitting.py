@@ -137,7 +137,8 @@ def fit_network(
             ]
         assert on_features[0] is not None
         mean, variance = measure_features(_parts(on_features[0], trainer.batch_size))
-        head = draw_head(mean, variance, plan.hidden, plan.n_outputs, plan.head_seed)
+        bias = trainer.objective.first_output(training.targets, training.weights, plan.n_outputs)
+        head = draw_head(mean, variance, plan.hidden, bias, plan.head_seed)
     if resumed is not None:
         trainer.history[:] = resumed.history
     states = []

@@ -77,9 +77,9 @@ class Head:
 
 
 def draw_head(
-    mean: np.ndarray, variance: np.ndarray, hidden: Sequence[int], n_outputs: int, seed: int
+    mean: np.ndarray, variance: np.ndarray, hidden: Sequence[int], bias: np.ndarray, seed: int
 ) -> Head:
-    """Draw a head: He normal in hidden layers, and an output of zero.
+    """Draw a head: He normal in hidden layers, and one output whatever the features.
 
     Parameters
     ----------
@@ -87,15 +87,15 @@ def draw_head(
         Mean and variance of the features.
     hidden : sequence of int
         Widths of the hidden layers.
-    n_outputs : int
-        Width of the output.
+    bias : ndarray of shape (n_outputs,)
+        The output at first.
     seed : int
         Not negative.
 
     Returns
     -------
     Head
-        The head; all outputs are equal at first, whatever the features.
+        The head.
     """
     floor = _SMALLEST_VARIANCE * variance.mean() or 1.0
     scale = np.maximum(variance, floor) * (len(mean) / _LENGTH**2)
@@ -106,7 +106,7 @@ def draw_head(
         # He's rule, which divides by the mean square of the inputs too.
         deviation = np.sqrt(2 / n_in) if index else np.sqrt(2) / _LENGTH
         dense.append((kernel * np.float32(deviation), np.zeros(n_out, np.float32)))
-    output = np.zeros((widths[-1], n_outputs), np.float32), np.zeros(n_outputs, np.float32)
+    output = np.zeros((widths[-1], len(bias)), np.float32), bias.astype(np.float32)
     return Head(mean.astype(np.float32), scale.astype(np.float32), [*dense, output])
 
 

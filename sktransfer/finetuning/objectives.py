@@ -15,6 +15,13 @@ class Classification:
     dtype = np.int64  # PyTorch takes no other for labels
     is_stratified = True
 
+    def first_output(self, targets: np.ndarray, weights: np.ndarray, n_outputs: int) -> np.ndarray:
+        """Return the output that says how frequent classes are, which a step of a bias cannot."""
+        sums = np.bincount(targets, weights, minlength=n_outputs)
+        # Of a class that is still to come, as if there were one row.
+        frequencies = np.where(sums > 0, sums, 1) / sums.sum()
+        return np.log(frequencies)
+
     def loss(self, targets: Any, outputs: Any, weights: Any) -> Any:
         """Return the weighted sum over a batch, in Keras' operations."""
         from keras import ops
@@ -37,6 +44,10 @@ class Regression:
 
     dtype = np.float32
     is_stratified = False
+
+    def first_output(self, targets: np.ndarray, weights: np.ndarray, n_outputs: int) -> np.ndarray:
+        """Return the mean of standardised targets."""
+        return np.zeros(n_outputs)
 
     def loss(self, targets: Any, outputs: Any, weights: Any) -> Any:
         """Return the weighted sum over a batch, in Keras' operations."""
