@@ -19,23 +19,20 @@ Tuned = VGGClassifier | VGGRegressor
 
 
 def _make(kind: type[Tuned], layer: str = "block1_pool", **params: Any) -> Tuned:
-    params = {"input_size": 32, "random_state": 0, "cache": None, "epochs": 8} | params
+    params = {"input_size": 32, "random_state": 0, "epochs": 12, "head_epochs": 8} | params
     return kind(layer, weights=None, **params)
 
 
 INSTANCES: dict[str, Tuned] = {
     "classifier-frozen": _make(VGGClassifier),
-    "classifier-hidden": _make(VGGClassifier, hidden_layer_sizes=(16,), architecture="vgg19"),
-    "classifier-unfrozen": _make(
-        VGGClassifier, unfreeze="block1_conv2", epochs=2, head_epochs=6, batch_size=64
+    "classifier-hidden": _make(
+        VGGClassifier, "block2_pool", pooling="max", hidden_layer_sizes=(16,), architecture="vgg19"
     ),
-    "classifier-pooled": _make(
-        VGGClassifier, "block2_pool", pooling="max", epochs=30, class_weight="balanced"
+    "classifier-unfrozen": _make(
+        VGGClassifier, unfreeze="block1_conv2", epochs=2, batch_size=64, class_weight="balanced"
     ),
     "regressor-frozen": _make(VGGRegressor),
-    "regressor-unfrozen": _make(
-        VGGRegressor, unfreeze="block1_conv2", epochs=2, head_epochs=6, batch_size=64
-    ),
+    "regressor-unfrozen": _make(VGGRegressor, unfreeze="block1_conv2", epochs=2, batch_size=64),
 }
 
 

@@ -34,8 +34,8 @@ from sktransfer import ImageWarning, VGGClassifier, VGGFeatureExtractor
 from sktransfer.finetuning.history import summarise_curve
 
 N_LABELS = (5, 10, 20)
-N_TEST = 200
-EPOCHS = 30
+N_TEST = 100
+EPOCHS = 20
 
 
 def pretrain(trunk: dict[str, Any]) -> dict[str, Any]:
@@ -45,11 +45,11 @@ def pretrain(trunk: dict[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     model = VGGClassifier(
         **trunk | {"weights": None, "unfreeze": "all"},
-        epochs=8,
+        epochs=6,
         head_epochs=0,
         trunk_learning_rate=3e-4,
         early_stopping=True,
-        n_iter_no_change=8,
+        n_iter_no_change=6,
         random_state=0,
     ).fit(X[others], y[others])
     last = model.history_[-1]
