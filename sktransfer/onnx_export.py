@@ -291,7 +291,7 @@ def _flatten(graph: _Graph, tensor: str) -> str:
 
 
 def _add_prediction(graph: _Graph, estimator: VGGClassifier | VGGRegressor, features: str) -> None:
-    _, head = estimator._fitted_network()
+    _, head = estimator._trained()
     outputs = _add_head(graph, head, features)
     n_outputs = head.n_outputs
     if isinstance(estimator, VGGRegressor):

@@ -193,7 +193,7 @@ class FineTuner(TunedNetwork):
             self._optimizers = None
             self._hidden = self._sizes()
         else:
-            trunk, head = self._fitted_network()
+            trunk, head = self._trained()
             images, value_range = self._read_fitted(X)
             cut = self._plan(self.input_size_)
             self._check_same_network(cut, trunk, head)
@@ -332,9 +332,9 @@ class FineTuner(TunedNetwork):
 
     def _load_rows(self, plan: Plan, rows: _Rows) -> Rows:
         """Compute the frozen part of the network once, or have images ready for training."""
-        arithmetic = self._arithmetic()
+        arithmetic = self._fitted_network()[1]
         if plan.below is None:
-            task = self._task(plan.cut, arithmetic, rows.value_range, is_storing=False)
+            task = self._task(plan.cut, arithmetic, rows.value_range)
             return ImageRows(rows.images, task, plan.augmentation, _seeds(self._seed)[2])
         if plan.is_on_features:
             cut, shape = plan.cut, (plan.cut.n_features,)  # type: tuple[Cut, tuple[int, ...]]
@@ -387,7 +387,7 @@ class FineTuner(TunedNetwork):
                 plan.head_epochs,
                 plan.epochs,
             ],
-            "recipe": self._recipe(plan.cut, layer, self._arithmetic()),
+            "recipe": self._recipe(plan.cut, layer, self._fitted_network()[1]),
             "training": describe_engine(Arithmetic("keras"), plan.cut, layer),
             "batch": self._n_per_step(),
             "stopping": [self.early_stopping, self.validation_fraction, self.n_iter_no_change],

@@ -45,7 +45,7 @@ class TunedNetwork(VGGFeatureExtractor):
         VGGFeatureExtractor
             With the tuned weights as its parameter `weights`, and therefore in its pickles.
         """
-        trunk, _ = self._fitted_network()
+        trunk, _ = self._trained()
         params = {name: getattr(self, name) for name in VGGFeatureExtractor._get_param_names()}
         params |= {"weights": dict(trunk), "input_size": self.input_size_}
         extractor = VGGFeatureExtractor(**params)
@@ -65,7 +65,7 @@ class TunedNetwork(VGGFeatureExtractor):
             of the user guide describes them, to what is predicted: probabilities in the order of
             `classes_`, or values.
         """
-        return self._build(*self._fitted_network())
+        return self._build(*self._trained())
 
     def save_weights(self, path: str | os.PathLike) -> None:
         """Save all weights, trunk and head, in Keras' own format.
@@ -154,12 +154,10 @@ class TunedNetwork(VGGFeatureExtractor):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the output of the head, in float64."""
-        _, head = self._fitted_network()
+        _, head = self._trained()
         images, value_range = self._read_fitted(X)
-        cut = self._plan(self.input_size_)
-        parts = self._compute_in_parts(
-            cut, self._arithmetic(), images, value_range, n_per_part(cut)
-        )
+        cut, arithmetic = self._fitted_network()
+        parts = self._compute_in_parts(cut, arithmetic, images, value_range, n_per_part(cut))
         return np.concatenate([head(part) for part in parts])
 
     def _build(self, trunk: Weights, head: Head | None) -> keras.Model:
@@ -181,7 +179,7 @@ class TunedNetwork(VGGFeatureExtractor):
         self._layer_sha256 = hash_up_to(cut, cut.layers, trunk)
         self.weights_sha256_ = self._layer_sha256[cut.trunk[-1].name]
 
-    def _fitted_network(self) -> tuple[Weights, Head]:
+    def _trained(self) -> tuple[Weights, Head]:
         check_is_fitted(self)
         if self._trunk is None or self._head is None:
             raise ValueError(
