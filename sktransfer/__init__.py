@@ -6,31 +6,66 @@ from typing import TYPE_CHECKING
 from sktransfer._version import __version__
 
 if TYPE_CHECKING:
-    from sktransfer.comparison import compare_transfer
-    from sktransfer.curves import CurveWarning, transfer_curve
+    from sktransfer.comparison import (
+        compare_transfer,
+    )
+    from sktransfer.curves import (
+        CurveWarning,
+        transfer_curve,
+    )
     from sktransfer.datasets import (
         fetch_mnist_pair,
         list_images,
         load_digit_pair,
         read_pixel_csv,
     )
-    from sktransfer.diagnosis import Diagnosis, Finding, diagnose
+    from sktransfer.diagnosis import (
+        Diagnosis,
+        Finding,
+        diagnose,
+    )
     from sktransfer.displays import (
         ArchitectureDisplay,
         EmbeddingDisplay,
         FeatureMapDisplay,
+        HistoryDisplay,
         LayerSweepDisplay,
         TransferComparisonDisplay,
         TransferCurveDisplay,
     )
-    from sktransfer.extraction import Extraction, extract
-    from sktransfer.extractor import VGGFeatureExtractor
-    from sktransfer.images import ImageWarning
-    from sktransfer.networks import describe_network
-    from sktransfer.report import TransferReport
-    from sktransfer.search import LayerSearchCV
-    from sktransfer.store import FeatureStore, FeatureStoreWarning
-    from sktransfer.sweep import sweep_layers
+    from sktransfer.extraction import (
+        Extraction,
+        extract,
+    )
+    from sktransfer.extractor import (
+        VGGFeatureExtractor,
+    )
+    from sktransfer.finetuning import (
+        VGGClassifier,
+        VGGRegressor,
+    )
+    from sktransfer.images import (
+        ImageWarning,
+    )
+    from sktransfer.networks import (
+        describe_network,
+    )
+    from sktransfer.onnx_export import (
+        export_onnx,
+    )
+    from sktransfer.report import (
+        TransferReport,
+    )
+    from sktransfer.search import (
+        LayerSearchCV,
+    )
+    from sktransfer.store import (
+        FeatureStore,
+        FeatureStoreWarning,
+    )
+    from sktransfer.sweep import (
+        sweep_layers,
+    )
 
 __all__ = [
     "ArchitectureDisplay",
@@ -42,17 +77,21 @@ __all__ = [
     "FeatureStore",
     "FeatureStoreWarning",
     "Finding",
+    "HistoryDisplay",
     "ImageWarning",
     "LayerSearchCV",
     "LayerSweepDisplay",
     "TransferComparisonDisplay",
     "TransferCurveDisplay",
     "TransferReport",
+    "VGGClassifier",
     "VGGFeatureExtractor",
+    "VGGRegressor",
     "__version__",
     "compare_transfer",
     "describe_network",
     "diagnose",
+    "export_onnx",
     "extract",
     "fetch_mnist_pair",
     "list_images",
@@ -74,16 +113,20 @@ _MODULES = {
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "Finding": "diagnosis",
+    "HistoryDisplay": "displays",
     "ImageWarning": "images",
     "LayerSearchCV": "search",
     "LayerSweepDisplay": "displays",
     "TransferComparisonDisplay": "displays",
     "TransferCurveDisplay": "displays",
     "TransferReport": "report",
+    "VGGClassifier": "finetuning",
     "VGGFeatureExtractor": "extractor",
+    "VGGRegressor": "finetuning",
     "compare_transfer": "comparison",
     "describe_network": "networks",
     "diagnose": "diagnosis",
+    "export_onnx": "onnx_export",
     "extract": "extraction",
     "fetch_mnist_pair": "datasets",
     "list_images": "datasets",

@@ -83,15 +83,15 @@ class Task:
         size = min(size, largest or size)
         return -(-max(size, 1) // self.step) * self.step
 
-    def chunks(self, n_images: int, largest: int | None = None) -> Iterator[tuple[int, int]]:
-        """Cut a number of images into ranges that are computed at once."""
+    def chunks(self, rows: range, largest: int | None = None) -> Iterator[tuple[int, int]]:
+        """Cut a range of images into ranges that are computed at once."""
         size = self.chunk_size(largest)
-        for start in range(0, n_images, size):
-            yield start, min(start + size, n_images)
+        for start in range(rows.start, rows.stop, size):
+            yield start, min(start + size, rows.stop)
 
 
 def compute_features(
-    images: Images, task: Task, store: FeatureStore | None, *, progress: Any
+    images: Images, rows: range, task: Task, store: FeatureStore | None, *, progress: Any
 ) -> np.ndarray:
     """Compute the features of images, or take them from a store.
 
@@ -99,6 +99,8 @@ def compute_features(
     ----------
     images : ArrayImages or ImageList
         The images.
+    rows : range
+        Which of them, one after the other.
     task : Task
         What is wanted of them.
     store : FeatureStore or None
@@ -108,28 +110,31 @@ def compute_features(
 
     Returns
     -------
-    ndarray of shape (n_images, n_features)
+    ndarray of shape (n_rows, n_features)
         float32, C-contiguous.
     """
-    out = np.empty((len(images), task.cut.n_features), dtype=np.float32)
+    out = np.empty((len(rows), task.cut.n_features), dtype=np.float32)
+    first = rows.start
     if store is None:
-        chunks = task.chunks(len(images))
-        for (start, stop), inputs in _ahead(lambda chunk: _inputs(images, *chunk, task), chunks):
-            _run_network(inputs, task, out[start:stop])
+        chunks = task.chunks(rows)
+        for (start, stop), inputs in _ahead(
+            lambda chunk: load_inputs(images, *chunk, task), chunks
+        ):
+            _run_network(inputs, task, out[start - first : stop - first])
             progress.update(stop - start)
         return out
     others: list[tuple[int, int]] = []
     with store.open() as use:
-        chunks = task.chunks(len(images), _STORED_CHUNK)
+        chunks = task.chunks(rows, _STORED_CHUNK)
         for (start, stop), loaded in _ahead(lambda chunk: _digests(images, *chunk, task), chunks):
-            if _fill(loaded, task, use, out[start:stop], wait=False):
+            if _fill(loaded, task, use, out[start - first : stop - first], wait=False):
                 progress.update(stop - start)
             else:
                 others.append((start, stop))
         # What another process was computing: it is in the store by now, or soon, or was lost.
         for start, stop in others:
             loaded = _digests(images, start, stop, task)
-            _fill(loaded, task, use, out[start:stop], wait=True)
+            _fill(loaded, task, use, out[start - first : stop - first], wait=True)
             progress.update(stop - start)
     return out
 
@@ -179,7 +184,7 @@ def _readable_inputs(
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Preprocess the images that can be read, and say why the others cannot."""
     if isinstance(images, ArrayImages):
-        return _inputs(images, 0, len(images), task), {}
+        return load_inputs(images, 0, len(images), task), {}
 
     def prepare(position: int) -> np.ndarray | str:
         try:
@@ -213,18 +218,50 @@ def _ahead(
             yield chunk, future.result()
 
 
-def _load(images: Images, start: int, stop: int, task: Task) -> Iterator[np.ndarray]:
-    """Load images from black as 0 to white as 255, a few MiB at a time: groups of one size."""
-    for pixels, own_range in images.load(start, stop, task.value_range):
+def load_255(
+    images: Images, start: int, stop: int, value_range: tuple[float, float] | None
+) -> Iterator[np.ndarray]:
+    """Load images from black as 0 to white as 255, a few MiB at a time.
+
+    Parameters
+    ----------
+    images : ArrayImages or ImageList
+        The images.
+    start, stop : int
+        The range of them.
+    value_range : tuple of float or None
+        The values of black and white in arrays.
+
+    Yields
+    ------
+    ndarray of shape (n_images, height, width, 1 or 3)
+        Images of one size, float32.
+    """
+    for pixels, own_range in images.load(start, stop, value_range):
         warn_file(images, pixels)
         yield to_255(pixels, own_range)
 
 
-def _inputs(images: Images, start: int, stop: int, task: Task) -> np.ndarray:
-    """Load and preprocess a chunk."""
+def load_inputs(images: Images, start: int, stop: int, task: Task) -> np.ndarray:
+    """Load and preprocess images.
+
+    Parameters
+    ----------
+    images : ArrayImages or ImageList
+        The images.
+    start, stop : int
+        The range of them.
+    task : Task
+        What they are loaded for.
+
+    Returns
+    -------
+    ndarray of shape (n_images, input_size, input_size, 3)
+        What the network takes, float32.
+    """
     inputs = task.empty_inputs(stop - start)
     row = 0
-    for group in _load(images, start, stop, task):
+    for group in load_255(images, start, stop, task.value_range):
         inputs[row : row + len(group)] = preprocess(group, task.resizing)
         row += len(group)
     return inputs
@@ -243,7 +280,7 @@ def _digests(images: Images, start: int, stop: int, task: Task) -> list[_Loaded]
     """Load a chunk, and hash each image."""
     loaded = []
     n_values = math.prod(task.cut.trunk[0].output_shape)
-    for group in _load(images, start, stop, task):
+    for group in load_255(images, start, stop, task.value_range):
         is_large = math.prod(group.shape[1:]) > n_values
         for i in range(len(group)):
             image = group[i : i + 1]

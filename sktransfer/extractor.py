@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,28 @@ from sktransfer.networks import ARCHITECTURES, MIN_SIZE, TRAINED_SIZE, Cut, Laye
 from sktransfer.preprocessing import ASPECTS, INTERPOLATIONS, Resizing
 from sktransfer.store import FeatureStore
 from sktransfer.temporary import find_store, temporary_store
+from sktransfer.weights import Weights
 
 if TYPE_CHECKING:
     from sktransfer.computing import Task
 
 # Part of every recipe; a change of what images are turned into, or how, must change it.
 _RECIPE_FORMAT = 2
+#: What `fit` learns.
+LEARNED = (
+    "n_features_in_",
+    "feature_names_in_",
+    "image_shape_",
+    "value_range_",
+    "input_size_",
+    "n_features_out_",
+    "weights_sha256_",
+    "random_seed_",
+    "engine_",
+    "precision_",
+    "_layer_sha256",
+    "_ranges",
+)
 #: Images on which int8 is calibrated, at most.
 MAX_CALIBRATION = 128
 
@@ -59,10 +75,11 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         concatenated in the order given, from one forward pass.
     architecture : {'vgg16', 'vgg19'}, default='vgg16'
         The network.
-    weights : 'imagenet', path-like or None, default='imagenet'
+    weights : 'imagenet', path-like, mapping or None, default='imagenet'
         ``'imagenet'`` takes Keras' official file from ``$SKTRANSFER_WEIGHTS_DIR`` or Keras' own
-        cache, or downloads it there. A path names a weights file that Keras wrote. None draws
-        random weights (He normal) by `random_state`, as a control.
+        cache, or downloads it there. A path names a weights file that Keras wrote. A mapping gives
+        kernel and bias by layer name, and is part of every pickle. None draws random weights (He
+        normal) by `random_state`, as a control.
     pooling : {'avg', 'max'}, None or list of these, default=None
         Whether each feature map becomes its mean or maximum: one value per channel. A list gives
         each layer its own; then a layer may be named several times.
@@ -170,7 +187,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         "layer": [str, list, tuple],
         "architecture": [StrOptions(set(ARCHITECTURES))],
-        "weights": [str, os.PathLike, None],
+        "weights": [str, os.PathLike, Mapping, None],
         "pooling": [StrOptions({"avg", "max"}), None, list, tuple],
         "image_shape": ["array-like", None],
         "value_range": [StrOptions({"auto"}), "array-like"],
@@ -192,7 +209,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         layer: str | list[str] = "flatten",
         *,
         architecture: str = "vgg16",
-        weights: str | os.PathLike | None = "imagenet",
+        weights: str | os.PathLike | Mapping | None = "imagenet",
         pooling: str | list[str | None] | None = None,
         image_shape: tuple[int, ...] | None = None,
         value_range: str | tuple[float, float] = "auto",
@@ -244,6 +261,11 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         VGGFeatureExtractor
             The fitted extractor.
         """
+        self._learn(X)
+        return self
+
+    def _learn(self, X: Any) -> tuple[Images, Cut, Weights]:
+        """Do all that `fit` does; return the images, the cut and its weights."""
         self._check_shape_and_range()
         cut = self._plan(TRAINED_SIZE if self.input_size == "auto" else int(self.input_size))
         images = self._read(X)
@@ -251,7 +273,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         images.check_files()
         value_range = _value_range.choose(images, extents, self.value_range)
         _value_range.check_alpha(images, value_range)
-        if self.weights is not None and self.input_size == "auto":
+        if isinstance(self.weights, str | os.PathLike) and self.input_size == "auto":
             path = self._locate_weights(cut)
             cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
         engine = choose_engine(self.engine, self.precision, cut.input_size, who=type(self).__name__)
@@ -272,7 +294,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         self.engine_ = engine
         self.precision_ = self.precision
         self.random_seed_ = seed
-        self._layer_sha256 = _hash_up_to(cut, cut.layers, weights)
+        self._layer_sha256 = _weights.hash_up_to(cut, cut.layers, weights)
         self.weights_sha256_ = self._layer_sha256[cut.trunk[-1].name]
         self._ranges = None
         if sample is not None:
@@ -282,7 +304,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
                 self.__dict__.clear()
                 self.__dict__.update(former)
                 raise
-        return self
+        return images, cut, weights
 
     def transform(self, X: Any) -> np.ndarray:
         """Compute the features of images.
@@ -304,10 +326,14 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             If image files cannot be read, naming all of them, or the weights are not to be had.
         """
         check_is_fitted(self)
+        return self._compute(*self._fitted_network(), *self._read_fitted(X))
+
+    def _read_fitted(self, X: Any) -> tuple[Images, tuple[float, float] | None]:
+        """Read images that come after `fit`, and say what is black and white in arrays."""
         images = self._read(X)
         value_range = self._check_new(images)
         images.check_files()
-        return self._compute(*self._fitted_network(), images, value_range)
+        return images, value_range
 
     def _check_new(self, images: Images) -> tuple[float, float] | None:
         """Check images against what `fit` saw, and return the range of the arrays among them."""
@@ -428,7 +454,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
     def _calibrate(
         self,
         cut: Cut,
-        weights: dict[str, tuple[np.ndarray, np.ndarray]],
+        weights: Weights,
         images: Images,
         value_range: tuple[float, float] | None,
     ) -> tuple[tuple[str, float], ...]:
@@ -437,7 +463,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         if not before:
             return ()
         maxima = Cut(cut.architecture, tuple(before), ("max",) * len(before), cut.input_size)
-        self._layer_sha256 |= _hash_up_to(cut, maxima.layers, weights)
+        self._layer_sha256 |= _weights.hash_up_to(cut, maxima.layers, weights)
         arithmetic = Arithmetic("openvino")
         largest = self._compute(maxima, arithmetic, images, value_range).max(axis=0)
         ends = np.cumsum(maxima.widths)[:-1]
@@ -447,25 +473,33 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         return tuple(zip(following, highs, strict=True))
 
     def _locate_weights(self, cut: Cut) -> Path:
-        assert self.weights is not None
+        assert isinstance(self.weights, str | os.PathLike)
         return _weights.locate_weights(self.weights, cut, who=type(self).__name__)
 
-    def _load_weights(self, cut: Cut, seed: int | None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _load_weights(self, cut: Cut, seed: int | None) -> Weights:
         if seed is not None:
             return _weights.draw_weights(cut, seed)
+        if isinstance(self.weights, Mapping):
+            return _weights.take_weights(self.weights, cut, who=type(self).__name__)
         return _weights.read_weights(self._locate_weights(cut), cut, who=type(self).__name__)
 
-    def _load_fitted_weights(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _load_fitted_weights(self) -> Weights:
         """Load the weights that `fit` saw, and no others under their name."""
         weights = self._load_weights(self._plan(self.input_size_), self.random_seed_)
         sha256 = _weights.hash_weights(weights)
         if sha256 != self.weights_sha256_:
+            given = "the mapping" if isinstance(self.weights, Mapping) else repr(self.weights)
             raise ValueError(
                 f"{type(self).__name__} was fitted with weights of SHA-256 "
-                f"{self.weights_sha256_[:16]}..., and weights={self.weights!r} now gives "
+                f"{self.weights_sha256_[:16]}..., and weights={given} now gives "
                 f"{sha256[:16]}...: put the former file back, or call fit again."
             )
         return weights
+
+    def _weights_of(self, cut: Cut) -> Weights:
+        """Load the weights of a cut that reaches no deeper than the fitted one."""
+        weights = self._load_fitted_weights()
+        return {layer.name: weights[layer.name] for layer in cut.weighted_layers}
 
     def _compute(
         self,
@@ -474,6 +508,18 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         images: Images,
         value_range: tuple[float, float] | None,
     ) -> np.ndarray:
+        (features,) = self._compute_in_parts(cut, arithmetic, images, value_range, len(images))
+        return features
+
+    def _compute_in_parts(
+        self,
+        cut: Cut,
+        arithmetic: Arithmetic,
+        images: Images,
+        value_range: tuple[float, float] | None,
+        n_images: int,
+    ) -> Iterator[np.ndarray]:
+        """Compute features, so many images at a time."""
         from tqdm.auto import tqdm
 
         from sktransfer.computing import compute_features
@@ -483,7 +529,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         with tqdm(
             total=len(images), unit="image", desc=type(self).__name__, disable=not self.verbose
         ) as progress:
-            return compute_features(images, task, store, progress=progress)
+            for start in range(0, len(images), n_images):
+                rows = range(start, min(start + n_images, len(images)))
+                yield compute_features(images, rows, task, store, progress=progress)
 
     def _task(
         self, cut: Cut, arithmetic: Arithmetic, value_range: tuple[float, float] | None
@@ -494,7 +542,10 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             cut=cut,
             resizing=Resizing(cut.input_size, self.aspect, self.interpolation, self.antialias),
             get_engine=lambda: get_engine(
-                cut, self.weights_sha256_, arithmetic, self._load_fitted_weights
+                cut,
+                self._layer_sha256[cut.trunk[-1].name],
+                arithmetic,
+                lambda: self._weights_of(cut),
             ),
             step=batch_shape(arithmetic.engine, cut.input_size),
             value_range=value_range,
@@ -541,15 +592,3 @@ def _settle_range(images: Images, fitted: tuple[float, float] | None) -> tuple[f
         _value_range.warn_outside(images, extents, fitted)
     _value_range.check_alpha(images, fitted)
     return fitted
-
-
-def _hash_up_to(
-    cut: Cut, layers: Iterable[Layer], weights: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> dict[str, str]:
-    """Hash the weights up to each layer, on which its features depend, and on no others."""
-    return {
-        layer.name: _weights.hash_weights(
-            {above.name: weights[above.name] for above in cut.weighted_above(layer)}
-        )
-        for layer in layers
-    }

@@ -14,10 +14,11 @@ import numpy as np
 from sklearn.base import clone
 
 from sktransfer import value_range as _value_range
-from sktransfer.extractor import VGGFeatureExtractor, _hash_up_to
+from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import ImageWarning, read_images
 from sktransfer.networks import TRAINED_SIZE, Layer, plan_cut
 from sktransfer.preprocessing import Resizing, resize, to_255
+from sktransfer.weights import hash_up_to
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def compute_feature_maps(
     names = list(dict.fromkeys([*wanted, own.trunk[-1].name]))
     probe.layer, probe.pooling, probe.cache, probe.verbose = names, None, None, 0
     cut = plan_cut(names, fitted.architecture, None, fitted.input_size_)
-    probe._layer_sha256 = _hash_up_to(cut, cut.layers, probe._load_fitted_weights())
+    probe._layer_sha256 = hash_up_to(cut, cut.layers, probe._load_fitted_weights())
     features = probe.transform(images)[0]
     ends = np.cumsum((0, *cut.widths))
     found = {

@@ -357,7 +357,7 @@ def plan_cut(
     return Cut(architecture, found, poolings, input_size)
 
 
-def build(cut: Cut, precision: str = "float32") -> keras.Model:
+def build(cut: Cut, precision: str = "float32", *, below: Layer | None = None) -> keras.Model:
     """Build the Keras network up to the deepest wanted layer, with weights of zero.
 
     Parameters
@@ -366,12 +366,16 @@ def build(cut: Cut, precision: str = "float32") -> keras.Model:
         What is wanted.
     precision : {'float32', 'bfloat16', 'float16'}, default='float32'
         The dtype of weights and of all values but those that come out, which are float32.
+    below : Layer or None, default=None
+        A layer of the trunk whose output goes in, in place of images; it and all before it are not
+        built.
 
     Returns
     -------
     keras.Model
-        From images `(n, input_size, input_size, 3)`, preprocessed, to one tensor `(n, width)` for
-        each output: a list of them, or of a single output the tensor itself.
+        From images `(n, input_size, input_size, 3)`, preprocessed, or the output of `below`, to one
+        tensor `(n, width)` for each output: a list of them, or of a single output the tensor
+        itself.
 
     Notes
     -----
@@ -380,10 +384,10 @@ def build(cut: Cut, precision: str = "float32") -> keras.Model:
     """
     import keras
 
-    shape = cut.trunk[0].output_shape
-    tensor = inputs = keras.Input(shape, dtype="float32", name="input")
+    first = cut.trunk[0] if below is None else below
+    tensor = inputs = keras.Input(first.output_shape, dtype="float32", name="input")
     tensors = {}
-    for layer in cut.trunk[1:]:
+    for layer in cut.trunk[cut.trunk.index(first) + 1 :]:
         tensor = tensors[layer.name] = _keras_layer(layer, precision)(tensor)
     outputs = [_to_vector(pooling, layer, tensors[layer.name]) for layer, pooling in cut.outputs]
     return keras.Model(inputs, outputs, name=cut.architecture)

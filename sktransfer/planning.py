@@ -81,7 +81,11 @@ def name_extractor(extractor: VGGFeatureExtractor) -> str:
     str
         Such as ``vgg16 imagenet, block3_pool avg-pooled, 64 px``.
     """
-    weights = "random weights" if extractor.weights is None else Path(extractor.weights).name
+    weights = "random weights"
+    if isinstance(extractor.weights, Mapping):
+        weights = "weights of its own"
+    elif extractor.weights is not None:
+        weights = Path(extractor.weights).name
     layers = [extractor.layer] if isinstance(extractor.layer, str) else extractor.layer
     pooling = f" {extractor.pooling}-pooled" if extractor.pooling else ""
     size = "" if extractor.input_size == "auto" else f", {extractor.input_size} px"

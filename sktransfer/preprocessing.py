@@ -98,11 +98,26 @@ def preprocess(values: np.ndarray, resizing: Resizing) -> np.ndarray:
     ndarray of shape (n_images, size, size, 3)
         float32 in the order blue, green, red, with VGG's channel means subtracted.
     """
-    resized = resize(values, resizing)
-    out = np.empty((*resized.shape[:3], 3), dtype=np.float32)
+    return centre(resize(values, resizing))
+
+
+def centre(values: np.ndarray) -> np.ndarray:
+    """Bring the channels into VGG's order, and subtract its means.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_images, height, width, 1 or 3)
+        Grey or RGB images, float32 from 0 to 255. Never changed.
+
+    Returns
+    -------
+    ndarray of shape (n_images, height, width, 3)
+        float32 in the order blue, green, red.
+    """
+    out = np.empty((*values.shape[:3], 3), dtype=np.float32)
     for i, mean in enumerate(CHANNEL_MEANS_BGR):
         # The last channel is blue; a grey image has a single one, which serves three times.
-        np.subtract(resized[..., max(resized.shape[3] - 1 - i, 0)], np.float32(mean), out[..., i])
+        np.subtract(values[..., max(values.shape[3] - 1 - i, 0)], np.float32(mean), out[..., i])
     return out
 
 
@@ -174,20 +189,34 @@ def _resize_axis(values: np.ndarray, axis: int, resizing: Resizing) -> np.ndarra
     n_in, n_out = values.shape[axis], resizing.size
     if n_in == n_out:
         return values
-    weights = _axis_weights(n_in, n_out, resizing.interpolation, resizing.antialias)
+    weights = axis_weights(n_in, n_out, resizing.interpolation, resizing.antialias)
     first = np.moveaxis(values, axis, 0)
     result = weights @ first.reshape(n_in, -1)
     return np.moveaxis(result.reshape(n_out, *first.shape[1:]), 0, axis)
 
 
 @lru_cache(maxsize=256)
-def _axis_weights(
+def axis_weights(
     n_in: int, n_out: int, interpolation: str, antialias: bool
 ) -> scipy.sparse.csr_array:
-    """Weights of the source pixels in each target pixel, as a matrix of shape (n_out, n_in).
+    """Compute the weights of the source pixels in each target pixel.
 
     Pixel centres lie at half integers, as in Keras. A kernel that reaches over the border is
     normalised by what is left of it inside.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Pixels along the axis, before and after.
+    interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}
+        How values between pixels are found.
+    antialias : bool
+        Whether shrinking averages over all pixels that fall together.
+
+    Returns
+    -------
+    csr_array of shape (n_out, n_in)
+        The weights, float32.
     """
     scale = n_in / n_out
     if interpolation == "nearest":

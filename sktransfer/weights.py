@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -23,6 +23,9 @@ from sktransfer.networks import ARCHITECTURES, MIN_SIZE, Cut, Layer, list_layers
 
 if TYPE_CHECKING:
     import h5py
+
+#: Kernel and bias by layer name.
+Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 # SHA-256 of the kernel of block1_conv1 (float32, little-endian) in Keras' ImageNet files: it tells
 # the two networks apart in a file that ends before they differ in shape.
@@ -122,9 +125,7 @@ def recorded_input_size(path: str | os.PathLike, *, who: str = "VGGFeatureExtrac
     return int(size)
 
 
-def read_weights(
-    path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor"
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_weights(path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor") -> Weights:
     """Read the weights of a cut network, and no other array of the file.
 
     Parameters
@@ -408,10 +409,54 @@ def _check_arrays(found: Mapping[str, list[h5py.Dataset]], cut: Cut, name: str, 
         )
 
 
-# -- drawing and hashing
+# -- taking, drawing and hashing
 
 
-def draw_weights(cut: Cut, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def take_weights(weights: Mapping, cut: Cut, *, who: str = "VGGFeatureExtractor") -> Weights:
+    """Take the weights of a cut network from a mapping.
+
+    Parameters
+    ----------
+    weights : mapping of str to tuple of ndarray
+        Kernel and bias by layer name; layers beyond the cut are left alone.
+    cut : Cut
+        What is wanted.
+    who : str, default='VGGFeatureExtractor'
+        The class whose parameter this is, named in errors.
+
+    Returns
+    -------
+    dict of str to tuple of ndarray
+        Kernel and bias of every layer in ``cut.weighted_layers``, in that order; float32 and
+        C-contiguous.
+
+    Raises
+    ------
+    ValueError
+        If a layer is missing, or its arrays have other shapes or are not finite.
+    """
+    taken, faults = {}, []
+    for layer in cut.weighted_layers:
+        pair = [np.ascontiguousarray(values, np.float32) for values in weights.get(layer.name, ())]
+        shapes = [values.shape for values in pair]
+        if not shapes:
+            faults.append(f"no {layer.name}")
+        elif shapes != _wanted_shapes(layer):
+            faults.append(f"{layer.name} of shapes {shapes} instead of {_wanted_shapes(layer)}")
+        elif not all(np.isfinite(values).all() for values in pair):
+            faults.append(f"NaN or infinity in {layer.name}")
+        else:
+            taken[layer.name] = pair[0], pair[1]
+    if faults:
+        raise ValueError(
+            f"The 'weights' parameter of {who} must map each layer of {cut.architecture.upper()} "
+            f"up to {cut.trunk[-1].name!r} to its kernel and bias. Got {'; '.join(faults)}: pass "
+            "all of them, or cut before these layers."
+        )
+    return taken
+
+
+def draw_weights(cut: Cut, seed: int) -> Weights:
     """Draw random weights: He normal kernels, and biases of zero.
 
     Parameters
@@ -478,3 +523,28 @@ def hash_weights(arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
             # A view, not a copy, of weights as this module gives them on almost every machine.
             sha256.update(np.ascontiguousarray(values, dtype="<f4").data)
     return sha256.hexdigest()
+
+
+def hash_up_to(cut: Cut, layers: Iterable[Layer], weights: Weights) -> dict[str, str]:
+    """Hash the weights up to each layer, on which its features depend, and on no others.
+
+    Parameters
+    ----------
+    cut : Cut
+        The network.
+    layers : iterable of Layer
+        Layers of its trunk.
+    weights : dict of str to tuple of ndarray
+        Kernel and bias of every weighted layer up to the deepest of them.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 by layer name.
+    """
+    return {
+        layer.name: hash_weights(
+            {above.name: weights[above.name] for above in cut.weighted_above(layer)}
+        )
+        for layer in layers
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -150,9 +150,8 @@ class Evidence:
         e = self.extractor
         if e.weights is None:
             return None
-        path = _weights.locate_weights(e.weights, self.cut)
         first = plan_cut("block1_conv1", e.architecture, None, e.input_size_)
-        return _weights.read_weights(path, first)["block1_conv1"][0]
+        return self._read_weights(first)["block1_conv1"][0]
 
     @cached_property
     def depths(self) -> list[Layer]:
@@ -175,10 +174,18 @@ class Evidence:
             return True
         cut = plan_cut(layer.name, e.architecture, "avg", e.input_size_)
         try:
-            _weights.read_weights(_weights.locate_weights(e.weights, self.cut), cut)
+            self._read_weights(cut)
         except (OSError, ValueError):  # a file that ends before
             return False
         return True
+
+    def _read_weights(self, cut: Cut) -> _weights.Weights:
+        """Read the weights of another cut from the file, or the mapping, of the extractor."""
+        weights = self.extractor.weights
+        assert weights is not None
+        if isinstance(weights, Mapping):
+            return _weights.take_weights(weights, cut)
+        return _weights.read_weights(_weights.locate_weights(weights, self.cut), cut)
 
     @cached_property
     def depth_features(self) -> dict[str, np.ndarray]:

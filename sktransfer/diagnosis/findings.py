@@ -44,7 +44,7 @@ class Finding:
 
     def __str__(self) -> str:
         """Lay it out as text."""
-        numbers = ", ".join(f"{key} {_spell(value)}" for key, value in self.evidence.items())
+        numbers = ", ".join(f"{key} {spell(value)}" for key, value in self.evidence.items())
         return "\n".join(
             [
                 f"{self.severity}: {self.name}",
@@ -130,9 +130,9 @@ class Diagnosis:
         str
             A section for each finding.
         """
-        parts = [f"{self._summary()}\n"]
+        parts = [f"{self.summary()}\n"]
         for each in self.findings:
-            numbers = "".join(f"- {key}: {_spell(value)}\n" for key, value in each.evidence.items())
+            numbers = "".join(f"- {key}: {spell(value)}\n" for key, value in each.evidence.items())
             parts.append(
                 f"## {each.severity}: {each.name}\n\n{each.message}\n\n{numbers}\n"
                 f"```python\n{each.remedy}\n```\n"
@@ -154,7 +154,7 @@ class Diagnosis:
 
     def __str__(self) -> str:
         """Lay out all findings as text."""
-        parts = [self._summary(), *map(str, self.findings)]
+        parts = [self.summary(), *map(str, self.findings)]
         if self.skipped:
             by_reason: dict[str, list[str]] = {}
             for name, reason in self.skipped.items():
@@ -165,7 +165,14 @@ class Diagnosis:
             ]
         return "\n\n".join(parts)
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """Count the images and the findings.
+
+        Returns
+        -------
+        str
+            One line, without a stop.
+        """
         counts = Counter(each.severity for each in self.findings)
         said = [_count(counts[severity], severity) for severity in reversed(SEVERITIES)]
         found = "nothing found" if not self.findings else ", ".join(filter(None, said))
@@ -178,11 +185,23 @@ def _count(n: int, severity: str) -> str:
     return f"{n} {severity}{'s' if n > 1 and severity != 'info' else ''}"
 
 
-def _spell(value: Any) -> str:
+def spell(value: Any) -> str:
+    """Write a piece of evidence as text.
+
+    Parameters
+    ----------
+    value : object
+        A number, a text or a list of these.
+
+    Returns
+    -------
+    str
+        Floats have four digits.
+    """
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_spell, value)) + "]"
+        return "[" + ", ".join(map(spell, value)) + "]"
     return str(value)
 
 

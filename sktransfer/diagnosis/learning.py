@@ -248,7 +248,7 @@ def cut_depth(e: Evidence) -> Iterator[Finding]:
 
 def _names(e: Evidence) -> list[str]:
     """Name the wanted layers that are averaged already."""
-    return [layer.name for layer in e.cut.layers] if e.cut.pooling == "avg" else []
+    return [layer.name for layer, pooling in e.cut.outputs if pooling == "avg"]
 
 
 def wide_features(e: Evidence) -> Iterator[Finding]:

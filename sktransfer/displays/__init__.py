@@ -8,12 +8,14 @@ from sktransfer.displays.comparison import TransferComparisonDisplay
 from sktransfer.displays.curve import TransferCurveDisplay
 from sktransfer.displays.embedding import EmbeddingDisplay
 from sktransfer.displays.feature_maps import FeatureMapDisplay
+from sktransfer.displays.history import HistoryDisplay
 from sktransfer.displays.sweep import LayerSweepDisplay
 
 __all__ = [
     "ArchitectureDisplay",
     "EmbeddingDisplay",
     "FeatureMapDisplay",
+    "HistoryDisplay",
     "LayerSweepDisplay",
     "TransferComparisonDisplay",
     "TransferCurveDisplay",

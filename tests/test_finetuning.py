@@ -1,0 +1,567 @@
+"""Fine-tuned estimators: what is trained, how often, and to the same bits."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils._param_validation import InvalidParameterError
+
+from sktransfer import (
+    FeatureStore,
+    VGGClassifier,
+    VGGFeatureExtractor,
+    VGGRegressor,
+    load_digit_pair,
+)
+from sktransfer.finetuning.rows import SpooledRows
+
+Data = tuple[np.ndarray, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def digits() -> Data:
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    return X[:80], np.where(y[:80] == 0, 8, 6)
+
+
+def _classifier(layer: str = "block1_pool", **params: Any) -> VGGClassifier:
+    params = {
+        "weights": None,
+        "pooling": "avg",
+        "input_size": 32,
+        "epochs": 2,
+        "head_epochs": 2,
+        "random_state": 0,
+        "cache": None,
+    } | params
+    return VGGClassifier(layer, **params)
+
+
+def _regressor(**params: Any) -> VGGRegressor:
+    params = {"weights": None, "pooling": "avg", "input_size": 32, "random_state": 0} | params
+    return VGGRegressor("block1_pool", **params)
+
+
+def _state(model: VGGClassifier | VGGRegressor) -> list[bytes]:
+    trunk, head = model._trained()
+    arrays = [values for pair in trunk.values() for values in pair] + head.arrays()
+    return [values.tobytes() for values in arrays]
+
+
+def _phases(model: VGGClassifier | VGGRegressor) -> list[str]:
+    return [row["phase"] for row in model.history_]
+
+
+# -- what is trained
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "first"),
+    [
+        (None, None),
+        ("block2", "block2_conv1"),
+        ("block2_conv2", "block2_conv2"),
+        ("block1_pool", "block2_conv1"),
+        ("all", "block1_conv1"),
+    ],
+)
+def test_only_what_is_unfrozen_changes(
+    unfreeze: str | None, first: str | None, digits: Data
+) -> None:
+    model = _classifier("block2_pool", unfreeze=unfreeze, trunk_learning_rate=1e-3)
+    model.fit(*digits)
+    before = VGGFeatureExtractor(
+        "block2_pool", weights=None, input_size=32, random_state=0, pooling="avg"
+    ).fit(digits[0])
+    initial, trunk = before._load_fitted_weights(), model._trunk
+    assert trunk is not None
+    changed = [
+        name
+        for name in trunk
+        if any((a != b).any() for a, b in zip(initial[name], trunk[name], strict=True))
+    ]
+    names = list(trunk)
+    assert changed == ([] if first is None else names[names.index(first) :])
+    assert (model.weights_sha256_ == before.weights_sha256_) is (first is None)
+    assert _phases(model) == (["head"] * 2 if first is None else ["head"] * 2 + ["blocks"] * 2)
+    assert model.n_iter_ == len(model.history_)
+
+
+def test_dense_layers_can_be_unfrozen_alone() -> None:
+    from sktransfer.finetuning.network import find_first_trained
+    from sktransfer.networks import plan_cut
+
+    first = find_first_trained("fc2", plan_cut("fc2"), "test")
+    assert first is not None and first.name == "fc2"
+
+
+@pytest.mark.parametrize("unfreeze", ["block3", "block2_conv9", "block2_pool", "input", ""])
+def test_unknown_blocks_are_named(unfreeze: str, digits: Data) -> None:
+    model = _classifier("block2_pool", unfreeze=unfreeze)
+    message = r"The 'unfreeze' parameter of VGGClassifier must be .* blocks block1, block2 and"
+    with pytest.raises(ValueError, match=message):
+        model.fit(*digits)
+
+
+def test_trained_on_digits_it_tells_them_apart(digits: Data) -> None:
+    model = _classifier(pooling=None, epochs=5)
+    assert cross_val_score(model, *digits, cv=3).mean() > 0.9
+    assert model.fit(*digits).predict_proba(digits[0]).sum(axis=1) == pytest.approx(1)
+
+
+def test_unfreezing_lowers_the_loss_further(digits: Data) -> None:
+    frozen = _classifier(epochs=6).fit(*digits)
+    tuned = _classifier(epochs=4, unfreeze="all", trunk_learning_rate=1e-4).fit(*digits)
+    assert tuned.history_[1]["loss"] == pytest.approx(frozen.history_[1]["loss"], rel=1e-4)
+    assert tuned.history_[-1]["loss"] < frozen.history_[-1]["loss"]
+
+
+def test_labels_of_any_kind_in_the_order_of_classes(digits: Data) -> None:
+    X, y = digits
+    names = np.where(y == y[0], "yes", "no")
+    model = _classifier(epochs=3).fit(X, names)
+    assert model.classes_.tolist() == ["no", "yes"]
+    numbers = _classifier(epochs=3).fit(X, names == "yes")
+    np.testing.assert_array_equal(model.predict_proba(X), numbers.predict_proba(X))
+    assert set(model.predict(X)) <= {"yes", "no"}
+
+
+def test_several_outputs_are_predicted_together(digits: Data) -> None:
+    X, _ = digits
+    Y = np.column_stack([X.mean(axis=1), 1000 * X[:, 20] - 5])
+    model = _regressor(epochs=60, pooling=None).fit(X, Y)
+    assert model.predict(X).shape == Y.shape
+    assert model.score(X, Y) > 0.8
+    assert model.history_[-1]["score"] > model.history_[0]["score"]
+    with pytest.raises(ValueError, match=r"fitted on targets with 2 values per image\. Got 1"):
+        model.partial_fit(X, Y[:, 0])
+
+
+def test_a_unit_of_the_target_makes_no_difference(digits: Data) -> None:
+    X, _ = digits
+    y = X.mean(axis=1)
+    first, second = (_regressor(epochs=2).fit(X, scale * y) for scale in (1.0, 1e6))
+    np.testing.assert_allclose(1e6 * first.predict(X), second.predict(X), rtol=1e-5)
+
+
+# -- once, and to the same bits
+
+
+def test_frozen_layers_run_once_for_each_image(digits: Data, tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    model = _classifier("block2_pool", unfreeze="block2_conv2", cache=store).fit(*digits)
+    recipes = [recipe for recipe in store.info().recipes if "block2_conv1" in recipe]
+    assert store.info().n_written == len(np.unique(digits[0], axis=0))
+    assert len(recipes) == 1
+    written = store.info().n_written
+    clone(model).set_params(epochs=3).fit(*digits)
+    assert store.info().n_written == written
+
+
+def test_one_seed_gives_one_result(digits: Data) -> None:
+    params: dict[str, Any] = {"unfreeze": "all", "hidden_layer_sizes": (8,), "batch_size": 16}
+    first = _classifier(**params).fit(*digits)
+    assert _state(_classifier(**params).fit(*digits)) == _state(first)
+    assert _state(_classifier(**params | {"random_state": 1}).fit(*digits)) != _state(first)
+
+
+_FIT = """
+import sys
+import numpy as np
+from sktransfer import VGGClassifier, load_digit_pair
+X, y = load_digit_pair((8, 6), return_X_y=True)
+model = VGGClassifier(
+    "block1_pool", weights=None, pooling="avg", input_size=32, unfreeze="block1_conv2",
+    hidden_layer_sizes=(8,), epochs=int(sys.argv[2]), head_epochs=2, random_state=0, cache=None,
+    checkpoint=sys.argv[3] if len(sys.argv) > 3 else None,
+)
+if len(sys.argv) > 4:  # killed in the middle of an epoch, without any clearing up
+    import os, signal
+    from sktransfer.finetuning.training import Trainer
+    train = Trainer._train
+    def train_or_die(self, *args):
+        result = train(self, *args)
+        if len(self.history) + 1 == int(sys.argv[4]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    Trainer._train = train_or_die
+model.fit(X[:80], np.where(y[:80] == 0, 8, 6))
+trunk, head = model._trained()
+arrays = [values for pair in trunk.values() for values in pair] + head.arrays()
+np.savez(sys.argv[1], *arrays, [row["epoch"] for row in model.history_])
+import keras
+print(keras.config.backend())
+"""
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", _FIT, *arguments],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def _arrays(path: Path) -> list[bytes]:
+    with np.load(path) as archive:
+        return [archive[name].tobytes() for name in archive.files]
+
+
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(digits: Data, tmp_path: Path) -> None:
+    whole, resumed = tmp_path / "whole.npz", tmp_path / "resumed.npz"
+    checkpoint = tmp_path / "checkpoint"
+    assert _run(str(whole), "3").returncode == 0
+    for epoch in ("2", "4"):  # in the head's phase, and in that of the blocks
+        assert _run(str(resumed), "3", str(checkpoint), epoch).returncode == -9
+        assert len(list(checkpoint.glob("*.npz"))) == 1
+        assert not resumed.exists()
+    result = _run(str(resumed), "3", str(checkpoint))
+    assert result.returncode == 0, result.stderr
+    assert _arrays(resumed) == _arrays(whole)
+    assert list(checkpoint.iterdir()) == []
+    # The same in this process.
+    model = _classifier(unfreeze="block1_conv2", hidden_layer_sizes=(8,), epochs=3).fit(*digits)
+    assert _state(model) == _arrays(whole)[:-1]
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_other_backends_train_alike(backend: str, tmp_path: Path) -> None:
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    paths = {name: tmp_path / f"{name}.npz" for name in (backend, "tensorflow")}
+    for name, path in paths.items():
+        result = _run(str(path), "2", KERAS_BACKEND=name)
+        assert result.stdout.strip() == name, result.stderr
+    with np.load(paths[backend]) as found, np.load(paths["tensorflow"]) as wanted:
+        for name in wanted.files:
+            scale = np.abs(wanted[name]).max()
+            np.testing.assert_allclose(found[name], wanted[name], atol=1e-3 * scale)
+
+
+def test_the_order_of_rows_and_their_repetition_make_no_difference(digits: Data) -> None:
+    X, y = digits
+    weights = np.random.default_rng(0).integers(0, 4, len(y))
+    params: dict[str, Any] = {"unfreeze": "all", "batch_size": 16}
+    weighted = _classifier(**params).fit(X[::-1], y[::-1], weights[::-1])
+    repeated = _classifier(**params).fit(X.repeat(weights, axis=0), y.repeat(weights))
+    assert _state(weighted) == _state(repeated)
+
+
+def test_weights_of_classes_are_weights_of_rows(digits: Data) -> None:
+    X, y = digits
+    by_class = _classifier(class_weight={y[0]: 3.0}).fit(X, y)
+    by_row = _classifier().fit(X, y, sample_weight=np.where(y == y[0], 3.0, 1.0))
+    assert _state(by_class) == _state(by_row)
+    few = np.flatnonzero(y == y[0])[:5].tolist() + np.flatnonzero(y != y[0]).tolist()
+    balanced = _classifier(class_weight="balanced").fit(X[few], y[few])
+    n_each = np.array([np.sum(y[few] == label) for label in y[few]])
+    by_hand = _classifier().fit(X[few], y[few], sample_weight=1 / n_each)
+    np.testing.assert_allclose(balanced.predict_proba(X), by_hand.predict_proba(X), atol=1e-6)
+    assert len(set(n_each)) == 2
+
+
+def test_nothing_global_is_changed(digits: Data) -> None:
+    import random
+
+    import keras
+
+    def seen() -> tuple[Any, ...]:
+        # The global state is what must not change.
+        numbers = np.random.get_state()[1].tobytes()  # noqa: NPY002
+        return random.getstate(), numbers, keras.config.dtype_policy(), keras.config.floatx()
+
+    before = seen()
+    model = _classifier(unfreeze="all", augmentation=[keras.layers.RandomFlip(seed=3)])
+    model.fit(*digits).predict(digits[0])
+    assert seen() == before
+
+
+def test_rows_are_the_same_from_memory_and_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sktransfer.finetuning.rows._MEMORY_BYTES", 100)
+    rows = np.random.default_rng(0).normal(size=(50, 2, 3)).astype(np.float32)
+    spool = SpooledRows((2, 3))
+    for start in range(0, 50, 7):
+        spool.append(rows[start : start + 7].reshape(-1, 6))
+    chosen = np.array([49, 0, 7, 7, 30])
+    np.testing.assert_array_equal(spool.take(chosen), rows[chosen])
+
+
+# -- how training goes
+
+
+def test_history_has_a_row_for_every_epoch(digits: Data) -> None:
+    X, y = digits
+    model = _classifier(unfreeze="all").fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    assert [row["epoch"] for row in model.history_] == [1, 2, 3, 4]
+    assert [row["trunk_learning_rate"] for row in model.history_[:2]] == [None, None]
+    last = model.history_[-1]
+    assert last["trunk_learning_rate"] == pytest.approx(1e-5)
+    assert last["learning_rate"] == pytest.approx(1e-3)
+    assert last["validation_score"] == pytest.approx(model.score(X[60:], y[60:]))
+    assert last["seconds"] > 0
+
+
+def test_training_stops_early_and_keeps_the_best_epoch(digits: Data) -> None:
+    X, y = digits
+    wild = {"class_name": "SGD", "config": {"learning_rate": 1.0}}
+    model = _classifier(
+        early_stopping=True,
+        validation_fraction=0.3,
+        n_iter_no_change=2,
+        epochs=50,
+        optimizer=wild,
+    ).fit(X, y)
+    losses = [row["validation_loss"] for row in model.history_]
+    best = int(np.argmin(losses))
+    assert model.n_iter_ == best + 3 < 50
+    again = _classifier(epochs=best + 1, optimizer=wild, early_stopping=True, n_iter_no_change=50)
+    again.set_params(validation_fraction=0.3).fit(X, y)
+    assert _state(again) == _state(model)
+    with pytest.raises(ValueError, match=r"holds out validation_fraction=0.1 of 4 distinct rows"):
+        _classifier(early_stopping=True).fit(X[:4], y[:4])
+
+
+def test_warm_start_goes_on_and_may_unfreeze_more(digits: Data) -> None:
+    model = _classifier("block2_pool", warm_start=True).fit(*digits)
+    head = _state(model)
+    model.set_params(unfreeze="block2", epochs=1).fit(*digits)
+    assert _phases(model) == ["head", "head", "blocks"]
+    assert model.n_iter_ == 1
+    assert _state(model) != head
+    cold = clone(model).set_params(warm_start=False).fit(*digits)
+    assert _phases(cold) == ["head", "head", "blocks"]
+    with pytest.raises(ValueError, match="goes on training the network that it was fitted with"):
+        model.set_params(hidden_layer_sizes=(3,)).fit(*digits)
+
+
+def test_partial_fit_is_an_epoch_with_one_optimizer_throughout(digits: Data) -> None:
+    X, y = digits
+    whole = _classifier(epochs=3).fit(X, y)
+    parts = _classifier()
+    for _ in range(3):
+        parts.partial_fit(X, y, classes=[8, 6])
+    assert _state(parts) == _state(whole)
+    assert parts.n_iter_ == 1 and len(parts.history_) == 3
+    restored = pickle.loads(pickle.dumps(parts)).partial_fit(X, y)
+    assert _state(restored) == _state(parts.partial_fit(X, y))
+    with pytest.raises(ValueError, match=r"needs all classes\. Got classes=None"):
+        _classifier().partial_fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"knows the classes \[6, 8\]. Got other labels in y, \[7\]"
+    ):
+        parts.partial_fit(X, np.where(y == 6, 7, y))
+
+
+def test_augmentation_is_seeded_and_trains_on_changed_images(digits: Data) -> None:
+    import keras
+
+    X, y = digits
+    layers = [keras.layers.RandomRotation(0.1), keras.layers.RandomFlip("horizontal")]
+    params: dict[str, Any] = {"augmentation": layers, "unfreeze": "block1_conv2"}
+    first = _classifier(**params).fit(X[:32], y[:32])
+    assert _state(clone(first).fit(X[:32], y[:32])) == _state(first)
+    assert _state(_classifier(unfreeze="block1_conv2").fit(X[:32], y[:32])) != _state(first)
+    with pytest.raises(TypeError, match="must be None or Keras preprocessing layers"):
+        _classifier(augmentation=["flip"]).fit(X, y)
+
+
+def test_optimizers_by_configuration(digits: Data) -> None:
+    import keras
+
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, 10)
+    config = keras.optimizers.serialize(
+        keras.optimizers.AdamW(schedule, weight_decay=0.01, clipnorm=1.0)
+    )
+    slow = keras.optimizers.schedules.serialize(
+        keras.optimizers.schedules.ExponentialDecay(1e-4, 1, 0.5)
+    )
+    model = _classifier(optimizer=config, trunk_learning_rate=slow, unfreeze="all").fit(*digits)
+    rates = [row["learning_rate"] for row in model.history_]
+    assert rates[0] == pytest.approx(0.01) and rates[1] < rates[0]
+    trunk = [row["trunk_learning_rate"] for row in model.history_[2:]]
+    assert trunk == pytest.approx([1e-4, 1.25e-5])
+    with pytest.raises(ValueError, match="must be the name of a Keras optimizer or its config"):
+        _classifier(optimizer="nadamax").fit(*digits)
+
+
+def test_a_loss_that_is_no_number_says_what_to_try(digits: Data) -> None:
+    model = _classifier().fit(*digits)
+    before = _state(model)
+    model.set_params(
+        unfreeze="all",
+        trunk_learning_rate=1e30,
+        optimizer={"class_name": "SGD", "config": {"learning_rate": 0.1}},
+    )
+    message = r"NaN or infinity in epoch \d .* rate of 0\.1 and 1e\+30 in the trunk: try a tenth"
+    with pytest.raises(ValueError, match=message):
+        model.fit(*digits)
+    assert _state(model) == before
+
+
+# -- saving and handing on
+
+
+def test_pickles_are_complete_or_small(digits: Data, tmp_path: Path) -> None:
+    X, y = digits
+    model = _classifier(unfreeze="all").fit(X, y)
+    probabilities = model.predict_proba(X)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(X), probabilities)
+    path = tmp_path / "tuned.weights.h5"
+    model.save_weights(path)
+    small = pickle.dumps(model.without_weights())
+    assert len(small) < 5_000
+    bare = pickle.loads(small)
+    with pytest.raises(ValueError, match=r"without its weights, .* Call load_weights\(path\)"):
+        bare.predict(X)
+    np.testing.assert_array_equal(bare.load_weights(path).predict_proba(X), probabilities)
+    assert bare.weights_sha256_ == model.weights_sha256_
+
+
+def test_keras_reads_what_was_saved_and_predicts_the_same(digits: Data, tmp_path: Path) -> None:
+    from sktransfer.preprocessing import Resizing, preprocess, to_255
+
+    X, y = digits
+    model = _classifier(unfreeze="all", hidden_layer_sizes=(8,)).fit(X, y)
+    path = tmp_path / "tuned.weights.h5"
+    model.save_weights(path)
+    network = _classifier(unfreeze="all", hidden_layer_sizes=(8,)).fit(X[:20], y[:20]).to_keras()
+    network.load_weights(path)
+    pixels = to_255(X.reshape(-1, 8, 8, 1), (0, 16))
+    inputs = preprocess(pixels, Resizing(32, "stretch", "bilinear", False))
+    np.testing.assert_allclose(
+        np.asarray(network.predict(inputs, verbose=0)), model.predict_proba(X), atol=1e-6
+    )
+    extractor = VGGFeatureExtractor("block1_pool", weights=path, pooling="avg").fit(X)
+    assert extractor.input_size_ == 32
+    np.testing.assert_array_equal(extractor.transform(X), model.transform(X))
+
+
+def test_weights_of_another_network_are_refused(digits: Data, tmp_path: Path) -> None:
+    X, y = digits
+    model = _classifier().fit(X, y)
+    path = tmp_path / "other.weights.h5"
+    _classifier(hidden_layer_sizes=(4,)).fit(X, y).save_weights(path)
+    with pytest.raises(ValueError, match=r"up to 'block1_pool' with hidden layers \(\) and 2"):
+        model.load_weights(path)
+    with pytest.raises(FileNotFoundError, match="load_weights needs a file that exists"):
+        model.load_weights(tmp_path / "none.weights.h5")
+    with pytest.raises(ValueError, match=r"ends with '\.weights\.h5'"):
+        model.save_weights(tmp_path / "model.h5")
+    with pytest.raises(NotFittedError):
+        _classifier().load_weights(path)
+
+
+def test_an_extractor_of_tuned_features(digits: Data) -> None:
+    X, y = digits
+    model = _classifier(unfreeze="all", trunk_learning_rate=1e-3).fit(X, y)
+    extractor = model.to_extractor()
+    assert type(extractor) is VGGFeatureExtractor
+    features = extractor.transform(X)
+    np.testing.assert_array_equal(features, model.transform(X))
+    np.testing.assert_array_equal(clone(extractor).fit(X).transform(X), features)
+    assert list(extractor.get_feature_names_out()) == list(model.get_feature_names_out())
+    plain = _classifier().fit(X, y)
+    assert (plain.transform(X) != features).any()
+
+
+def test_search_over_what_is_unfrozen(digits: Data) -> None:
+    grid = {"unfreeze": [None, "block1_conv2"], "trunk_learning_rate": [1e-5, 1e-3]}
+    search = GridSearchCV(_classifier(cache="temporary"), grid, cv=2).fit(*digits)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_trained_weights_are_tuned(vgg19_blocks: Path, digits: Data) -> None:
+    model = VGGClassifier(
+        "block3_pool",
+        unfreeze="block3_conv4",
+        architecture="vgg19",
+        weights=vgg19_blocks,
+        input_size=32,
+        epochs=3,
+        random_state=0,
+    )
+    X, y = digits
+    assert model.fit(X[:40], y[:40]).score(X[40:], y[40:]) > 0.9
+
+
+def test_int8_is_calibrated_on_the_tuned_network(digits: Data) -> None:
+    pytest.importorskip("openvino")
+    from sktransfer.engines.processor import has_instructions
+
+    if not has_instructions("int8"):
+        pytest.skip("this processor has no instructions for int8")
+    X, y = digits
+    exact = _classifier("block2_pool", unfreeze="block2", trunk_learning_rate=1e-3).fit(X, y)
+    coarse = clone(exact).set_params(precision="int8").fit(X, y)
+    assert np.abs(coarse.predict_proba(X) - exact.predict_proba(X)).max() < 0.1
+
+
+# -- wrong calls
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"unfreeze": 5}, "'unfreeze' parameter of VGGClassifier"),
+        ({"epochs": 0}, "'epochs' parameter of VGGClassifier"),
+        ({"head_epochs": -1}, "'head_epochs' parameter of VGGClassifier"),
+        ({"trunk_learning_rate": 0.0}, "'trunk_learning_rate' parameter of VGGClassifier"),
+        ({"validation_fraction": 1.0}, "'validation_fraction' parameter of VGGClassifier"),
+        ({"layer": ["block1_pool"]}, "'layer' parameter of VGGClassifier"),
+    ],
+)
+def test_wrong_parameters_are_named(params: dict[str, Any], message: str, digits: Data) -> None:
+    with pytest.raises(InvalidParameterError, match=message):
+        _classifier().set_params(**params).fit(*digits)
+
+
+def test_wrong_calls_say_what_to_do(digits: Data, tmp_path: Path) -> None:
+    X, y = digits
+    with pytest.raises(ValueError, match=r"needs one target per image\. Got 80 images in X and 79"):
+        _classifier().fit(X, y[:79])
+    with pytest.raises(ValueError, match=r"needs X_val and y_val together\. Got only X_val"):
+        _classifier().fit(X, y, X_val=X)
+    with pytest.raises(ValueError, match="needs a random_state"):
+        _classifier(checkpoint=tmp_path, random_state=None).fit(X, y)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(NotADirectoryError, match="must be the path of a folder"):
+        _classifier(checkpoint=file).fit(X, y)
+    with pytest.raises(ValueError, match="must hold positive ints, one for each hidden layer"):
+        _classifier(hidden_layer_sizes=(0,)).fit(X, y)
+    with pytest.raises(ValueError, match="trains for one epoch and cannot stop early"):
+        _classifier(early_stopping=True).partial_fit(X, y, classes=[6, 8])
+    with pytest.raises(ValueError, match="cannot balance classes"):
+        _classifier(class_weight="balanced").partial_fit(X, y, classes=[6, 8])
+    with pytest.raises(ValueError, match="not in class_weight"):
+        _classifier(class_weight={6: 1, 9: 2}).fit(X, y)
+    with pytest.raises(ValueError, match="must leave weight to some row"):
+        _classifier(class_weight={6: 0, 8: 0}).fit(X, y)
+    with pytest.raises(ValueError, match=r"needs at least two classes .* Got one class"):
+        _classifier().fit(X, np.ones(80))
+
+
+def test_a_damaged_checkpoint_is_named(digits: Data, tmp_path: Path) -> None:
+    from sktransfer.finetuning.checkpoint import Checkpoint, TrainingState
+
+    checkpoint = Checkpoint(tmp_path, "run", "VGGClassifier")
+    assert checkpoint.load() is None
+    state = TrainingState(1, 2, [np.ones(3)], [[np.int64(4)]], [], np.inf, 0, [{"epoch": 1}])
+    checkpoint.save(state)
+    loaded = checkpoint.load()
+    assert loaded is not None
+    assert (loaded.phase, loaded.epoch, loaded.best_loss) == (1, 2, np.inf)
+    np.testing.assert_array_equal(loaded.arrays[0], np.ones(3))
+    (tmp_path / "run.npz").write_bytes(b"PK")
+    with pytest.raises(OSError, match=r"cannot read the checkpoint .* Delete it to begin anew"):
+        checkpoint.load()
