@@ -56,15 +56,15 @@ if TYPE_CHECKING:
     from sktransfer.report import (
         TransferReport,
     )
-    from sktransfer.search import (
-        LayerSearchCV,
-    )
     from sktransfer.store import (
         FeatureStore,
         FeatureStoreWarning,
     )
     from sktransfer.sweep import (
         sweep_layers,
+    )
+    from sktransfer.sweep.search import (
+        LayerSearchCV,
     )
 
 __all__ = [
@@ -115,7 +115,7 @@ _MODULES = {
     "Finding": "diagnosis",
     "HistoryDisplay": "displays",
     "ImageWarning": "images",
-    "LayerSearchCV": "search",
+    "LayerSearchCV": "sweep.search",
     "LayerSweepDisplay": "displays",
     "TransferComparisonDisplay": "displays",
     "TransferCurveDisplay": "displays",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sktransfer.comparison_rows import ComparisonRow, best_of, say_p, word_verdict
-from sktransfer.significance import compare_scores
+from sktransfer.comparison.rows import ComparisonRow, best_of, say_p, word_verdict
+from sktransfer.probing.significance import compare_scores
 
 FOLDS = [(np.arange(900), np.arange(100))] * 10
 # Ten folds of noise with mean zero.

@@ -20,7 +20,7 @@ from sktransfer.curves.estimates import (
 )
 from sktransfer.curves.judging import judge
 from sktransfer.curves.result import CurveRow
-from sktransfer.folding import check_labels
+from sktransfer.probing.folding import check_labels
 
 
 def _design(sizes: list[int], n_images: int, n_test: int, is_test_fixed: bool = False) -> Design:

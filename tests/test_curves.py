@@ -30,7 +30,7 @@ from sktransfer import (
 )
 from sktransfer.curves.draws import split
 from sktransfer.curves.result import TransferCurve
-from sktransfer.folding import check_labels
+from sktransfer.probing.folding import check_labels
 
 # Curves of few labels and repeats rarely tell where they end.
 pytestmark = pytest.mark.filterwarnings("ignore::sktransfer.CurveWarning")

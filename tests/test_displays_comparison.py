@@ -21,7 +21,7 @@ from sktransfer import (
     compare_transfer,
     load_digit_pair,
 )
-from sktransfer.comparison_result import TransferComparison
+from sktransfer.comparison.result import TransferComparison
 
 
 @pytest.fixture(autouse=True, scope="module")

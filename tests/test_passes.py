@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sktransfer import FeatureStore, VGGFeatureExtractor
-from sktransfer.layer_grid import Variant, plan_variants
-from sktransfer.passes import (
+from sktransfer.sweep.grid import Variant, plan_variants
+from sktransfer.sweep.passes import (
     Pass,
     extractor_of,
     fill_store,

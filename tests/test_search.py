@@ -110,7 +110,7 @@ def test_without_a_store_it_finds_the_same(digits: Any, computed: list[int]) -> 
 def test_nothing_is_computed_ahead_that_candidates_would_not_find(
     extractor: dict[str, Any], digits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sktransfer import search as module
+    from sktransfer.sweep import search as module
 
     filled: list[int] = []
     monkeypatch.setattr(module, "fill_store", lambda *_: filled.append(1))

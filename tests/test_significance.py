@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktransfer.significance import compare_scores
+from sktransfer.probing.significance import compare_scores
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 

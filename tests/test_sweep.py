@@ -25,9 +25,9 @@ from sktransfer import (
     sweep,
     sweep_layers,
 )
-from sktransfer.significance import compare_scores
-from sktransfer.similarity import centred_gram, linear_cka
-from sktransfer.sweep_result import LayerSweep
+from sktransfer.probing.significance import compare_scores
+from sktransfer.sweep.result import LayerSweep
+from sktransfer.sweep.similarity import centred_gram, linear_cka
 
 LAYERS = ["block1_conv1", "block1_pool"]
 
@@ -259,7 +259,7 @@ def test_nothing_is_begun_after_the_time_budget(
 def test_a_pass_stops_at_the_time_budget_and_keeps_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int], untimed: None
 ) -> None:
-    from sktransfer import passes
+    from sktransfer.sweep import passes
 
     monkeypatch.setattr(passes, "_BLOCK_IMAGES", (64, 64))
     ticks = iter(range(1000))

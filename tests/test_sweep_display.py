@@ -14,9 +14,9 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import LayerSweepDisplay, VGGFeatureExtractor, load_digit_pair
-from sktransfer.layer_grid import Skipped, Variant
 from sktransfer.networks import list_layers
-from sktransfer.sweep_result import LayerSweep, SweepRow
+from sktransfer.sweep.grid import Skipped, Variant
+from sktransfer.sweep.result import LayerSweep, SweepRow
 
 LAYERS = ("block1_pool", "block2_pool", "block3_pool", "block4_pool", "block5_pool", "flatten")
 

@@ -26,7 +26,7 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 def make_extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Return the extractors with their controls, and the names of those that may be missing."""
     from sktransfer.extractor import VGGFeatureExtractor
-    from sktransfer.planning import name_extractor
+    from sktransfer.probing.planning import name_extractor
 
     trained = "imagenet" if args.weights is None else args.weights
     chosen = ["random"] if trained == "random" else [trained, "random"]

@@ -88,8 +88,8 @@ def add_to(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
     from sktransfer.extractor import VGGFeatureExtractor
-    from sktransfer.layer_grid import BLOCK_ENDS
     from sktransfer.sweep import sweep_layers
+    from sktransfer.sweep.grid import BLOCK_ENDS
 
     check_targets(args)
     X, y, names = read_data(args)

@@ -20,7 +20,6 @@ from sktransfer.curves.judging import judge
 from sktransfer.curves.result import CurveRow, TransferCurve
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import read_images
-from sktransfer.planning import check_extractors, plan_networks
 from sktransfer.probing import (
     check_classifier,
     check_labels,
@@ -29,6 +28,7 @@ from sktransfer.probing import (
     score_folds,
     to_plain,
 )
+from sktransfer.probing.planning import check_extractors, plan_networks
 
 _WHO = "transfer_curve"
 RAW, UNIT_RAW = "raw pixels", "raw pixels from 0 to 1"

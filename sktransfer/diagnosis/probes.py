@@ -12,7 +12,7 @@ from sklearn.metrics import check_scoring
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer.probing import Folds, Labels, score_folds
-from sktransfer.significance import ALPHA, compare_scores
+from sktransfer.probing.significance import ALPHA, compare_scores
 
 #: Below this many standard deviations above guessing, scores count as guessed: one-sided 1 %.
 CHANCE_Z = 2.33

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.comparison import compare_transfer
-from sktransfer.comparison_result import TransferComparison
+from sktransfer.comparison.result import TransferComparison
 from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import inks
-from sktransfer.planning import name_extractor
 from sktransfer.probing import METRICS, split_estimator
+from sktransfer.probing.planning import name_extractor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ from sktransfer.curves import transfer_curve
 from sktransfer.curves.estimates import Estimate, is_share
 from sktransfer.curves.result import CurveRow, TransferCurve
 from sktransfer.displays._matplotlib import check_matplotlib
-from sktransfer.planning import name_extractor
 from sktransfer.probing import split_estimator
+from sktransfer.probing.planning import name_extractor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

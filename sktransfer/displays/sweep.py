@@ -11,7 +11,7 @@ from sktransfer.displays._palette import COLORS, COLUMN_WIDTH, NORMAL, SMALL
 from sktransfer.networks import list_layers
 from sktransfer.probing import split_estimator
 from sktransfer.sweep import sweep_layers
-from sktransfer.sweep_result import LayerSweep
+from sktransfer.sweep.result import LayerSweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

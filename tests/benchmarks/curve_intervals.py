@@ -15,7 +15,7 @@ from scipy import stats
 
 from sktransfer.curves.draws import split
 from sktransfer.curves.estimates import Design, estimate
-from sktransfer.folding import check_labels
+from sktransfer.probing.folding import check_labels
 
 N_IMAGES, N_TEST, N_REPEATS = 800, 200, 10
 SIZES = (4, 32, 600)

@@ -13,24 +13,6 @@ from sklearn.utils import _safe_indexing, check_random_state, indexable
 
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import read_images
-from sktransfer.layer_grid import (
-    BLOCK_ENDS,
-    INPUT_SIZES,
-    MAX_WIDTH,
-    POOLINGS,
-    Skipped,
-    Variant,
-    plan_variants,
-)
-from sktransfer.passes import (
-    Pass,
-    extractor_of,
-    fit_passes,
-    plan_passes,
-    store_bytes,
-    transform_blocks,
-    unless_said,
-)
 from sktransfer.probing import (
     check_classifier,
     check_labels,
@@ -40,9 +22,27 @@ from sktransfer.probing import (
     time_features,
     to_plain,
 )
-from sktransfer.significance import compare_scores
-from sktransfer.similarity import centred_gram, linear_cka
-from sktransfer.sweep_result import LayerSweep, SweepRow
+from sktransfer.probing.significance import compare_scores
+from sktransfer.sweep.grid import (
+    BLOCK_ENDS,
+    INPUT_SIZES,
+    MAX_WIDTH,
+    POOLINGS,
+    Skipped,
+    Variant,
+    plan_variants,
+)
+from sktransfer.sweep.passes import (
+    Pass,
+    extractor_of,
+    fit_passes,
+    plan_passes,
+    store_bytes,
+    transform_blocks,
+    unless_said,
+)
+from sktransfer.sweep.result import LayerSweep, SweepRow
+from sktransfer.sweep.similarity import centred_gram, linear_cka
 
 #: Images on which representations are compared, at most: their Gram matrices are as large squared.
 MAX_CKA_IMAGES = 500

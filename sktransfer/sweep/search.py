@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.validation import _num_samples
 
 from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.layer_grid import (
+from sktransfer.sweep.grid import (
     BLOCK_ENDS,
     INPUT_SIZES,
     MAX_WIDTH,
@@ -26,7 +26,7 @@ from sktransfer.layer_grid import (
     Variant,
     plan_variants,
 )
-from sktransfer.passes import fill_store
+from sktransfer.sweep.passes import fill_store
 
 # The extractor's parameters that are searched over; those of a variant have the same names.
 _CUT = ("layer", "pooling", "input_size")

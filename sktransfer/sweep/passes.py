@@ -23,7 +23,7 @@ from sklearn.utils.validation import _num_samples
 
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import ImageWarning
-from sktransfer.layer_grid import Variant
+from sktransfer.sweep.grid import Variant
 from sktransfer.temporary import find_store
 
 # What the features of one block of images may take, and the images in it at least and at most.

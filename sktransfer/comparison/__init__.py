@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from sktransfer.comparison_result import TransferComparison
-from sktransfer.comparison_rows import ComparisonRow, best_of
+from sktransfer.comparison.result import TransferComparison
+from sktransfer.comparison.rows import ComparisonRow, best_of
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import Images, read_images
-from sktransfer.planning import check_extractors, plan_networks
 from sktransfer.probing import (
     Folds,
     Scorer,
@@ -27,7 +26,8 @@ from sktransfer.probing import (
     time_features,
     to_plain,
 )
-from sktransfer.significance import compare_scores
+from sktransfer.probing.planning import check_extractors, plan_networks
+from sktransfer.probing.significance import compare_scores
 
 
 def compare_transfer(

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from sktransfer._tables import format_markdown, format_table, import_pandas
-from sktransfer.layer_grid import Skipped, Variant
 from sktransfer.probing import to_plain
-from sktransfer.significance import PairedDifference
+from sktransfer.probing.significance import PairedDifference
+from sktransfer.sweep.grid import Skipped, Variant
 
 
 @dataclass

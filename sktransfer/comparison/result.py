@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from sktransfer._tables import Table, format_markdown, format_table, import_pandas
-from sktransfer.comparison_rows import ComparisonRow, best_of, word_verdict
-from sktransfer.significance import PairedDifference
+from sktransfer.comparison.rows import ComparisonRow, best_of, word_verdict
+from sktransfer.probing.significance import PairedDifference
 
 _LINE = 100
 # Of more folds, such as one for each image, only the mean is shown.

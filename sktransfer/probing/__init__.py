@@ -25,10 +25,10 @@ from sklearn.utils import _safe_indexing
 
 from sktransfer import value_range as _value_range
 from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.folding import Folds, Labels, check_labels, make_folds
 from sktransfer.images import ArrayImages, Images, ImageWarning
 from sktransfer.preprocessing import Resizing, resize, to_255
-from sktransfer.scoring import METRICS, Scorer, make_scorer_of
+from sktransfer.probing.folding import Folds, Labels, check_labels, make_folds
+from sktransfer.probing.scoring import METRICS, Scorer, make_scorer_of
 
 __all__ = [
     "METRICS",

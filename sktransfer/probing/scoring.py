@@ -21,7 +21,7 @@ from sklearn.metrics import (
 )
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sktransfer.folding import Labels
+from sktransfer.probing.folding import Labels
 
 #: The columns of the article's tables, in its order.
 METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc")

@@ -80,7 +80,7 @@ def compare_scores(
     Examples
     --------
     >>> import numpy as np
-    >>> from sktransfer.significance import compare_scores
+    >>> from sktransfer.probing.significance import compare_scores
     >>> folds = [(np.arange(90), np.arange(90, 100))] * 3
     >>> difference = compare_scores([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], folds)
     >>> print(f"{difference.mean:.2f}, p = {difference.p_value:.2f}, {difference.finding}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sktransfer.scoring import METRICS
-from sktransfer.significance import PairedDifference
+from sktransfer.probing.scoring import METRICS
+from sktransfer.probing.significance import PairedDifference
 
 
 @dataclass
