@@ -111,7 +111,8 @@ def _matrix_rate(precision: str, options: Options) -> float:
 
     def multiply() -> Any:
         # A single value comes back, and that waits for the device.
-        return float(keras.ops.convert_to_numpy(keras.ops.matmul(square, square)[0, 0]))
+        value = keras.ops.cast(keras.ops.matmul(square, square)[0, 0], "float32")
+        return float(keras.ops.convert_to_numpy(value))
 
     multiply()
     return 2 * n**3 / min(clock(multiply) for _ in range(5)) / 1e12
@@ -185,4 +186,4 @@ def _tensorflow(cut: Cut, inputs: np.ndarray, precision: str) -> Callable[[], ob
                 value = tf.nn.max_pool2d(value, 2, 2, "VALID")
         return value
 
-    return lambda: float(forward(images)[0, 0, 0, 0])
+    return lambda: float(tf.cast(forward(images)[0, 0, 0, 0], tf.float32))
