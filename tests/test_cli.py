@@ -103,7 +103,7 @@ def test_report(vgg16_blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["compare", *NETWORK, *arguments, "--quiet", "--folds", "2"]) == 0
     printed = capsys.readouterr().out
     page = path.read_text(encoding="utf-8")
-    assert "scikit-learn&#x27;s embedded digits, 8 and 6, a random subset of at most 60" in page
+    assert "scikit-learn&#x27;s embedded digits, 8, 6, a random subset of at most 60" in page
     # What is printed, the page says too.
     assert "Transfer made no difference beyond noise" in " ".join(printed.split())
     assert page.count("Transfer made no difference beyond noise") == 1
@@ -287,8 +287,10 @@ SWEEP = [
 
 def test_sweep_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plot, written, store = tmp_path / "sweep.png", tmp_path / "sweep.json", tmp_path / "store"
+    page = tmp_path / "sweep.html"
     options = ["--plot", str(plot), "--json", str(written), "--cache", str(store)]
-    assert cli.main([*SWEEP, *options]) == 0
+    assert cli.main([*SWEEP, *options, "--report", str(page)]) == 0
+    assert '<h2 id="sweep">Which layer</h2>' in page.read_text(encoding="utf-8")
     out = capsys.readouterr().out
     assert out.startswith("60 images, 2 classes")
     assert "block1_conv1      max  32     64" in out

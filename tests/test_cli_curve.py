@@ -37,8 +37,10 @@ def test_json_and_plot_are_written_beside_the_tables(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib").use("agg")
-    numbers, lines, picture = (tmp_path / f"curve.{end}" for end in ("json", "csv", "png"))
+    ends = ("json", "csv", "png", "html")
+    numbers, lines, picture, page = (tmp_path / f"curve.{end}" for end in ends)
     arguments = ["--json", str(numbers), "--csv", str(lines), "--plot", str(picture)]
+    arguments += ["--report", str(page)]
     arguments += ["--weights", "random"]
     arguments += ["--scoring", "roc_auc", "--digits", "0", "1", "2"]
     assert cli.main(["curve", *NETWORK, *SMALL, *arguments]) == 0
@@ -49,6 +51,9 @@ def test_json_and_plot_are_written_beside_the_tables(
     assert lines.read_text().startswith("features,labels,repeat,roc_auc\n")
     with Image.open(picture) as image:
         assert 600 < image.width < 800  # a column of 3.5 inches
+    text = page.read_text(encoding="utf-8")
+    assert "embedded digits, 0, 1, 2, a random subset of at most 60 images" in text
+    assert '<h2 id="curve">How many labels</h2>' in text
 
 
 def test_json_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,11 @@ def test_the_report_is_printed_and_written(
 ) -> None:
     target = tmp_path / "found.json"
     arguments = ["diagnose", "--data", archive, *RANDOM, "--max-images", "40"]
-    assert cli.main([*arguments, "--json", str(target)]) == 0
+    page = tmp_path / "found.html"
+    assert cli.main([*arguments, "--json", str(target), "--report", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<p>digits.npz</p>" in text  # the sample is the diagnosis' own
+    assert "80 images, 40 of them looked at closely: 1 error, 1 warning" in text
     out, err = capsys.readouterr()
     assert out.startswith("80 images, 40 of them looked at closely: 1 error, 1 warning")
     assert "error: scaled-twice" in out

@@ -102,7 +102,8 @@ def check_targets(args: argparse.Namespace) -> None:
             )
     report = getattr(args, "report", None)
     if report is not None:
-        check_matplotlib("The option '--report'")
+        if hasattr(args, "plot"):  # the commands that draw
+            check_matplotlib("The option '--report'")
         if Path(report).suffix.lower() not in (".html", ".htm"):
             raise ValueError(
                 f"The '--report' option takes a file that ends in .html. Got {report!r} instead."
@@ -150,7 +151,7 @@ def write_report(args: argparse.Namespace, **results: Any) -> None:
         data = Path(args.data).name  # where it lies is nobody's business
     digits = args.digits or (_DEFAULT_DIGITS if args.data is None else [])
     if digits:
-        data += f", {' and '.join(digits)}"
+        data += f", {', '.join(digits)}"
     if args.max_images is not None:
         data += f", a random subset of at most {args.max_images:,} images"
     TransferReport(**results, data=data).to_html(args.report)

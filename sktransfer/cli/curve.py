@@ -14,6 +14,7 @@ from sktransfer.cli._data import (
     save_plot,
     seed,
     start_keras,
+    write_report,
     write_result,
 )
 from sktransfer.cli._network import add_network, make_extractors
@@ -73,4 +74,6 @@ def run(args: argparse.Namespace) -> int:
         from sktransfer.displays import TransferCurveDisplay
 
         save_plot(TransferCurveDisplay(result).plot(), args.plot)
+    if args.report:
+        write_report(args, curve=result)
     return 0

@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sktransfer.cli._data import add_data, check_targets, read_data, seed, start_keras
+from sktransfer.cli._data import (
+    add_data,
+    check_targets,
+    read_data,
+    seed,
+    start_keras,
+    write_report,
+)
 
 _MAX_IMAGES = 200
 
@@ -41,6 +48,9 @@ def add_to(commands: Any) -> None:
         metavar="FILE",
         help="write JSON to a file, or instead of the report where none is named",
     )
+    running.add_argument(
+        "--report", metavar="FILE", help="write findings and remedies as one web page: .html"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_targets(args)
     # All images are read, as copies are searched among all; the sample is drawn afterwards.
-    X, y, _ = read_data(argparse.Namespace(**vars(args) | {"max_images": None}))
+    whole = argparse.Namespace(**vars(args) | {"max_images": None})
+    X, y, _ = read_data(whole)
     extractor = VGGFeatureExtractor(
         args.layer,
         architecture=args.architecture,
@@ -76,4 +87,6 @@ def run(args: argparse.Namespace) -> int:
         print(diagnosis.to_json())
     if args.json not in (None, "-"):
         Path(args.json).write_text(diagnosis.to_json() + "\n", encoding="utf-8")
+    if args.report:
+        write_report(whole, diagnosis=diagnosis)
     return 0

@@ -14,6 +14,7 @@ from sktransfer.cli._data import (
     save_plot,
     seed,
     start_keras,
+    write_report,
     write_result,
 )
 
@@ -122,4 +123,6 @@ def run(args: argparse.Namespace) -> int:
         from sktransfer.displays import LayerSweepDisplay
 
         save_plot(LayerSweepDisplay(result).plot(), args.plot)
+    if args.report:
+        write_report(args, sweep=result)
     return 0

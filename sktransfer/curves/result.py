@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sktransfer._tables import format_markdown, format_table, import_pandas
+from sktransfer._tables import Table, format_markdown, format_table, import_pandas
 from sktransfer.curves.estimates import Estimate, first_part
 from sktransfer.curves.power_law import PowerLaw
 from sktransfer.probing import to_plain
@@ -238,8 +238,8 @@ class TransferCurve:
         str
             Tables, each under its caption, and a list of sentences.
         """
-        parts = [self._headline()]
-        for caption, header, body in self._tables():
+        parts = [self.subject()]
+        for caption, header, body in self.tables():
             parts += [f"{caption}:", format_markdown(header, body)]
         parts.append("\n".join(f"- {sentence}" for sentence in self.sentences()))
         return "\n\n".join(parts) + "\n"
@@ -270,8 +270,8 @@ class TransferCurve:
 
     def __str__(self) -> str:
         """Lay out the headline, the tables and the sentences."""
-        parts = [textwrap.fill(self._headline(), _WIDTH)]
-        for caption, header, body in self._tables():
+        parts = [textwrap.fill(self.subject(), _WIDTH)]
+        for caption, header, body in self.tables():
             parts.append(f"{caption}\n{format_table(header, body)}")
         parts.append("\n".join(_fill(sentence) for sentence in self.sentences()))
         return "\n\n".join(parts)
@@ -287,7 +287,14 @@ class TransferCurve:
             for repeat, score in enumerate(scores, start=1)
         ]
 
-    def _headline(self) -> str:
+    def subject(self) -> str:
+        """Say what was measured on what.
+
+        Returns
+        -------
+        str
+            Sentences.
+        """
         tested = "the same" if self.is_test_fixed else "drawn anew in each repeat"
         about = (
             "where the mean of other draws of labels from these images would lie, on these test "
@@ -301,7 +308,14 @@ class TransferCurve:
             f"with the same draws for every row. In brackets 95 % intervals: {about}."
         )
 
-    def _tables(self) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    def tables(self) -> Iterator[Table]:
+        """Return every table as text.
+
+        Yields
+        ------
+        tuple
+            Title, header and rows of each.
+        """
         rows = self.available
         yield (
             f"{self.metric}, mean ± half of the interval",

@@ -11,6 +11,7 @@ from sktransfer.curves import transfer_curve
 from sktransfer.curves.estimates import Estimate, is_share
 from sktransfer.curves.result import CurveRow, TransferCurve
 from sktransfer.displays._matplotlib import check_matplotlib
+from sktransfer.displays._palette import inks
 from sktransfer.probing import split_estimator
 from sktransfer.probing.planning import name_extractor
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which the common forms of colour blindness keep apart; what is light on
-# white comes last. Markers differ too. Raw pixels, with which all is compared, are grey.
+# white comes last. Markers differ too. Raw pixels, with which all is compared, are grey as
+# the style in force has it.
 _STYLES = {
-    "raw": [("#767676", "s", False), ("#1A1A1A", "s", True)],
+    "raw": [("muted", "s", False), ("text", "s", True)],
     "others": [
         ("#D55E00", "^", False),
         ("#0072B2", "o", True),
@@ -31,7 +33,6 @@ _STYLES = {
     ],
 }
 _NAME_WIDTH = 28  # letters of a name in a line of the legend
-_EXPLAINED = "#555555"
 _SIZE = (3.5, 3.5)  # inches: a column of a journal
 _SMALL, _NORMAL = 7.0, 8.0  # points
 
@@ -166,7 +167,7 @@ class TransferCurveDisplay:
         ax.set_xlabel("labels", **size)
         ax.set_ylabel(self.curve.metric, **size)
         ax.xaxis.set_major_formatter("{x:,.0f}")
-        ax.grid(color="#DDDDDD", linewidth=0.5)
+        ax.grid(color=inks().faint, linewidth=0.5)
         ax.set_axisbelow(True)
         _add_legend(ax, rows, is_own)
         self.ax_ = ax
@@ -177,6 +178,8 @@ class TransferCurveDisplay:
 def _draw_row(
     ax: Axes, row: CurveRow, sizes: np.ndarray, color: str, marker: str, is_filled: bool
 ) -> None:
+    ink = inks()
+    color = getattr(ink, color, color)
     means = [mean.value for mean in row.means]
     lows, highs = [mean.low for mean in row.means], [mean.high for mean in row.means]
     ax.fill_between(sizes, lows, highs, color=color, alpha=0.15, linewidth=0)
@@ -184,7 +187,7 @@ def _draw_row(
     dots: dict[str, Any] = {
         "marker": marker,
         "markersize": 3.5,
-        "markerfacecolor": color if is_filled else "white",
+        "markerfacecolor": color if is_filled else ink.ground,
         "markeredgewidth": 0.9,
         "label": textwrap.fill(row.name, _NAME_WIDTH),
     }
@@ -203,7 +206,7 @@ def _add_legend(ax: Axes, rows: list[CurveRow], is_own: bool) -> None:
     from matplotlib.patches import Patch
 
     handles, names = ax.get_legend_handles_labels()
-    handles.append(Patch(color=_EXPLAINED, alpha=0.3, linewidth=0))
+    handles.append(Patch(color=inks().muted, alpha=0.3, linewidth=0))
     names.append("95 % interval")
     doubts = [row.law.doubt is not None for row in rows if row.law is not None]
     for is_there, line, name in (
@@ -211,14 +214,16 @@ def _add_legend(ax: Axes, rows: list[CurveRow], is_own: bool) -> None:
         (True in doubts, ":", "power law, in doubt"),
     ):
         if is_there:
-            handles.append(Line2D([], [], color=_EXPLAINED, ls=line, linewidth=1.1))
+            handles.append(Line2D([], [], color=inks().muted, ls=line, linewidth=1.1))
             names.append(name)
     common: dict[str, Any] = {"fontsize": _SMALL, "handlelength": 2.0}
     if is_own:  # below, where it hides nothing
         common |= {"loc": "outside lower center", "ncols": 2, "frameon": False}
-        ax.figure.legend(handles, names, **common)
+        legend = ax.figure.legend(handles, names, **common)
     else:
-        ax.legend(handles, names, loc="lower right", framealpha=0.9, **common)
+        legend = ax.legend(handles, names, loc="lower right", framealpha=0.9, **common)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a dollar in a name is a dollar
 
 
 def _scale_misses(ax: Axes, means: list[Estimate]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.displays._matplotlib import check_matplotlib
-from sktransfer.displays._palette import COLORS, COLUMN_WIDTH, NORMAL, SMALL
+from sktransfer.displays._palette import COLORS, COLUMN_WIDTH, NORMAL, SMALL, inks
 from sktransfer.networks import list_layers
 from sktransfer.probing import split_estimator
 from sktransfer.sweep import sweep_layers
@@ -148,6 +148,7 @@ class LayerSweepDisplay:
             )
         import matplotlib.pyplot as plt
 
+        ink = inks()
         metric = self.result.metric
         layers = sorted({row.variant.layer for row in self.result.rows}, key=_depth)
         many = len(layers) > _MANY_LAYERS
@@ -159,7 +160,7 @@ class LayerSweepDisplay:
 
         scores = np.array(best.scores[metric])
         band = scores.mean() - scores.std(), scores.mean() + scores.std()
-        ax.axhspan(*band, color="#DDDDDD", linewidth=0, zorder=0)
+        ax.axhspan(*band, color=ink.faint, linewidth=0, zorder=0)
         for size, color in zip(sizes, _colors(len(sizes)), strict=True):
             for pooling, (marker, line) in _POOLINGS.items():
                 found = sorted(
@@ -177,17 +178,17 @@ class LayerSweepDisplay:
                         linestyle=line,
                         linewidth=1.3,
                         markersize=4.5,
-                        markeredgecolor="white",
+                        markeredgecolor=ink.ground,
                         markeredgewidth=0.5,
                     )
         place = places[best.variant.layer], scores.mean()
-        ax.plot(*place, "o", markersize=10, markerfacecolor="none", color="black", mew=0.9)
+        ax.plot(*place, "o", markersize=10, markerfacecolor="none", color=ink.text, mew=0.9)
         ax.set_ylabel(f"{metric}, mean of {self.result.n_folds} folds", fontsize=NORMAL)
         ax.set_xlim(-0.3, len(layers) - 0.7)
         names = layers if many else [layer.replace("_", "\n") for layer in layers]
         ax.set_xticks(range(len(layers)), names, rotation=90 if many else 0)
         ax.tick_params(labelsize=SMALL)
-        ax.grid(axis="y", color="#E6E6E6", linewidth=0.5)
+        ax.grid(axis="y", color=ink.faint, linewidth=0.5)
         ax.set_axisbelow(True)
         ax.spines[["top", "right"]].set_visible(False)
         self._add_legend(ax, sizes, many=many)
@@ -208,7 +209,7 @@ class LayerSweepDisplay:
             Line2D(
                 [],
                 [],
-                color="#444444",
+                color=inks().muted,
                 marker=marker,
                 linestyle=line,
                 markersize=4.5,
@@ -221,7 +222,7 @@ class LayerSweepDisplay:
         ring = Line2D(
             [],
             [],
-            color="black",
+            color=inks().text,
             marker="o",
             linestyle="none",
             markersize=8,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sktransfer._tables import format_markdown, format_table, import_pandas
+from sktransfer._tables import Table, format_markdown, format_table, import_pandas
 from sktransfer.probing import to_plain
 from sktransfer.probing.significance import PairedDifference
 from sktransfer.sweep.grid import Skipped, Variant
@@ -190,29 +190,68 @@ class LayerSweep:
 
     def __str__(self) -> str:
         """Lay out the table, the best row and the cheapest near it, and what was skipped."""
-        parts = [
+        parts = [self.subject()]
+        if self.rows:
+            parts += [format_table(*self._table()), "\n".join(self.sentences())]
+        return "\n\n".join([*parts, "\n".join(self.notes())])
+
+    def subject(self) -> str:
+        """Say what was swept over what.
+
+        Returns
+        -------
+        str
+            One sentence, without its full stop.
+        """
+        return (
             f"{self.n_images:,} images, {len(self.classes)} classes; the same classifier and "
             f"{self.n_folds} folds for every row"
-        ]
-        if self.rows:
-            parts.append(format_table(*self._table()))
+        )
+
+    def sentences(self) -> list[str]:
+        """Say which row is best, and which costs least among those within noise of it.
+
+        Returns
+        -------
+        list of str
+            One or two, and none without rows.
+        """
         best, cheapest = self.best, self.cheapest
-        if best is not None and cheapest is not None:
-            lines = [f"best: {self._summary(best)}"]
-            if cheapest is not best:
-                lines.append(f"cheapest within noise of it: {self._summary(cheapest)}")
-            parts.append("\n".join(lines))
+        if best is None or cheapest is None:
+            return []
+        lines = [f"best: {self._summary(best)}"]
+        if cheapest is not best:
+            lines.append(f"cheapest within noise of it: {self._summary(cheapest)}")
+        return lines
+
+    def tables(self) -> list[Table]:
+        """Return the table as text.
+
+        Returns
+        -------
+        list of tuple
+            Its title, header and rows; empty without rows.
+        """
+        return [(f"{self.metric} of every variant", *self._table())] if self.rows else []
+
+    def notes(self) -> list[str]:
+        """Say what must be known to read the table, and what was skipped.
+
+        Returns
+        -------
+        list of str
+            A line each.
+        """
         notes = []
         if self.rows:
             notes += [
-                "mean ± standard deviation over the folds; ms: milliseconds per image up to the "
-                "cut, by itself;",
+                "mean ± standard deviation over the folds",
+                "ms: milliseconds per image up to the cut, by itself",
                 f"CKA: linear CKA with the best row, on {self.n_cka_images} images",
             ]
         if any(row.n_not_converged for row in self.rows):
             notes.append("* the classifier stopped before it converged")
-        notes += [f"skipped: {each}" for each in self.skipped]
-        return "\n\n".join([*parts, "\n".join(notes)])
+        return notes + [f"skipped: {each}" for each in self.skipped]
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         best = self.best
