@@ -421,8 +421,10 @@ def test_pickles_are_complete_or_small(digits: Data, tmp_path: Path) -> None:
     small = pickle.dumps(model.without_weights())
     assert len(small) < 5_000
     bare = pickle.loads(small)
-    with pytest.raises(ValueError, match=r"without its weights, .* Call load_weights\(path\)"):
-        bare.predict(X)
+    for method in (bare.predict, bare.to_extractor, bare.partial_fit):
+        arguments = {"predict": (X,), "partial_fit": (X, y)}.get(method.__name__, ())
+        with pytest.raises(ValueError, match=r"without its weights, .* Call load_weights\(path\)"):
+            method(*arguments)
     np.testing.assert_array_equal(bare.load_weights(path).predict_proba(X), probabilities)
     assert bare.weights_sha256_ == model.weights_sha256_
 

@@ -185,9 +185,10 @@ class FineTuner(TunedNetwork):
             self._learn_targets(y, weights, classes, is_partial=is_partial)
         targets = self._encode_targets(y, weights)
         if is_new:
-            self._trunk = self._head = None  # what _learn reads is what the parameters name
+            self.__dict__.pop("_trunk", None)  # what is read is what the parameters name
             images, cut, self._trunk = self._learn(X)
             value_range = self.value_range_
+            self._head = None
             self._seed = self._draw_seed()
             self.history_: list[dict[str, Any]] = []
             self._optimizers = None

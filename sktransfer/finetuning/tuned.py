@@ -28,8 +28,8 @@ _PART_BYTES = 32 << 20
 class TunedNetwork(VGGFeatureExtractor):
     """An extractor with weights of its own, and a head on its features."""
 
-    # What training learned: kernel and bias of every layer up to the features, and the head. None
-    # before it, and in a copy by without_weights().
+    # Kernel and bias of every layer up to the features, and the head. None in a copy by
+    # without_weights(); there is no trunk before fit has read it, and no head before it is drawn.
     _trunk: Weights | None
     _head: Head | None
     _hidden: tuple[int, ...]
@@ -169,9 +169,9 @@ class TunedNetwork(VGGFeatureExtractor):
         return keras.Model(whole.input, self._finish(whole.output), name=whole.name)
 
     def _load_fitted_weights(self) -> Weights:
-        if self._trunk is None:  # in fit, before there is anything to train
+        if not hasattr(self, "_trunk"):
             return super()._load_fitted_weights()
-        return self._trunk
+        return self._check_trunk()
 
     def _keep(self, cut: Cut, trunk: Weights, head: Head) -> None:
         """Take on what was trained or loaded."""
@@ -181,12 +181,17 @@ class TunedNetwork(VGGFeatureExtractor):
 
     def _trained(self) -> tuple[Weights, Head]:
         check_is_fitted(self)
-        if self._trunk is None or self._head is None:
+        trunk = self._check_trunk()
+        assert self._head is not None
+        return trunk, self._head
+
+    def _check_trunk(self) -> Weights:
+        if self._trunk is None:
             raise ValueError(
                 f"This {type(self).__name__} is without its weights, as without_weights() makes "
                 "it. Call load_weights(path) with the file that save_weights(path) made."
             )
-        return self._trunk, self._head
+        return self._trunk
 
 
 def _check_suffix(path: str | os.PathLike, who: str) -> None:
