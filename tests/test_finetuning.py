@@ -360,6 +360,8 @@ def test_partial_fit_is_an_epoch_with_one_optimizer_throughout(digits: Data) -> 
         ValueError, match=r"knows the classes \[6, 8\]. Got other labels in y, \[7\]"
     ):
         parts.partial_fit(X, np.where(y == 6, 7, y))
+    with pytest.raises(ValueError, match=r"classes of its first call, \[6, 8\]\. Got \[6, 7, 8\]"):
+        parts.partial_fit(X, y, classes=[6, 7, 8])
 
 
 def test_augmentation_is_seeded_and_trains_on_changed_images(digits: Data) -> None:

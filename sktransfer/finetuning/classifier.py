@@ -283,6 +283,13 @@ engine_, precision_, random_seed_
                 f"{type(self).__name__}.partial_fit sees some images at a time and cannot balance "
                 "classes. Got class_weight='balanced': pass a dict, or sample_weight."
             )
+        if hasattr(self, "classes_") and classes is not None:
+            given = np.unique(column_or_1d(classes))
+            if not np.array_equal(given, self.classes_):
+                raise ValueError(
+                    f"{type(self).__name__}.partial_fit needs the classes of its first call, "
+                    f"{self.classes_.tolist()}. Got {given.tolist()}: pass the same, or None."
+                )
         self._train(X, y, sample_weight, is_partial=True, classes=classes)
         return self
 
