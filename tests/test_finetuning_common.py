@@ -28,9 +28,7 @@ INSTANCES: dict[str, Tuned] = {
     "classifier-hidden": _make(
         VGGClassifier, "block2_pool", pooling="max", hidden_layer_sizes=(16,), architecture="vgg19"
     ),
-    "classifier-unfrozen": _make(
-        VGGClassifier, unfreeze="block1_conv2", epochs=2, batch_size=64, class_weight="balanced"
-    ),
+    "classifier-unfrozen": _make(VGGClassifier, unfreeze="block1_conv2", epochs=2, batch_size=64),
     "regressor-frozen": _make(VGGRegressor),
     "regressor-unfrozen": _make(VGGRegressor, unfreeze="block1_conv2", epochs=2, batch_size=64),
 }
