@@ -84,9 +84,11 @@ def test_folds_means_and_intervals_are_those_of_the_result(result: TransferCompa
 
 
 def test_kinds_differ_in_shape_and_in_grey(result: TransferComparison) -> None:
+    from sktransfer.displays._palette import inks
     from sktransfer.displays.comparison import _STYLES
 
-    greys = [to_rgb(color) @ np.array([0.299, 0.587, 0.114]) for color, _ in _STYLES.values()]
+    colors = [color or inks().muted for color, _ in _STYLES.values()]
+    greys = [to_rgb(color) @ np.array([0.299, 0.587, 0.114]) for color in colors]
     assert len({marker for _, marker in _STYLES.values()}) == 3
     assert min(1 - grey for grey in greys) > 0.5  # dark enough on white for text
 
