@@ -59,9 +59,18 @@ def test_scores_beyond_shares_are_taken_with_the_larger_overlap() -> None:
     assert found.high - found.value == pytest.approx(half)
 
 
-def test_equal_scores_have_no_interval() -> None:
-    found = estimate([(1.0, np.full(4, 0.9), 10)], _design([10, 75], 100, 25))
-    assert (found.low, found.value, found.high) == (0.9, 0.9, 0.9)
+def test_equal_scores_are_luck_and_no_certainty() -> None:
+    for score, likely in ((0.9, 90.5 / 101), (1.0, 100.5 / 101)):
+        found = estimate([(1.0, np.full(4, score), 75)], _design([10, 75], 100, 25))
+        variance = likely * (1 - likely) / 25
+        half = stats.t.ppf(0.975, 3) * np.sqrt(variance * (1 / 4 + 25 / 75))
+        assert found.value == score
+        assert found.high - found.value == pytest.approx(half)
+    drawn = resample(np.ones((1, 2, 4)), _design([10, 75], 100, 25), 0)
+    assert drawn.std() > 0.01
+    # Other draws of all labels there are none, on the same test images.
+    fixed = estimate([(1.0, np.ones(4), 75)], _design([10, 75], 100, 25, is_test_fixed=True))
+    assert (fixed.low, fixed.high) == (1.0, 1.0)
 
 
 def test_intervals_hold_the_mean_of_new_images_as_often_as_they_say() -> None:
@@ -176,7 +185,7 @@ def test_savings_against_computation_by_hand() -> None:
     random = _row("random", "control", [0.45, 0.55, 0.65, 0.75, 0.85])
     vgg = _row("vgg", "transfer", [0.65, 0.75, 0.85, 0.9, 0.95])
     vgg.control = "random"
-    design = _design([4, 8, 16, 32, 64], 100, 36)
+    design = _design([4, 8, 16, 32, 64], 4000, 1000)
     criteria, savings = judge([raw, worse, random, vgg], design, 0)
     found = {(s.name, s.than, s.n_labels): s for s in savings}
     assert {(s.name, s.than) for s in savings} == {

@@ -24,6 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sktransfer import (
     CurveWarning,
+    VGGClassifier,
     VGGFeatureExtractor,
     load_digit_pair,
     transfer_curve,
@@ -262,6 +263,27 @@ def test_files_and_frames_are_images_for_estimators_too(tmp_path: Path) -> None:
         # The extractor inside the draws gives what it gives before them.
         assert result.rows[-1].scores == result.rows[-2].scores
         assert result.rows[0].n_features == 32 * 32 * 3
+
+
+def test_a_fine_tuned_network_is_an_estimator(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits
+    tuned = VGGClassifier(
+        "block1_pool",
+        weights=None,
+        pooling="avg",
+        input_size=32,
+        head_epochs=1,
+        random_state=0,
+    )
+    result = transfer_curve(
+        X, y, extractors={}, estimators={"tuned": tuned}, sizes=[4, 8], n_repeats=2
+    )
+    row = result.rows[-1]
+    assert (row.name, row.kind) == ("tuned", "estimator")
+    labels = check_labels(y, 80, who="")
+    order, tested = split(labels, 0.25, 2, np.random.RandomState(0), who="")[0]
+    alone = clone(tuned).fit(X[order[:8]], y[order[:8]])
+    assert row.scores[1][0] == alone.score(X[tested], y[tested])
 
 
 def test_input_extractors_and_estimators_stay_as_they_were(

@@ -74,7 +74,7 @@ def transfer_curve(
         network with random weights, once where several differ in nothing but the weights.
     estimators : mapping of str to estimator or None, default=None
         A row for each classifier that is fitted on the images themselves, such as a pipeline or a
-        fine-tuned network.
+        :class:`VGGClassifier`, which is fine-tuned anew on every draw.
     classifier : estimator or None, default=None
         What is fitted on raw pixels and features. None takes ``LogisticRegression(max_iter=1000)``
         behind a ``StandardScaler``, and adds a row of raw pixels from 0 to 1 without the scaler,

@@ -110,19 +110,22 @@ def standard_error(terms: Sequence[Term], design: Design) -> float:
         The standard error of the mean over repeats.
     """
     values = np.sum([weight * scores for weight, scores, _ in terms], axis=0)
-    variance = float(np.var(values, ddof=1))
-    if design.is_test_fixed or variance == 0:
-        return float(np.sqrt(variance / len(values)))
+    variance, n_repeats = float(np.var(values, ddof=1)), len(values)
+    if design.is_test_fixed:
+        return float(np.sqrt(variance / n_repeats))
     n_train = max(n for *_, n in terms)
     shared_train, shared_test = n_train / design.n_images, design.n_test / design.n_images
+    correlation = max(shared_train, shared_test)
     if all(is_share(scores) for _, scores, _ in terms):
         means = [(abs(weight), float(scores.mean())) for weight, scores, _ in terms]
         spread = sum(weight * np.sqrt(mean * (1 - mean)) for weight, mean in means)
-        part = min(1.0, spread**2 / design.n_test / variance)
+        part = min(1.0, spread**2 / design.n_test / max(variance, _ROUNDING**2))
+        if variance < _ROUNDING**2:
+            # No spread at all is luck: where nothing was missed, half an image might have been.
+            share = (min(1.0, abs(values.mean())) * design.n_images + 0.5) / (design.n_images + 1)
+            variance, part = share * (1 - share) / design.n_test, 1.0
         correlation = part * shared_test + (1 - part) * shared_train
-    else:
-        correlation = max(shared_train, shared_test)
-    return float(np.sqrt(variance * (1 / len(values) + correlation / (1 - correlation))))
+    return float(np.sqrt(variance * (1 / n_repeats + correlation / (1 - correlation))))
 
 
 def is_share(scores: np.ndarray) -> bool:
@@ -201,7 +204,8 @@ def resample(curves: np.ndarray, design: Design, seed: int) -> np.ndarray:
         Means.
     """
     n_repeats = curves.shape[2]
-    drawn = np.random.default_rng(seed).integers(0, n_repeats, (_N_RESAMPLED, n_repeats))
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, n_repeats, (_N_RESAMPLED, n_repeats))
     means = curves.mean(axis=2)
     deviations = np.stack([c[:, drawn].mean(axis=2).T for c in curves]) - means[:, None]
     plain = curves.std(axis=2) / np.sqrt(n_repeats)  # what resampling alone gives
@@ -213,8 +217,11 @@ def resample(curves: np.ndarray, design: Design, seed: int) -> np.ndarray:
     )
     tail = (1 + CONFIDENCE) / 2
     errors *= stats.t.ppf(tail, n_repeats - 1) / stats.norm.ppf(tail)
-    widening = np.divide(errors, plain, out=np.ones_like(errors), where=plain > 0)
-    return means[:, None] + deviations * widening[:, None]
+    has_spread = plain > _ROUNDING
+    widening = np.divide(errors, plain, out=np.ones_like(errors), where=has_spread)
+    luck = rng.normal(size=deviations.shape) * errors[:, None]
+    deviations = np.where(has_spread[:, None], deviations * widening[:, None], luck)
+    return means[:, None] + deviations
 
 
 def labels_for(scores: np.ndarray, sizes: np.ndarray, rising: np.ndarray) -> np.ndarray:
