@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import column_or_1d
+from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -326,6 +326,8 @@ engine_, precision_, random_seed_
 
     def _check_targets(self, y: Any) -> np.ndarray:
         labels = column_or_1d(y, warn=True)
+        if labels.dtype.kind == "f":  # before scikit-learn casts them, with a warning of NumPy's
+            assert_all_finite(labels, input_name="y")
         check_classification_targets(labels)
         return labels
 
