@@ -111,10 +111,13 @@ def test_report(vgg16_blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_results_are_not_computed_for_a_file_that_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compare, "read_data", lambda args: pytest.fail("read"))
     assert cli.main(["compare", *RANDOM, "--csv", str(tmp_path / "none" / "a.csv")]) == 2
+    err = capsys.readouterr().err
+    assert "'--csv' option must name a file that can be written" in err
+    assert "No such file or directory. Make its folder" in err
     new, old = tmp_path / "new.csv", tmp_path / "old.csv"
     old.write_text("kept")
     _data.check_targets(argparse.Namespace(json=str(new), csv=str(old)))

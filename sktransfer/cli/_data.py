@@ -114,8 +114,14 @@ def check_targets(args: argparse.Namespace) -> None:
             continue
         path = Path(target)
         is_new = not path.exists()
-        with path.open("a", encoding="utf-8"):
-            pass
+        try:
+            with path.open("a", encoding="utf-8"):
+                pass
+        except OSError as error:
+            raise OSError(
+                f"The '--{name}' option must name a file that can be written. Got {target!r}: "
+                f"{error.strerror}. Make its folder, or name another place."
+            ) from error
         if is_new:
             path.unlink()
 

@@ -36,7 +36,9 @@ def add_to(commands: Any) -> None:
     running = compare.add_argument_group("run")
     running.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
     running.add_argument("--seed", type=seed, default=0, help="of folds, subset and random weights")
-    running.add_argument("--quiet", action="store_true", help="no progress bars")
+    running.add_argument(
+        "--quiet", action="store_true", help="no progress bars but that of a download"
+    )
     add_outputs(compare)
 
 

@@ -45,7 +45,9 @@ def add_to(commands: Any) -> None:
     running.add_argument("--test", type=float, default=0.25, help="share of the images to test on")
     running.add_argument("--scoring", default="accuracy", help="a metric, as scikit-learn names it")
     running.add_argument("--seed", type=seed, default=0, help="of draws, subset and random weights")
-    running.add_argument("--quiet", action="store_true", help="no progress bars")
+    running.add_argument(
+        "--quiet", action="store_true", help="no progress bars but that of a download"
+    )
     add_outputs(curve)
 
 

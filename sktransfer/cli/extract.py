@@ -48,7 +48,9 @@ def add_to(commands: Any) -> None:
     network.add_argument("--engine", default="auto", choices=["auto", "keras", "openvino", "ncnn"])
     network.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
     network.add_argument("--seed", type=seed, default=0, help="of random weights")
-    extract.add_argument("--quiet", action="store_true", help="no progress bar")
+    extract.add_argument(
+        "--quiet", action="store_true", help="no progress bar but that of a download"
+    )
 
 
 def _size(text: str) -> str | int:

@@ -82,7 +82,9 @@ def add_to(commands: Any) -> None:
         metavar="FOLDER",
         help="keep features here, so that an interrupted sweep goes on",
     )
-    running.add_argument("--quiet", action="store_true", help="no progress bars")
+    running.add_argument(
+        "--quiet", action="store_true", help="no progress bars but that of a download"
+    )
     add_outputs(sweep, instead_of="the table")
 
 
