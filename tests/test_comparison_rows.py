@@ -161,7 +161,14 @@ def test_the_best_row_is_the_first_of_the_best_and_never_an_undefined_one() -> N
 
 
 @pytest.mark.parametrize(
-    ("p_value", "words"), [(0.0, "p < 0.001"), (0.04999, "p = 0.050"), (1.0, "p = 1.000")]
+    ("p_value", "words"),
+    [
+        (0.0, "p < 0.001"),
+        (0.042, "p = 0.042"),
+        (0.04999, "p just below 0.05"),
+        (0.05, "p = 0.050"),
+        (1.0, "p = 1.000"),
+    ],
 )
 def test_p_values_in_words(p_value: float, words: str) -> None:
     assert say_p(p_value) == words

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sktransfer.probing.scoring import METRICS
-from sktransfer.probing.significance import PairedDifference
+from sktransfer.probing.significance import ALPHA, PairedDifference
 
 
 @dataclass
@@ -216,7 +216,12 @@ def say_p(p_value: float) -> str:
     str
         Such as ``p = 0.042``, or ``p < 0.001``.
     """
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    if p_value < 0.001:
+        return "p < 0.001"
+    # Rounded, it would look like noise beside words that call it more.
+    if p_value < ALPHA and f"{p_value:.3f}" == f"{ALPHA:.3f}":
+        return f"p just below {ALPHA}"
+    return f"p = {p_value:.3f}"
 
 
 def _room(row: ComparisonRow, raw: ComparisonRow, metric: str) -> str:
