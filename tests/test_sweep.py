@@ -26,7 +26,8 @@ from sktransfer import (
     sweep_layers,
 )
 from sktransfer.probing.significance import compare_scores
-from sktransfer.sweep.result import LayerSweep
+from sktransfer.sweep.grid import Variant
+from sktransfer.sweep.result import LayerSweep, SweepRow
 from sktransfer.sweep.similarity import centred_gram, linear_cka
 
 LAYERS = ["block1_conv1", "block1_pool"]
@@ -105,9 +106,39 @@ def test_best_is_the_highest_and_of_equals_the_cheapest(result: LayerSweep) -> N
     assert best.to_best is None
     equals = [row for row, mean in zip(result.rows, means, strict=True) if mean == max(means)]
     assert best.variant.multiply_adds == min(row.variant.multiply_adds for row in equals)
-    for row in result.rows:
-        near = row is best or row.to_best.finding in ("equal", "within noise")
-        assert not near or row.variant.multiply_adds >= cheapest.variant.multiply_adds
+    assert cheapest in result.rows
+
+
+def test_the_cheapest_row_is_near_the_best() -> None:
+    """Within one standard error of the difference, and of these the fewest multiply-adds."""
+    best = [0.90, 0.92, 0.94, 0.96]
+    shifts = {
+        "far": [-0.05, -0.06, -0.05, -0.06],
+        "near": [-0.02, 0.015, -0.02, 0.015],
+        "": [0.0] * 4,
+    }
+    folds = [(np.arange(75), np.arange(75, 100))] * 4
+    rows = [
+        SweepRow(
+            Variant("block1_pool", "avg", 32, 64, cost),
+            {"accuracy": list(np.add(best, shift))},
+            None,
+            0.0,
+            0,
+            to_best=compare_scores(np.add(best, shift), best, folds) if name else None,
+        )
+        for cost, (name, shift) in enumerate(shifts.items())
+    ]
+    found = LayerSweep(100, 4, [0, 1], 1, "accuracy", rows, cka=np.eye(3), n_cka_images=100)
+    assert found.best is rows[2]
+    assert found.cheapest is rows[1]
+    assert "cheapest within one standard error: block1_pool avg, 32 px" in str(found)
+    difference = rows[1].to_best
+    spread = np.std(shifts["near"], ddof=1)
+    error = spread * np.sqrt(1 / 4 + 25 / 75)
+    assert -difference.mean <= error
+    rows[1].to_best = compare_scores(np.add(best, shifts["near"]) - 1.01 * error, best, folds)
+    assert found.cheapest is rows[2]
 
 
 def test_differences_to_the_best_are_tested_on_the_same_folds(

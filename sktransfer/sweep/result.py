@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from sktransfer._tables import Table, format_markdown, format_table, import_pandas
 from sktransfer.probing import to_plain
-from sktransfer.probing.significance import PairedDifference
+from sktransfer.probing.significance import ALPHA, PairedDifference
 from sktransfer.sweep.grid import Skipped, Variant
 
 
@@ -93,16 +94,19 @@ class LayerSweep:
 
     @property
     def cheapest(self) -> SweepRow | None:
-        """The row of fewest multiply-adds, then values, that is as good as the best within noise.
+        """The row of fewest multiply-adds, then values, within one standard error of the best.
 
-        Noise is what the corrected resampled t-test takes for it, at 5 % for each row.
+        The standard error is that of the difference between both, paired by fold and corrected for
+        the training images that folds share. Of rows that cost the same the higher one counts.
         """
-        near = [
-            row
-            for row in self.rows
-            if row.to_best is None or row.to_best.finding in ("equal", "within noise")
-        ]
-        return min(near, key=_cost, default=None)
+        near = [row for row in self.rows if row.to_best is None or self._is_near(row.to_best)]
+        return min(near, key=lambda row: (*_cost(row), -self._mean(row)), default=None)
+
+    def _is_near(self, difference: PairedDifference) -> bool:
+        if np.isnan(difference.low):
+            return False
+        student = stats.t(self.n_folds - 1).ppf(1 - ALPHA / 2)
+        return -difference.mean <= (difference.high - difference.mean) / student
 
     def to_frame(self) -> Any:
         """Return one row for each variant.
@@ -209,7 +213,7 @@ class LayerSweep:
         )
 
     def sentences(self) -> list[str]:
-        """Say which row is best, and which costs least among those within noise of it.
+        """Say which row is best, and which costs least among those near it.
 
         Returns
         -------
@@ -221,7 +225,7 @@ class LayerSweep:
             return []
         lines = [f"best: {self._summary(best)}"]
         if cheapest is not best:
-            lines.append(f"cheapest within noise of it: {self._summary(cheapest)}")
+            lines.append(f"cheapest within one standard error: {self._summary(cheapest)}")
         return lines
 
     def tables(self) -> list[Table]:
