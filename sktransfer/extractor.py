@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sktransfer.computing import Task
 
 # Part of every recipe; a change of what images are turned into, or how, must change it.
-_RECIPE_FORMAT = 2
+_RECIPE_FORMAT = 3
 #: What `fit` learns.
 LEARNED = (
     "n_features_in_",
