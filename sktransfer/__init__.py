@@ -44,6 +44,10 @@ if TYPE_CHECKING:
         VGGClassifier,
         VGGRegressor,
     )
+    from sktransfer.formulas import (
+        FormulaImages,
+        make_formula_images,
+    )
     from sktransfer.images import (
         ImageWarning,
     )
@@ -77,6 +81,7 @@ __all__ = [
     "FeatureStore",
     "FeatureStoreWarning",
     "Finding",
+    "FormulaImages",
     "HistoryDisplay",
     "ImageWarning",
     "LayerSearchCV",
@@ -96,6 +101,7 @@ __all__ = [
     "fetch_mnist_pair",
     "list_images",
     "load_digit_pair",
+    "make_formula_images",
     "read_pixel_csv",
     "sweep_layers",
     "transfer_curve",
@@ -113,6 +119,7 @@ _MODULES = {
     "FeatureStore": "store",
     "FeatureStoreWarning": "store",
     "Finding": "diagnosis",
+    "FormulaImages": "formulas",
     "HistoryDisplay": "displays",
     "ImageWarning": "images",
     "LayerSearchCV": "sweep.search",
@@ -131,6 +138,7 @@ _MODULES = {
     "fetch_mnist_pair": "datasets",
     "list_images": "datasets",
     "load_digit_pair": "datasets",
+    "make_formula_images": "formulas",
     "read_pixel_csv": "datasets",
     "sweep_layers": "sweep",
     "transfer_curve": "curves",

@@ -1,0 +1,271 @@
+"""From masks and fields to a picture in colour: what varies without changing the class.
+
+Colours, grounds, fillings, light, blur and noise. Pictures are float32 arrays of shape `(size,
+size, 3)`, red first, from 0 to 1, until :func:`photograph` makes them uint8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from sktransfer.formulas.shapes import Shape
+from sktransfer.formulas.textures import Cells, Grating, RandomField, Texture
+
+#: How bright a colour looks (ITU-R BT.601).
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+_TEXTURES: tuple[Callable[[np.random.Generator], Texture], ...] = (
+    RandomField.draw,
+    RandomField.draw,
+    Grating.draw,
+    Cells.draw,
+)
+
+
+def draw_colours(rng: np.random.Generator, n: int, contrast: float = 0.2) -> np.ndarray:
+    """Draw colours of which the first two differ in brightness.
+
+    Parameters
+    ----------
+    rng : Generator
+        What they are drawn from.
+    n : int
+        How many, two at least.
+    contrast : float, default=0.2
+        By how much the first two differ at least, from 0 to 0.5.
+
+    Returns
+    -------
+    ndarray of shape (n, 3), float32
+        Three in ten draws are greys.
+    """
+    grey = rng.random() < 0.3
+    while True:
+        colours = rng.random((n, 1 if grey else 3), dtype=np.float32)
+        colours = np.broadcast_to(colours, (n, 3))
+        if abs((colours[0] - colours[1]) @ _LUMA) >= contrast:
+            return colours
+
+
+def draw_texture(rng: np.random.Generator) -> Texture:
+    """Draw a texture of any family."""
+    return _TEXTURES[rng.integers(len(_TEXTURES))](rng)
+
+
+def blend(amount: np.ndarray, dark: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """Go from one colour or picture to another.
+
+    Parameters
+    ----------
+    amount : ndarray of shape (size, size)
+        How far, from 0 to 1.
+    dark, light : ndarray of shape (3,) or (size, size, 3)
+        Where from and where to.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3)
+        The picture.
+    """
+    return dark + amount[:, :, None] * (light - dark)
+
+
+def shade(height: np.ndarray, rng: np.random.Generator, relief: float) -> np.ndarray:
+    """Light a surface from a side.
+
+    Parameters
+    ----------
+    height : ndarray of shape (size, size)
+        The surface, from 0 to 1.
+    rng : Generator
+        What the light's direction is drawn from.
+    relief : float
+        How high the surface is, as a share of the picture's side.
+
+    Returns
+    -------
+    ndarray of shape (size, size)
+        What to multiply colours with (Lambert's cosine law, with some light from everywhere).
+    """
+    down, along = np.gradient(height * np.float32(relief * len(height)))
+    direction, elevation = rng.uniform(0, 2 * math.pi), rng.uniform(0.4, 1.2)
+    flat = math.cos(elevation)
+    lit = math.sin(elevation) - flat * (math.cos(direction) * along + math.sin(direction) * down)
+    lit = lit / np.sqrt(1 + along**2 + down**2)
+    return (0.3 + 0.8 * np.clip(lit, 0, None)).astype(np.float32, copy=False)
+
+
+def slope(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a gradient from 0 to 1 in some direction.
+
+    Parameters
+    ----------
+    rng : Generator
+        What it is drawn from.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    ndarray of shape (size, size), float32
+        The gradient.
+    """
+    angle = rng.uniform(0, 2 * math.pi)
+    line = np.linspace(-0.5, 0.5, size, dtype=np.float32)
+    ramp = math.cos(angle) * line[None, :] + math.sin(angle) * line[:, None]
+    return np.clip(0.5 + ramp, 0, 1)
+
+
+def paint_surface(
+    rng: np.random.Generator, size: int, colours: np.ndarray, texture: Texture | None = None
+) -> np.ndarray:
+    """Paint what lies behind a shape, or on it.
+
+    Parameters
+    ----------
+    rng : Generator
+        What it is drawn from.
+    size : int
+        Side in pixels.
+    colours : ndarray of shape (2, 3)
+        Its colour, and the one that it goes to.
+    texture : Texture or None, default=None
+        Its texture. None draws what it is: even, a gradient or a texture.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3)
+        The picture; shape (3,) where it is even.
+    """
+    if texture is None:
+        kind = rng.random()
+        if kind < 0.4:
+            return colours[0]
+        if kind < 0.6:
+            return blend(slope(rng, size), colours[0], colours[1])
+        texture = draw_texture(rng)
+    field = texture.field(rng, size)
+    return blend(field * np.float32(rng.uniform(0.4, 1)), colours[0], colours[1])
+
+
+def paint_shape(shape: Shape, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Paint a shape in colours, before a ground and in a light that are drawn anew each time.
+
+    Parameters
+    ----------
+    shape : Shape
+        The class.
+    rng : Generator
+        What the picture is drawn from.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3)
+        The picture.
+    """
+    mask = shape.mask(rng, size)
+    if rng.random() < 0.35:  # ink on paper, chalk on a board
+        paper, ink = draw_colours(rng, 2, contrast=0.4)
+        return blend(mask, paper, ink)
+    ground, fill, ground_to, fill_to = draw_colours(rng, 4)
+    behind = paint_surface(rng, size, np.stack([ground, ground_to]))
+    on = paint_surface(rng, size, np.stack([fill, fill_to]))
+    if rng.random() < 0.4:  # solid: a bevel of the mask is what is lit
+        bevel = gaussian_filter(mask, size * rng.uniform(0.02, 0.06), truncate=2)
+        on = on * shade(bevel, rng, relief=0.2)[:, :, None]
+    return blend(mask, behind, on)
+
+
+def paint_composition(
+    shape: Shape, on: Texture, behind: Texture, rng: np.random.Generator, size: int
+) -> np.ndarray:
+    """Paint a shape with its own texture before a ground with another.
+
+    Parameters
+    ----------
+    shape, on, behind : Shape, Texture, Texture
+        The class.
+    rng : Generator
+        What the picture is drawn from.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3)
+        The picture.
+    """
+    colours = draw_colours(rng, 4)
+    return blend(
+        shape.mask(rng, size),
+        paint_surface(rng, size, colours[::2], behind),
+        paint_surface(rng, size, colours[1::2], on),
+    )
+
+
+def paint_texture(
+    texture: Texture, palette: np.ndarray | None, rng: np.random.Generator, size: int
+) -> np.ndarray:
+    """Paint a texture over the whole picture.
+
+    Parameters
+    ----------
+    texture : Texture
+        The class.
+    palette : ndarray of shape (2, 3) or None
+        The colours of the class; None draws some.
+    rng : Generator
+        What the picture is drawn from.
+    size : int
+        Side in pixels.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3)
+        The picture.
+    """
+    if palette is None:
+        dark, light = draw_colours(rng, 2)
+    else:
+        dark, light = palette + rng.normal(0, 0.06, (2, 3)).astype(np.float32)
+    field = texture.field(rng, size)
+    picture = blend(field, dark, light)
+    if rng.random() < 0.3:
+        picture = picture * shade(field, rng, relief=rng.uniform(0.02, 0.06))[:, :, None]
+    return picture
+
+
+def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Make of a picture what a camera would: uneven light, blur, noise, other contrast.
+
+    Parameters
+    ----------
+    picture : ndarray of shape (size, size, 3)
+        The picture.
+    rng : Generator
+        What is drawn.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3), uint8
+        The photograph.
+    """
+    size = len(picture)
+    if rng.random() < 0.3:
+        light = 1 - np.float32(rng.uniform(0.2, 0.6)) * slope(rng, size)
+        picture = picture * light[:, :, None]
+    if rng.random() < 0.25:
+        width = 3 if size < 64 else 5
+        picture = uniform_filter(picture, (width, width, 0), mode="nearest")
+    contrast, brightness = rng.uniform(0.6, 1.15), rng.uniform(-0.1, 0.1)
+    picture = np.float32(contrast) * (picture - 0.5) + np.float32(0.5 + brightness)
+    if rng.random() < 0.5:
+        deviation = np.float32(rng.uniform(0, 0.08))
+        picture = picture + deviation * rng.standard_normal(picture.shape, dtype=np.float32)
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
