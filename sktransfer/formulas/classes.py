@@ -9,7 +9,7 @@ import numpy as np
 
 from sktransfer.formulas import painting
 from sktransfer.formulas.shapes import Blobs, Fractal, Polygon, Shape, Strokes
-from sktransfer.formulas.textures import Cells, Grating, RandomField, Texture
+from sktransfer.formulas.textures import Cells, Grating, Leaves, RandomField, Texture
 
 _SHAPES: dict[str, Callable[[np.random.Generator], Shape]] = {
     "strokes": Strokes.draw,
@@ -21,9 +21,10 @@ _TEXTURES: dict[str, Callable[[np.random.Generator], Texture]] = {
     "gratings": Grating.draw,
     "fields": RandomField.draw,
     "cells": Cells.draw,
+    "leaves": Leaves.draw,
 }
 
-#: Of 20 classes in a row, how many are of each family.
+#: Of 21 classes in a row, how many are of each family.
 FAMILIES = {
     "strokes": 5,
     "polygons": 2,
@@ -32,6 +33,7 @@ FAMILIES = {
     "gratings": 1,
     "fields": 3,
     "cells": 1,
+    "leaves": 1,
     "compositions": 3,
 }
 #: Their order, in which each family comes back as evenly as it can.

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from sktransfer.formulas.shapes import Shape
-from sktransfer.formulas.textures import Cells, Grating, RandomField, Texture
+from sktransfer.formulas.textures import Cells, Grating, Leaves, RandomField, Texture
 
 #: How bright a colour looks (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -23,6 +23,7 @@ _TEXTURES: tuple[Callable[[np.random.Generator], Texture], ...] = (
     RandomField.draw,
     Grating.draw,
     Cells.draw,
+    Leaves.draw,
 )
 
 

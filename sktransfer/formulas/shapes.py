@@ -75,8 +75,8 @@ def _vertices(points: np.ndarray) -> list[tuple[float, float]]:
     return list(map(tuple, points.tolist()))
 
 
-#: The cubic Bernstein polynomials at 24 places.
-_PLACES = np.linspace(0, 1, 24)[:, None]
+#: The cubic Bernstein polynomials at 40 places.
+_PLACES = np.linspace(0, 1, 40)[:, None]
 _BERNSTEIN = np.hstack(
     [math.comb(3, power) * _PLACES**power * (1 - _PLACES) ** (3 - power) for power in range(4)]
 )

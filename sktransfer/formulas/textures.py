@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from PIL import Image, ImageDraw
 from scipy import fft
 from scipy.spatial import cKDTree
 
@@ -201,3 +202,60 @@ class Cells:
         else:
             values = rng.random(len(points))[owner[:, 0]]
         return values.astype(np.float32).reshape(size, size)
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Leaves that fall upon one another: edges and corners that are hidden in part, at all sizes.
+
+    Attributes
+    ----------
+    corners : int
+        Of a leaf; 0 stands for a disk.
+    smallest : float
+        The least radius, as a share of the picture's side; the largest is 0.35.
+    falloff : float
+        By which power of the radius larger leaves are rarer.
+    length : float
+        How long a leaf is, as a multiple of its width.
+
+    References
+    ----------
+    M. Baradad et al., "Learning to See by Looking at Noise", 2021,
+    https://arxiv.org/abs/2106.05963 (dead leaves as training material).
+    """
+
+    corners: int
+    smallest: float
+    falloff: float
+    length: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Leaves:
+        """Draw a class."""
+        return cls(
+            corners=int(rng.choice([0, 3, 4, 5])),
+            smallest=rng.uniform(0.03, 0.12),
+            falloff=rng.uniform(1.2, 3),
+            length=math.exp(rng.uniform(0, 1.2)),
+        )
+
+    def field(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Render a picture: see :class:`Texture`."""
+        n, side = 70, 2 * size
+        power = 1 - self.falloff
+        low, high = self.smallest**power, 0.35**power
+        radii = (low + rng.random(n) * (high - low)) ** (1 / power)
+        angles = 2 * math.pi * np.arange(self.corners or 12) / (self.corners or 12)
+        outline = np.column_stack([self.length * np.cos(angles), np.sin(angles)])
+        outline /= math.sqrt(self.length)
+        turns = rng.uniform(0, 2 * math.pi, n)
+        cosines, sines = np.cos(turns), np.sin(turns)
+        matrices = np.array([[cosines, sines], [-sines, cosines]]).transpose(2, 0, 1)
+        leaves = outline @ (matrices * radii[:, None, None]) + rng.random((n, 1, 2))
+        greys = rng.integers(0, 256, n + 1).tolist()
+        image = Image.new("L", (side, side), greys[-1])
+        draw = ImageDraw.Draw(image)
+        for corners, grey in zip((leaves * side).reshape(n, -1).tolist(), greys, strict=False):
+            draw.polygon(corners, fill=grey)
+        return np.asarray(image.reduce(2), dtype=np.float32) / 255
