@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from sktransfer.onnx_export import (
         export_onnx,
     )
+    from sktransfer.pretraining import (
+        Pretraining,
+        pretrain,
+    )
     from sktransfer.report import (
         TransferReport,
     )
@@ -86,6 +90,7 @@ __all__ = [
     "ImageWarning",
     "LayerSearchCV",
     "LayerSweepDisplay",
+    "Pretraining",
     "TransferComparisonDisplay",
     "TransferCurveDisplay",
     "TransferReport",
@@ -102,6 +107,7 @@ __all__ = [
     "list_images",
     "load_digit_pair",
     "make_formula_images",
+    "pretrain",
     "read_pixel_csv",
     "sweep_layers",
     "transfer_curve",
@@ -124,6 +130,7 @@ _MODULES = {
     "ImageWarning": "images",
     "LayerSearchCV": "sweep.search",
     "LayerSweepDisplay": "displays",
+    "Pretraining": "pretraining",
     "TransferComparisonDisplay": "displays",
     "TransferCurveDisplay": "displays",
     "TransferReport": "report",
@@ -139,6 +146,7 @@ _MODULES = {
     "list_images": "datasets",
     "load_digit_pair": "datasets",
     "make_formula_images": "formulas",
+    "pretrain": "pretraining",
     "read_pixel_csv": "datasets",
     "sweep_layers": "sweep",
     "transfer_curve": "curves",

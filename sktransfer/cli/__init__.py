@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sktransfer._version import __version__
-from sktransfer.cli import cache, compare, curve, diagnose, extract, info, sweep
+from sktransfer.cli import cache, compare, curve, diagnose, extract, info, pretrain, sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,6 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sktransfer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (compare, sweep, curve, diagnose, extract, cache, info):
+    for command in (compare, sweep, curve, diagnose, extract, pretrain, cache, info):
         command.add_to(commands)
     return parser

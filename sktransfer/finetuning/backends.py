@@ -148,20 +148,19 @@ def _torch(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[...,
 def _jax(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., Any]:
     import jax
 
-    trained = model.trainable_variables
-    fixed = _values(model.non_trainable_variables)
+    trained, others = model.trainable_variables, model.non_trainable_variables
     where = {id(variable): index for index, variable in enumerate(trained)}
     members = [[where[id(variable)] for variable in variables] for _, variables in groups]
 
     def compute(values: Any, fixed: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
-        outputs, _ = model.stateless_call(values, fixed, x, training=True)
-        return loss(y, outputs, weights), outputs
+        outputs, fixed = model.stateless_call(values, fixed, x, training=True)
+        return loss(y, outputs, weights), (outputs, fixed)
 
     differentiate = jax.value_and_grad(compute, has_aux=True)
 
     @jax.jit
     def change(values: Any, fixed: Any, states: Any, *batch: Any) -> tuple[Any, ...]:
-        result, gradients = differentiate(values, fixed, *batch)
+        (value, (outputs, fixed)), gradients = differentiate(values, fixed, *batch)
         values, states = list(values), list(states)
         for number, ((optimizer, _), indices) in enumerate(zip(groups, members, strict=True)):
             changed, states[number] = optimizer.stateless_apply(
@@ -169,12 +168,12 @@ def _jax(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., A
             )
             for index, value in zip(indices, changed, strict=True):
                 values[index] = value
-        return result, values, states
+        return (value, outputs), values, fixed, states
 
     def step(*batch: Any) -> Any:
         states = [_values(optimizer.variables) for optimizer, _ in groups]
-        result, values, states = change(_values(trained), fixed, states, *batch)
-        for variable, value in zip(trained, values, strict=True):
+        result, values, fixed, states = change(_values(trained), _values(others), states, *batch)
+        for variable, value in zip([*trained, *others], [*values, *fixed], strict=True):
             variable.assign(value)
         for (optimizer, _), state in zip(groups, states, strict=True):
             for variable, value in zip(optimizer.variables, state, strict=True):

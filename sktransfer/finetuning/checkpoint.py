@@ -6,11 +6,76 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+
+def write_archive(
+    path: Path, facts: Mapping[str, Any], groups: Mapping[str, Sequence[np.ndarray]]
+) -> None:
+    """Replace a file at once: a process killed here leaves the former one.
+
+    Parameters
+    ----------
+    path : Path
+        The file, in a folder that exists.
+    facts : mapping of str to object
+        What JSON can hold.
+    groups : mapping of str to sequence of ndarray
+        Lists of arrays by name.
+    """
+    counts = {name: len(arrays) for name, arrays in groups.items()}
+    text = json.dumps({"facts": facts, "counts": counts})
+    named = {f"{name}_{i}": each for name, all_ in groups.items() for i, each in enumerate(all_)}
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        try:
+            np.savez(file, state=np.array(text), **named)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def read_archive(path: Path, who: str) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
+    """Read what :func:`write_archive` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    who : str
+        Who reads it, named in errors.
+
+    Returns
+    -------
+    facts : dict
+        What JSON can hold.
+    groups : dict of str to list of ndarray
+        The arrays.
+
+    Raises
+    ------
+    OSError
+        If it is damaged.
+    """
+    try:
+        with np.load(path) as archive:
+            state = json.loads(str(archive["state"]))
+            groups = {
+                name: [archive[f"{name}_{i}"] for i in range(count)]
+                for name, count in state["counts"].items()
+            }
+            return state["facts"], groups
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise OSError(
+            f"{who} cannot read the checkpoint {str(path)!r}: {error}. Delete it to begin anew."
+        ) from error
 
 
 @dataclass
@@ -80,24 +145,13 @@ class Checkpoint:
         """
         if not self._path.exists():
             return None
-        try:
-            with np.load(self._path) as archive:
-                state = json.loads(str(archive["state"]))
-                names = ["arrays", "best", *(f"optimizer{i}" for i in range(state["n_optimizers"]))]
-                arrays, best, *optimizers = (
-                    [archive[f"{name}_{i}"] for i in range(state["counts"][name])] for name in names
-                )
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise OSError(
-                f"{self._who} cannot read the checkpoint {str(self._path)!r}: {error}. Delete it "
-                "to begin anew."
-            ) from error
+        state, groups = read_archive(self._path, self._who)
         return TrainingState(
             phase=state["phase"],
             epoch=state["epoch"],
-            arrays=arrays,
-            optimizers=optimizers,
-            best=best,
+            arrays=groups["arrays"],
+            optimizers=[groups[f"optimizer{i}"] for i in range(len(groups) - 2)],
+            best=groups["best"],
             best_loss=state["best_loss"],
             n_without_gain=state["n_without_gain"],
             history=state["history"],
@@ -113,30 +167,15 @@ class Checkpoint:
         """
         groups = {"arrays": state.arrays, "best": state.best}
         groups |= {f"optimizer{i}": arrays for i, arrays in enumerate(state.optimizers)}
-        text = json.dumps(
-            {
-                "phase": state.phase,
-                "epoch": state.epoch,
-                "best_loss": state.best_loss,
-                "n_without_gain": state.n_without_gain,
-                "history": state.history,
-                "n_optimizers": len(state.optimizers),
-                "counts": {name: len(arrays) for name, arrays in groups.items()},
-            }
-        )
-        named = {
-            f"{name}_{i}": each for name, all_ in groups.items() for i, each in enumerate(all_)
-        }
         self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as file:
-            try:
-                np.savez(file, state=np.array(text), **named)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(self._path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        facts = {
+            "phase": state.phase,
+            "epoch": state.epoch,
+            "best_loss": state.best_loss,
+            "n_without_gain": state.n_without_gain,
+            "history": state.history,
+        }
+        write_archive(self._path, facts, groups)
 
     def remove(self) -> None:
         """Remove the file of a run that has come to its end."""

@@ -1,0 +1,150 @@
+"""The network that is trained: VGG16 with BatchNorm behind every convolution, and a linear head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sktransfer.finetuning.network import as_arrays
+from sktransfer.networks import Cut, build, plan_cut
+from sktransfer.pretraining.folding import fold_batch_norm
+from sktransfer.weights import Weights, draw_weights
+
+if TYPE_CHECKING:
+    import keras
+
+ARCHITECTURE = "vgg16"
+#: The head's name among the layers.
+HEAD = "classes"
+_EPSILON = 1e-3
+
+
+def trunk_at(size: int) -> Cut:
+    """Plan what the head sees, and all that is written: the trunk, averaged over the picture.
+
+    Parameters
+    ----------
+    size : int
+        Side of the images, in pixels.
+
+    Returns
+    -------
+    Cut
+        The plan.
+    """
+    return plan_cut("block5_pool", ARCHITECTURE, "avg", size)
+
+
+def build_network(n_classes: int, precision: str, momentum: float, seed: int) -> keras.Model:
+    """Build the network for images of any size, its weights drawn.
+
+    Parameters
+    ----------
+    n_classes : int
+        Width of the output.
+    precision : {'float32', 'bfloat16'}
+        What convolutions compute in. Weights are float32 in either case.
+    momentum : float
+        What BatchNorm's moving statistics keep of themselves at each step.
+    seed : int
+        Seed of the weights.
+
+    Returns
+    -------
+    keras.Model
+        From preprocessed images `(n, size, size, 3)` to the scores of the classes.
+    """
+    import keras
+    from keras import layers, ops
+
+    from sktransfer.pretraining.layers import make_conv, make_norm
+
+    policy = keras.dtype_policies.DTypePolicy(
+        "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    )
+    # PyTorch's own order; Keras copies every map twice to work in the other.
+    is_torch = keras.config.backend() == "torch"
+    order = "channels_first" if is_torch else "channels_last"
+    axis = 1 if is_torch else -1
+    tensor = inputs = keras.Input((None, None, 3), dtype="float32", name="input")
+    if is_torch:
+        tensor = layers.Permute((3, 1, 2), name="to_channels_first", dtype=policy)(tensor)
+    cut = trunk_at(32)
+    for layer in cut.trunk[1:]:
+        common: dict[str, Any] = {"name": layer.name, "dtype": policy}
+        if layer.kind == "pool":
+            tensor = layers.MaxPooling2D(2, strides=2, data_format=order, **common)(tensor)
+            continue
+        tensor = make_conv(layer.output_shape[-1], order, **common)(tensor)
+        common["name"] = f"{layer.name}_norm"
+        tensor = make_norm(axis, momentum, _EPSILON, **common)(tensor)
+        tensor = layers.ReLU(name=f"{layer.name}_relu", dtype=policy)(tensor)
+    tensor = ops.mean(ops.cast(tensor, "float32"), axis=(2, 3) if is_torch else (1, 2))
+    head = layers.Dense(
+        n_classes, kernel_initializer="zeros", bias_initializer="zeros", dtype="float32", name=HEAD
+    )
+    model = keras.Model(inputs, head(tensor), name=f"{ARCHITECTURE}_with_norms")
+    for name, (kernel, _) in draw_weights(cut, seed).items():
+        model.get_layer(name).set_weights([kernel])
+    return model
+
+
+def folded_weights(model: keras.Model) -> Weights:
+    """Return the trunk as a plain VGG16.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As :func:`build_network` builds it.
+
+    Returns
+    -------
+    dict of str to tuple of ndarray
+        Kernel and bias by layer name.
+    """
+    folded = {}
+    for layer in trunk_at(32).weighted_layers:
+        (kernel,) = as_arrays(model.get_layer(layer.name).weights)
+        norm = model.get_layer(f"{layer.name}_norm")
+        arrays = (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+        folded[layer.name] = fold_batch_norm(kernel, *as_arrays(arrays), norm.epsilon)
+    return folded
+
+
+def head_arrays(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel and bias of the head.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As :func:`build_network` builds it.
+
+    Returns
+    -------
+    tuple of ndarray
+        `(512, n_classes)` and `(n_classes,)`.
+    """
+    kernel, bias = as_arrays(model.get_layer(HEAD).weights)
+    return kernel, bias
+
+
+def build_plain(weights: Weights, size: int) -> keras.Model:
+    """Build the network that everybody else sees: a plain VGG16 with given weights.
+
+    Parameters
+    ----------
+    weights : dict of str to tuple of ndarray
+        Kernel and bias by layer name.
+    size : int
+        Side of the images, in pixels.
+
+    Returns
+    -------
+    keras.Model
+        From preprocessed images to `(n, 512)`.
+    """
+    model = build(trunk_at(size))
+    for name, pair in weights.items():
+        model.get_layer(name).set_weights(list(pair))
+    return model

@@ -1,0 +1,407 @@
+"""Pretraining on images made by formula: the stream, the training, the fold, the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sktransfer import VGGFeatureExtractor, pretrain
+from sktransfer.networks import plan_cut
+from sktransfer.pretraining import training
+from sktransfer.pretraining.folding import fold_batch_norm
+from sktransfer.pretraining.recipe import plan_recipe
+from sktransfer.pretraining.storage import round_mantissa, write_weights
+from sktransfer.pretraining.stream import HELD_OUT, TRAINING, Stream, draw_ahead, workers
+from sktransfer.weights import draw_weights, hash_weights, read_weights, recorded_input_size
+
+TINY: dict[str, Any] = {"n_classes": 2, "n_images": 32, "batch_size": 4, "learning_rate": 1e-3}
+
+
+def stripes(label: int, rng: np.random.Generator, size: int) -> np.ndarray:
+    """Stripes that are narrow or wide, upright or not."""
+    wave = np.sin(np.arange(size) * (2.5, 0.4)[label] + rng.uniform(0, 7))
+    grey = np.rint(127.5 + 127.5 * wave).astype(np.uint8)
+    image = np.empty((size, size, 3), np.uint8)
+    image[:] = grey[:, None, None] if rng.random() < 0.5 else grey[None, :, None]
+    return image
+
+
+class Interrupted:
+    """The same stripes, until a process is killed: at its n-th image."""
+
+    def __init__(self, n: int) -> None:
+        self.n_left = n
+
+    def __call__(self, label: int, rng: np.random.Generator, size: int) -> np.ndarray:
+        self.n_left -= 1
+        if self.n_left < 0:
+            raise KeyboardInterrupt
+        return stripes(label, rng, size)
+
+    def describe(self) -> str:
+        return f"{stripes.__module__}:{stripes.__qualname__}"
+
+
+def _stream(**changed: Any) -> Stream:
+    parameters: dict[str, Any] = {
+        "formula": stripes,
+        "n_classes": 2,
+        "sizes": (32,),
+        "batch_size": 4,
+        "seed": 0,
+    }
+    return Stream(**parameters | changed)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny run at two sizes."""
+    out = tmp_path_factory.mktemp("pretrained") / "stripes.h5"
+    return pretrain(out, formula=stripes, sizes=(32, 32, 48), mantissa_bits=8, **TINY)
+
+
+# -- the stream
+
+
+def test_an_image_depends_on_its_number_alone() -> None:
+    together, _ = _stream().draw_batch(TRAINING, 1)
+    alone, _ = _stream(batch_size=1).draw_batch(TRAINING, 6)
+    np.testing.assert_array_equal(alone[0], together[2])
+
+
+def test_an_image_is_drawn_from_seed_part_and_number() -> None:
+    rng = np.random.default_rng([7, HELD_OUT, 3])
+    label = int(rng.integers(2))
+    expected = stripes(label, rng, 32)
+    image, found = _stream(seed=7).draw(HELD_OUT, 3, 32)
+    np.testing.assert_array_equal(image, expected)
+    assert found == label
+
+
+def test_held_out_images_are_others() -> None:
+    trained_on = _stream().draw_batch(TRAINING, 0)[0]
+    assert (trained_on != _stream().draw_batch(HELD_OUT, 0)[0]).any()
+
+
+def test_a_size_comes_up_as_often_as_it_is_named() -> None:
+    stream = _stream(sizes=(32, 32, 48))
+    sizes = [stream.size_of(TRAINING, batch) for batch in range(600)]
+    assert 350 < sizes.count(32) < 450
+    assert set(sizes) == {32, 48}
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_workers_give_the_same_batches_in_order(n_jobs: int) -> None:
+    stream = _stream(sizes=(32, 48))
+    with workers(n_jobs) as executor:
+        batches = list(draw_ahead(stream, TRAINING, range(2, 9), executor, n_jobs))
+    assert len(batches) == 7
+    for number, (images, labels) in enumerate(batches, start=2):
+        expected, classes = stream.draw_batch(TRAINING, number)
+        np.testing.assert_array_equal(images, expected)
+        np.testing.assert_array_equal(labels, classes)
+
+
+def test_no_more_is_drawn_ahead_than_a_few_batches() -> None:
+    formula = Interrupted(10**9)
+    stream = _stream(formula=formula)
+    with workers(1) as executor:
+        batches = draw_ahead(stream, TRAINING, range(1000), executor, 1)
+        next(batches)
+        batches.close()
+    assert 10**9 - formula.n_left <= 4 * stream.batch_size
+
+
+# -- training and its file
+
+
+def test_learns_and_says_so(trained: Any) -> None:
+    assert trained.accuracy > 0.9
+    assert trained.history[-1]["step"] == 8
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+    assert str(trained) == (
+        f"{trained.path}: VGG16 trained on 32 images of 2 classes; accuracy on others "
+        f"{trained.accuracy:.3f}"
+    )
+
+
+def test_the_file_says_how_it_was_made(trained: Any) -> None:
+    import h5py
+
+    with h5py.File(trained.path) as file:
+        attributes = dict(file.attrs)
+    recipe = json.loads(attributes["recipe"])
+    assert recipe["formula"] == "test_pretraining:stripes"
+    assert recipe["sizes"] == [32, 32, 48]
+    assert set(recipe["made_with"]) >= {"sktransfer", "keras"}
+    assert attributes["license"] == "BSD-3-Clause"
+    assert attributes["accuracy"] == trained.accuracy
+    assert recorded_input_size(trained.path) == 32
+    weights = read_weights(trained.path, plan_cut("flatten", "vgg16", input_size=32))
+    assert attributes["sha256"] == trained.weights_sha256 == hash_weights(weights)
+
+
+def test_keras_reads_the_file(trained: Any) -> None:
+    import keras
+
+    network = keras.applications.VGG16(
+        weights=str(trained.path), include_top=False, input_shape=(32, 32, 3)
+    )
+    weights = read_weights(trained.path, plan_cut("flatten", "vgg16", input_size=32))
+    for name, (kernel, bias) in weights.items():
+        found_kernel, found_bias = network.get_layer(name).get_weights()
+        np.testing.assert_array_equal(found_kernel, kernel)
+        np.testing.assert_array_equal(found_bias, bias)
+
+
+def test_the_extractor_tells_the_classes_apart(trained: Any) -> None:
+    images, labels = _stream(batch_size=24).draw_batch(HELD_OUT, 0)
+    extractor = VGGFeatureExtractor(
+        "block5_pool", weights=trained.path, value_range=(0, 255), cache=None
+    )
+    features = extractor.fit_transform(images)
+    assert extractor.input_size_ == 32
+    centres = np.stack([features[:12][labels[:12] == label].mean(axis=0) for label in (0, 1)])
+    distances = np.linalg.norm(features[12:, None] - centres, axis=2)
+    assert (distances.argmin(axis=1) == labels[12:]).mean() > 0.9
+
+
+def test_a_finished_file_is_read_and_not_trained_anew(
+    trained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sktransfer.pretraining.train", None)
+    again = pretrain(
+        trained.path, formula=stripes, sizes=(32, 32, 48), mantissa_bits=8, n_jobs=2, **TINY
+    )
+    assert again == trained
+
+
+def test_another_recipe_does_not_overwrite(trained: Any) -> None:
+    with pytest.raises(
+        FileExistsError, match=r"differs in learning_rate \(0\.001 there, 0\.002 here\), mantissa"
+    ):
+        pretrain(
+            trained.path, formula=stripes, sizes=(32, 32, 48), **TINY | {"learning_rate": 2e-3}
+        )
+
+
+def test_a_file_of_the_users_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "mine.h5"
+    out.write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match="which is there, without a record of its recipe"):
+        pretrain(out, formula=stripes, **TINY)
+    assert out.read_bytes() == b"precious"
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    parameters = TINY | {"sizes": (32, 40), "random_state": 3}
+    whole = pretrain(tmp_path / "whole.h5", formula=Interrupted(10**9), **parameters)
+    out = tmp_path / "parts.h5"
+    # 8 for the fingerprint, 4 held out, and 4 batches.
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(out, formula=Interrupted(28), **parameters)
+    assert not out.exists()
+    assert (tmp_path / "parts.h5.checkpoint.npz").exists()
+
+    with pytest.raises(ValueError, match=r"unfinished run .* differs in n_images \(32 there, 64"):
+        pretrain(out, formula=stripes, **parameters | {"n_images": 64})
+    parts = pretrain(out, formula=stripes, **parameters)
+    assert parts.weights_sha256 == whole.weights_sha256
+    assert parts.accuracy == whole.accuracy
+    timed = ("seconds", "images_per_second")
+    for row, expected in zip(parts.history, whole.history, strict=True):
+        for name in set(row) - set(timed):
+            assert row[name] == expected[name], name
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.h5", "whole.h5"]
+
+
+def test_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "x.h5.checkpoint.npz").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(OSError, match=r"pretrain cannot read the checkpoint .* Delete it"):
+        pretrain(tmp_path / "x.h5", formula=stripes, **TINY)
+
+
+def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"in step \d of 8, at a learning rate of .* Try learning_"
+    ):
+        pretrain(tmp_path / "x.h5", formula=stripes, **TINY | {"learning_rate": 1e30})
+
+
+def test_bfloat16_trains_and_writes_float32(tmp_path: Path) -> None:
+    done = pretrain(
+        tmp_path / "x.h5", formula=stripes, precision="bfloat16", **TINY | {"n_images": 16}
+    )
+    assert np.isfinite(done.history[-1]["loss"])
+    weights = read_weights(done.path, plan_cut("flatten", "vgg16", input_size=32))
+    kernel = weights["block5_conv3"][0]
+    assert (round_mantissa(kernel, 8) != kernel).any()
+
+
+# -- wrong parameters
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"n_classes": 1}, "'n_classes' parameter of pretrain must be an int in the range"),
+        ({"n_classes": None}, "must say how many labels the formula knows"),
+        ({"n_images": 0}, "'n_images' parameter of pretrain"),
+        ({"sizes": 31}, r"from 32 up, .* Got \(31,\) instead"),
+        ({"sizes": ()}, "'sizes' parameter of pretrain"),
+        ({"sizes": (32, 40.5)}, "'sizes' parameter of pretrain"),
+        ({"learning_rate": 0}, "'learning_rate' parameter of pretrain"),
+        ({"learning_rate": "fast"}, "'learning_rate' parameter of pretrain"),
+        ({"precision": "float16"}, "'precision' parameter of pretrain"),
+        ({"mantissa_bits": 24}, "'mantissa_bits' parameter of pretrain"),
+        ({"random_state": -1}, "'random_state' parameter of pretrain"),
+        ({"n_jobs": 1.5}, "'n_jobs' parameter of pretrain"),
+    ],
+)
+def test_wrong_parameters(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pretrain(tmp_path / "x.h5", **{"formula": stripes, **TINY, **changed})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_formula_must_be_a_function(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"must be a function \(label, rng, size\)"):
+        pretrain(tmp_path / "x.h5", formula="stripes", n_classes=2)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((32, 32), np.uint8), r"an array of shape \(32, 32\) and dtype uint8"),
+        (np.zeros((32, 32, 3)), r"an array of shape \(32, 32, 3\) and dtype float64"),
+        (None, "at size 32 None instead"),
+    ],
+)
+def test_a_formula_must_give_images(tmp_path: Path, image: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pretrain(tmp_path / "x.h5", formula=lambda *_: image, n_classes=2)
+
+
+def test_the_number_of_classes_may_be_the_formulas_own() -> None:
+    class Three:
+        n_classes = 3
+
+        def __call__(self, label: int, rng: np.random.Generator, size: int) -> np.ndarray:
+            return np.full((size, size, 3), label, np.uint8)
+
+    recipe = plan_recipe(Three(), None, 10, 32, 4, 1e-3, 0.0, "float32", 0)
+    assert recipe.stream.n_classes == 3
+    assert recipe.n_images == 12
+
+
+def test_out_must_be_a_file_that_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"must end with \.h5 or \.hdf5"):
+        pretrain(tmp_path / "x.keras", formula=stripes, **TINY)
+    with pytest.raises(OSError, match=r"No such file or directory. Make its folder"):
+        pretrain(tmp_path / "nowhere" / "x.h5", formula=stripes, **TINY)
+    (tmp_path / "folder.h5").mkdir()
+    with pytest.raises(OSError, match="it is a folder"):
+        pretrain(tmp_path / "folder.h5", formula=stripes, **TINY)
+
+
+# -- the fold
+
+
+def test_fold_of_one_layer_is_what_batch_norm_computes() -> None:
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(3, 3, 4, 5))
+    gamma, beta, mean = rng.normal(size=(3, 5))
+    variance = rng.uniform(0.1, 3, 5)
+    patch = rng.normal(size=(3, 3, 4))
+    folded, bias = fold_batch_norm(kernel, gamma, beta, mean, variance, 1e-3)
+    before = np.tensordot(patch, kernel, 3)
+    expected = gamma * (before - mean) / np.sqrt(variance + 1e-3) + beta
+    np.testing.assert_allclose(np.tensordot(patch, folded, 3) + bias, expected, rtol=1e-5)
+    assert folded.dtype == bias.dtype == np.float32
+
+
+def test_the_folded_network_gives_what_keras_gives_at_the_end_of_each_block() -> None:
+    import keras
+
+    from sktransfer.networks import build
+    from sktransfer.pretraining.network import build_network, folded_weights
+
+    model = build_network(2, "float32", 0.9, 0)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.name.endswith("_norm"):
+            n = len(layer.gamma)
+            layer.set_weights(
+                [rng.uniform(0.5, 2, n), *rng.normal(size=(2, n)), rng.uniform(0.5, 20, n)]
+            )
+    ends = [f"block{block}_pool" for block in range(1, 6)]
+    inputs = rng.normal(0, 60, (2, 32, 32, 3)).astype(np.float32)
+    wanted = keras.Model(model.input, [model.get_layer(name).output for name in ends])(
+        inputs, training=False
+    )
+    plain = build(plan_cut(ends, "vgg16", input_size=32))
+    for name, pair in folded_weights(model).items():
+        plain.get_layer(name).set_weights(list(pair))
+    for name, found, expected in zip(ends, plain(inputs), wanted, strict=True):
+        found, expected = np.asarray(found), np.asarray(expected).reshape(2, -1)
+        error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+        assert error < 1e-5, name
+
+
+# -- storage
+
+
+def test_rounding_goes_to_the_nearest_and_ties_to_even() -> None:
+    values = np.array([1.0, 1.124, 1.125, 1.126, 1.375, -1.375, 0.0, 1.99], np.float32)
+    expected = [1.0, 1.0, 1.0, 1.25, 1.5, -1.5, 0.0, 2.0]
+    np.testing.assert_array_equal(round_mantissa(values, 2), np.array(expected, np.float32))
+
+
+@pytest.mark.parametrize("bits", [1, 5, 22, 23])
+def test_rounding_errs_by_half_a_step_at_most(bits: int) -> None:
+    values = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
+    rounded = round_mantissa(values, bits)
+    assert (np.abs(rounded - values) <= np.abs(values) * 2.0 ** -(bits + 1)).all()
+    np.testing.assert_array_equal(round_mantissa(rounded, bits), rounded)
+    dropped = rounded.view(np.uint32) & np.uint32((1 << (23 - bits)) - 1)
+    assert not dropped.any()
+
+
+def test_rounding_to_seven_bits_is_bfloat16() -> None:
+    import tensorflow as tf
+
+    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
+    expected = tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy()
+    np.testing.assert_array_equal(round_mantissa(values, 7), expected)
+
+
+def test_few_bits_make_a_small_file(tmp_path: Path) -> None:
+    weights = draw_weights(plan_cut("block3_pool", "vgg16", input_size=32), seed=0)
+    sizes = {}
+    for bits in (5, 23):
+        path = tmp_path / f"{bits}.h5"
+        write_weights(
+            path,
+            {name: tuple(round_mantissa(a, bits) for a in pair) for name, pair in weights.items()},
+            {},
+        )
+        sizes[bits] = path.stat().st_size
+    assert sizes[5] < 0.4 * sizes[23]
+
+
+def test_a_write_that_fails_leaves_the_former_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.h5"
+    path.write_bytes(b"former")
+    with pytest.raises(TypeError):
+        write_weights(path, {}, {"impossible": object()})
+    assert path.read_bytes() == b"former"
+    assert [each.name for each in tmp_path.iterdir()] == ["x.h5"]
