@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sktransfer import VGGFeatureExtractor, pretrain
+from sktransfer import VGGFeatureExtractor, cli, networks, pretrain
 from sktransfer.networks import plan_cut
 from sktransfer.pretraining import training
 from sktransfer.pretraining.folding import fold_batch_norm
@@ -55,6 +61,15 @@ def _stream(**changed: Any) -> Stream:
         "seed": 0,
     }
     return Stream(**parameters | changed)
+
+
+@pytest.fixture
+def thin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """VGG16 with few channels: what is tested does not depend on how many there are."""
+    monkeypatch.setattr(networks, "_FILTERS", (4, 8, 8, 16, 16))
+    networks.list_layers.cache_clear()
+    yield
+    networks.list_layers.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +212,7 @@ def test_a_file_of_the_users_is_left_alone(tmp_path: Path) -> None:
     assert out.read_bytes() == b"precious"
 
 
+@pytest.mark.usefixtures("thin")
 def test_interrupted_and_resumed_equals_uninterrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,12 +238,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.h5", "whole.h5"]
 
 
+@pytest.mark.usefixtures("thin")
 def test_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.h5.checkpoint.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(OSError, match=r"pretrain cannot read the checkpoint .* Delete it"):
         pretrain(tmp_path / "x.h5", formula=stripes, **TINY)
 
 
+@pytest.mark.usefixtures("thin")
 def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"in step \d of 8, at a learning rate of .* Try learning_"
@@ -235,6 +253,7 @@ def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
         pretrain(tmp_path / "x.h5", formula=stripes, **TINY | {"learning_rate": 1e30})
 
 
+@pytest.mark.usefixtures("thin")
 def test_bfloat16_trains_and_writes_float32(tmp_path: Path) -> None:
     done = pretrain(
         tmp_path / "x.h5", formula=stripes, precision="bfloat16", **TINY | {"n_images": 16}
@@ -243,6 +262,43 @@ def test_bfloat16_trains_and_writes_float32(tmp_path: Path) -> None:
     weights = read_weights(done.path, plan_cut("flatten", "vgg16", input_size=32))
     kernel = weights["block5_conv3"][0]
     assert (round_mantissa(kernel, 8) != kernel).any()
+
+
+_CODE = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from sktransfer import networks, pretrain
+from test_pretraining import TINY, stripes
+networks._FILTERS = (4, 8, 8, 16, 16)
+done = pretrain(sys.argv[1], formula=stripes, sizes=(32, 40), n_jobs=2, **TINY)
+import keras
+print(json.dumps([keras.config.backend(), done.history]))
+"""
+
+
+def _train_on(backend: str, folder: Path) -> Any:
+    result = subprocess.run(
+        [sys.executable, "-c", _CODE, folder / f"{backend}.h5", Path(__file__).parent],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    used, history = json.loads(result.stdout.splitlines()[-1])
+    assert used == backend
+    return history
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_other_backends_train_the_same_network(backend: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    for row, expected in zip(
+        _train_on(backend, tmp_path), _train_on("tensorflow", tmp_path), strict=True
+    ):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-3), row["step"]
+        assert row["learning_rate"] == pytest.approx(expected["learning_rate"])
 
 
 # -- wrong parameters
@@ -309,6 +365,59 @@ def test_out_must_be_a_file_that_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder.h5").mkdir()
     with pytest.raises(OSError, match="it is a folder"):
         pretrain(tmp_path / "folder.h5", formula=stripes, **TINY)
+
+
+# -- the command
+
+
+@pytest.fixture
+def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module of the current folder."""
+    name = "formulas_for_the_command"
+    code = f"""
+    import sys
+    sys.path.insert(0, {str(Path(__file__).parent)!r})
+    from test_pretraining import stripes
+    sys.path.pop(0)
+    """
+    (tmp_path / f"{name}.py").write_text(textwrap.dedent(code))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return name
+
+
+@pytest.mark.usefixtures("thin")
+def test_the_command_trains_and_says_so(
+    my_module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["pretrain", "x.h5", "--formula", f"{my_module}:stripes", "--classes", "2"]
+    command += ["--images", "10", "--batch-size", "4", "--size", "32", "--mantissa-bits", "5"]
+    path_before = list(sys.path)
+    assert cli.main(command) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("x.h5: VGG16 trained on 12 images of 2 classes; accuracy on others ")
+    assert "pretrain: 100%" in err
+    assert "loss=" in err
+    assert (tmp_path / "x.h5").exists()
+    assert sys.path == path_before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("stripes", "Got 'stripes' instead"),
+        ("nowhere_to_be_found:stripes", "No module named 'nowhere_to_be_found'"),
+        ("{module}:spots", "has no attribute 'spots'"),
+    ],
+)
+def test_the_command_names_a_formula_that_is_not_there(
+    my_module: str, capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    formula = name.format(module=my_module)
+    assert cli.main(["pretrain", "x.h5", "--formula", formula, "--classes", "2"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("sktransfer pretrain: error: The '--formula' option takes MODULE:NAME")
+    assert message in err
 
 
 # -- the fold

@@ -107,8 +107,10 @@ def folded_weights(model: keras.Model) -> Weights:
     for layer in trunk_at(32).weighted_layers:
         (kernel,) = as_arrays(model.get_layer(layer.name).weights)
         norm = model.get_layer(f"{layer.name}_norm")
-        arrays = (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
-        folded[layer.name] = fold_batch_norm(kernel, *as_arrays(arrays), norm.epsilon)
+        gamma, beta, mean, variance = as_arrays(
+            [norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance]
+        )
+        folded[layer.name] = fold_batch_norm(kernel, gamma, beta, mean, variance, norm.epsilon)
     return folded
 
 

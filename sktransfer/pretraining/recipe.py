@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 from sktransfer._version import __version__
@@ -58,7 +58,7 @@ class Recipe:
     @property
     def n_warm_up(self) -> int:
         """Steps in which the learning rate rises."""
-        return min(_WARM_UP_STEPS, self.n_steps // 10)
+        return max(1, min(_WARM_UP_STEPS, self.n_steps // 10))
 
     @property
     def n_held_out(self) -> int:
@@ -110,9 +110,9 @@ class Recipe:
 
 def plan_recipe(
     formula: Formula | None,
-    n_classes: int | None,
+    n_classes: Any,
     n_images: int,
-    sizes: int | Sequence[int],
+    sizes: Any,
     batch_size: int,
     learning_rate: float,
     weight_decay: float,
@@ -159,8 +159,8 @@ def plan_recipe(
         },
         caller_name=WHO,
     )
-    sizes = (sizes,) if isinstance(sizes, Integral) else tuple(sizes)
-    if not sizes or not all(isinstance(size, Integral) and size >= MIN_SIZE for size in sizes):
+    several = tuple(np.atleast_1d(sizes).tolist())
+    if not several or not all(isinstance(size, int) and size >= MIN_SIZE for size in several):
         raise ValueError(
             f"The 'sizes' parameter of {WHO} must be a whole number of pixels from {MIN_SIZE} up, "
             f"below which VGG16 has no pixel left, or several. Got {sizes!r} instead."
@@ -169,8 +169,8 @@ def plan_recipe(
         from sktransfer.formulas import FormulaImages
 
         formula = FormulaImages() if n_classes is None else FormulaImages(n_classes)
-    found = getattr(formula, "n_classes", None)
-    if n_classes is None and not (isinstance(found, Integral) and found >= 2):
+    found: Any = getattr(formula, "n_classes", None)
+    if n_classes is None and not (isinstance(found, int | np.integer) and found >= 2):
         raise ValueError(
             f"The 'n_classes' parameter of {WHO} must say how many labels the formula knows, 2 at "
             f"least, unless the formula has an attribute of that name which does. Got None, and "
@@ -180,7 +180,7 @@ def plan_recipe(
     stream = Stream(
         formula=formula,
         n_classes=int(found if n_classes is None else n_classes),
-        sizes=tuple(int(size) for size in sizes),
+        sizes=several,
         batch_size=int(batch_size),
         seed=int(random_state),
     )

@@ -190,7 +190,7 @@ def workers(n_jobs: int) -> Iterator[Executor]:
     Executor
         Shut down at the end.
     """
-    executor: Executor
+    executor: Any
     if n_jobs == 1:
         executor = ThreadPoolExecutor(1, thread_name_prefix="sktransfer-formula")
     else:
