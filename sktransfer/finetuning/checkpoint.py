@@ -65,7 +65,8 @@ def read_archive(path: Path, who: str) -> tuple[dict[str, Any], dict[str, list[n
         If it is damaged.
     """
     try:
-        with np.load(path) as archive:
+        # Opened here, since NumPy leaves a file open that it cannot read.
+        with path.open("rb") as file, np.load(file) as archive:
             state = json.loads(str(archive["state"]))
             groups = {
                 name: [archive[f"{name}_{i}"] for i in range(count)]

@@ -17,6 +17,8 @@ from sktransfer.weights import Weights
 
 #: Bits of mantissa that float32 has.
 MANTISSA_BITS = 23
+# Level 9 takes eight times as long, and makes the file 2 % smaller.
+_LEVEL = 4
 
 
 def round_mantissa(values: np.ndarray, bits: int) -> np.ndarray:
@@ -80,14 +82,14 @@ def write_weights(path: str | os.PathLike, weights: Weights, attributes: Mapping
                 names = [f"{name}/{kind}:0" for kind in ("kernel", "bias")]
                 group.attrs["weight_names"] = np.array([each.encode() for each in names])
                 for each, values in zip(names, pair, strict=True):
-                    # One chunk: it is read as a whole or not at all.
+                    # One chunk, since it is read as a whole or not at all.
                     group.create_dataset(
                         each,
                         data=values.astype("<f4", copy=False),
                         chunks=values.shape,
                         shuffle=True,
                         compression="gzip",
-                        compression_opts=9,
+                        compression_opts=_LEVEL,
                     )
         part.replace(path)
     except BaseException:

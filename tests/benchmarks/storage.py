@@ -134,7 +134,7 @@ def _write(path: Path, weights: Weights, format_: Format) -> None:
                         chunks=stored.shape,
                         shuffle=True,
                         compression="gzip",
-                        compression_opts=9,
+                        compression_opts=4,
                     )
 
 
