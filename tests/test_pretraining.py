@@ -21,7 +21,7 @@ from sktransfer.networks import plan_cut
 from sktransfer.pretraining import training
 from sktransfer.pretraining.folding import fold_batch_norm
 from sktransfer.pretraining.recipe import plan_recipe
-from sktransfer.pretraining.storage import round_mantissa, write_weights
+from sktransfer.pretraining.storage import round_weights, write_weights
 from sktransfer.pretraining.stream import HELD_OUT, TRAINING, Stream, draw_ahead, workers
 from sktransfer.weights import draw_weights, hash_weights, read_weights, recorded_input_size
 
@@ -86,7 +86,7 @@ LONGER: dict[str, Any] = {
     "sizes": (32, 32, 48),
     "batch_size": 16,
     "learning_rate": 3e-3,
-    "mantissa_bits": 8,
+    "weight_bits": 8,
 }
 
 
@@ -221,12 +221,13 @@ def test_a_finished_file_is_read_and_not_trained_anew(
 @pytest.mark.usefixtures("thin")
 def test_another_recipe_does_not_overwrite(trained: Any) -> None:
     with pytest.raises(
-        FileExistsError, match=r"differs in learning_rate \(0\.003 there, 0\.002 here\), mantissa"
+        FileExistsError,
+        match=r"differs in learning_rate \(0\.003 there, 0\.002 here\), weight_bits",
     ):
         pretrain(
             trained.path,
             formula=stripes,
-            **LONGER | {"learning_rate": 2e-3, "mantissa_bits": 7},
+            **LONGER | {"learning_rate": 2e-3, "weight_bits": 7},
         )
 
 
@@ -285,9 +286,8 @@ def test_bfloat16_trains_and_writes_float32(tmp_path: Path) -> None:
         tmp_path / "x.h5", formula=stripes, precision="bfloat16", **TINY | {"n_images": 16}
     )
     assert np.isfinite(done.history[-1]["loss"])
-    weights = read_weights(done.path, plan_cut("flatten", "vgg16", input_size=32))
-    kernel = weights["block5_conv3"][0]
-    assert (round_mantissa(kernel, 8) != kernel).any()
+    kernel = read_weights(done.path, plan_cut("flatten", "vgg16", input_size=32))["block5_conv3"][0]
+    assert (kernel.view(np.uint32) & 0xFFFF).any()  # of which bfloat16 has none
 
 
 _CODE = """
@@ -342,7 +342,7 @@ def test_other_backends_train_the_same_network(backend: str, tmp_path: Path) -> 
         ({"learning_rate": 0}, "'learning_rate' parameter of pretrain"),
         ({"learning_rate": "fast"}, "'learning_rate' parameter of pretrain"),
         ({"precision": "float16"}, "'precision' parameter of pretrain"),
-        ({"mantissa_bits": 24}, "'mantissa_bits' parameter of pretrain"),
+        ({"weight_bits": 1}, "'weight_bits' parameter of pretrain"),
         ({"random_state": -1}, "'random_state' parameter of pretrain"),
         ({"n_jobs": 1.5}, "'n_jobs' parameter of pretrain"),
     ],
@@ -417,7 +417,7 @@ def test_the_command_trains_and_says_so(
     my_module: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["pretrain", "x.h5", "--formula", f"{my_module}:stripes", "--classes", "2"]
-    command += ["--images", "10", "--batch-size", "4", "--size", "32", "--mantissa-bits", "5"]
+    command += ["--images", "10", "--batch-size", "4", "--size", "32", "--weight-bits", "5"]
     path_before = list(sys.path)
     assert cli.main(command) == 0
     out, err = capsys.readouterr()
@@ -493,42 +493,47 @@ def test_the_folded_network_gives_what_keras_gives_at_the_end_of_each_block() ->
 # -- storage
 
 
+def _one(kernel: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    return {"fc1": (kernel, np.full(kernel.shape[-1], np.pi, np.float32))}
+
+
 def test_rounding_goes_to_the_nearest_and_ties_to_even() -> None:
-    values = np.array([1.0, 1.124, 1.125, 1.126, 1.375, -1.375, 0.0, 1.99], np.float32)
-    expected = [1.0, 1.0, 1.0, 1.25, 1.5, -1.5, 0.0, 2.0]
-    np.testing.assert_array_equal(round_mantissa(values, 2), np.array(expected, np.float32))
+    # The largest lies between 4 and 8: with 4 bits, a step of 1.
+    values = np.array([7.0, 0.5, 1.5, 2.5, -2.5, -0.6, 0.0, 0.4], np.float32)
+    expected = [7.0, 0.0, 2.0, 2.0, -2.0, -1.0, 0.0, 0.0]
+    kernel, bias = round_weights(_one(values[:, None]), 4)["fc1"]
+    np.testing.assert_array_equal(kernel[:, 0], np.array(expected, np.float32))
+    assert bias[0] == np.float32(np.pi)
+    assert kernel.dtype == np.float32
 
 
-@pytest.mark.parametrize("bits", [1, 5, 22, 23])
-def test_rounding_errs_by_half_a_step_at_most(bits: int) -> None:
-    values = np.random.default_rng(0).normal(size=10_000).astype(np.float32)
-    rounded = round_mantissa(values, bits)
-    assert (np.abs(rounded - values) <= np.abs(values) * 2.0 ** -(bits + 1)).all()
-    np.testing.assert_array_equal(round_mantissa(rounded, bits), rounded)
-    dropped = rounded.view(np.uint32) & np.uint32((1 << (23 - bits)) - 1)
-    assert not dropped.any()
+@pytest.mark.parametrize("bits", [2, 8, 16])
+def test_rounding_errs_by_half_a_step_of_its_channel_at_most(bits: int) -> None:
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(3, 3, 20, 10)).astype(np.float32)
+    kernel *= np.array([1e-30, 1e-3, *rng.uniform(0.1, 10, 7), 0], np.float32)
+    before = kernel.copy()
+    rounded = round_weights(_one(kernel), bits)["fc1"][0]
+    largest = np.abs(kernel).max(axis=(0, 1, 2))
+    # A power of two up to twice as large as it might be, and half of that.
+    assert (np.abs(rounded - kernel) <= largest * 2.0 ** (1 - bits)).all()
+    np.testing.assert_array_equal(round_weights(_one(rounded), bits + 1)["fc1"][0], rounded)
+    np.testing.assert_array_equal(kernel, before)
 
 
-def test_rounding_to_seven_bits_is_bfloat16() -> None:
-    import tensorflow as tf
-
-    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
-    expected = tf.cast(tf.cast(values, tf.bfloat16), tf.float32).numpy()
-    np.testing.assert_array_equal(round_mantissa(values, 7), expected)
+def test_without_bits_nothing_is_rounded() -> None:
+    weights = _one(np.array([[np.pi, 1e-20]], np.float32))
+    assert round_weights(weights, None) is weights
 
 
 def test_few_bits_make_a_small_file(tmp_path: Path) -> None:
     weights = draw_weights(plan_cut("block3_pool", "vgg16", input_size=32), seed=0)
     sizes = {}
-    for bits in (5, 23):
+    for bits in (8, None):
         path = tmp_path / f"{bits}.h5"
-        write_weights(
-            path,
-            {name: tuple(round_mantissa(a, bits) for a in pair) for name, pair in weights.items()},
-            {},
-        )
+        write_weights(path, round_weights(weights, bits), {})
         sizes[bits] = path.stat().st_size
-    assert sizes[5] < 0.4 * sizes[23]
+    assert sizes[8] < 0.4 * sizes[None]
 
 
 def test_a_write_that_fails_leaves_the_former_file(

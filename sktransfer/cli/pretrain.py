@@ -57,10 +57,10 @@ def add_to(commands: Any) -> None:
     )
     training.add_argument("--seed", type=seed, default=0, help="of weights and images")
     pretrain.add_argument(
-        "--mantissa-bits",
+        "--weight-bits",
         type=positive_int,
         metavar="N",
-        help="bits of mantissa that are written of each weight; all 23 where left out",
+        help="bits to which weights are rounded in the file; not at all where left out",
     )
     pretrain.add_argument(
         "--jobs",
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
             learning_rate=args.learning_rate,
             weight_decay=args.weight_decay,
             precision=args.precision,
-            mantissa_bits=args.mantissa_bits,
+            weight_bits=args.weight_bits,
             n_jobs=args.jobs,
             random_state=args.seed,
             verbose=0 if args.quiet else 1,

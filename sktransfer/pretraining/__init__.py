@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, validate_parameter_constra
 from sktransfer.pretraining.network import folded_weights, head_arrays
 from sktransfer.pretraining.recipe import WHO, check_out, plan_recipe
 from sktransfer.pretraining.result import Pretraining, find_result, write_result
-from sktransfer.pretraining.storage import MANTISSA_BITS, round_mantissa
+from sktransfer.pretraining.storage import MAX_BITS, round_weights
 from sktransfer.pretraining.stream import Formula, workers
 from sktransfer.pretraining.training import Checkpoint, draw_held_out, measure_plain, train
 
@@ -30,7 +30,7 @@ def pretrain(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.02,
     precision: str = "float32",
-    mantissa_bits: int | None = None,
+    weight_bits: int | None = None,
     n_jobs: int | None = None,
     random_state: int = 0,
     verbose: int = 0,
@@ -70,9 +70,9 @@ def pretrain(
     precision : {'float32', 'bfloat16'}, default='float32'
         What convolutions compute in; bfloat16 is faster where the processor has it. Weights and
         statistics are float32.
-    mantissa_bits : int or None, default=None
-        Bits of mantissa that are written of each weight, 1 to 23; the file is smaller the fewer
-        they are. None keeps all.
+    weight_bits : int or None, default=None
+        Bits to which kernels are rounded before they are written, 2 to 24, each output channel on
+        a scale of its own; the file is smaller the fewer they are. None rounds nothing.
     n_jobs : int or None, default=None
         Processes that draw images ahead of the training; None and 1 draw them in a thread of this
         process, -1 uses all processors. The images are the same.
@@ -130,16 +130,16 @@ def pretrain(
     )
     validate_parameter_constraints(
         {
-            "mantissa_bits": [Interval(Integral, 1, MANTISSA_BITS, closed="both"), None],
+            "weight_bits": [Interval(Integral, 2, MAX_BITS, closed="both"), None],
             "n_jobs": [Integral, None],
             "verbose": ["verbose"],
         },
-        {"mantissa_bits": mantissa_bits, "n_jobs": n_jobs, "verbose": verbose},
+        {"weight_bits": weight_bits, "n_jobs": n_jobs, "verbose": verbose},
         caller_name=WHO,
     )
-    bits = MANTISSA_BITS if mantissa_bits is None else int(mantissa_bits)
+    bits = None if weight_bits is None else int(weight_bits)
     identity = recipe.describe()
-    finished = find_result(path, identity | {"mantissa_bits": bits})
+    finished = find_result(path, identity | {"weight_bits": bits})
     if finished:
         return finished
     checkpoint = Checkpoint(path.with_name(f"{path.name}.checkpoint.npz"), identity)
@@ -147,14 +147,11 @@ def pretrain(
     with workers(n_workers) as executor:
         held_out = draw_held_out(recipe, executor, n_workers)
         model, history = train(recipe, held_out, checkpoint, executor, n_workers, verbose)
-    weights = {
-        name: (round_mantissa(kernel, bits), round_mantissa(bias, bits))
-        for name, (kernel, bias) in folded_weights(model).items()
-    }
+    weights = round_weights(folded_weights(model), bits)
     result = write_result(
         path,
         weights,
-        identity | {"mantissa_bits": bits},
+        identity | {"weight_bits": bits},
         recipe.input_size,
         measure_plain(weights, head_arrays(model), held_out),
         history,

@@ -20,7 +20,7 @@ import numpy as np
 from sktransfer._tables import format_table
 from sktransfer.networks import Cut, build, plan_cut
 from sktransfer.preprocessing import Resizing, preprocess
-from sktransfer.pretraining.storage import round_mantissa, write_weights
+from sktransfer.pretraining.storage import round_weights, write_weights
 from sktransfer.weights import Weights, read_weights, recorded_input_size
 
 _N_IMAGES = 48
@@ -31,16 +31,18 @@ Stored = dict[str, np.ndarray]
 
 
 class Format(NamedTuple):
-    """From values to what is stored of them, and back."""
+    """From a kernel or a bias to what is stored of it, and back; None is the library's own."""
 
     name: str
-    encode: Callable[[np.ndarray], Stored]
-    decode: Callable[[Stored], np.ndarray]
+    encode: Callable[[np.ndarray], Stored] | None
+    decode: Callable[[Stored], np.ndarray] | None
+    bits: int | None = None
 
 
 def _to_bfloat16(values: np.ndarray) -> Stored:
-    # bfloat16 is the upper half of float32; HDF5 has no such type.
-    return {"bits": (round_mantissa(values, 7).view(np.uint32) >> 16).astype(np.uint16)}
+    # The upper half of float32, to the nearest, ties to even; HDF5 has no such type.
+    pattern = values.view(np.uint32)
+    return {"bits": ((pattern + 0x7FFF + ((pattern >> 16) & 1)) >> 16).astype(np.uint16)}
 
 
 def _from_bfloat16(stored: Stored) -> np.ndarray:
@@ -61,15 +63,19 @@ def _from_int8(stored: Stored) -> np.ndarray:
     return values * stored["scale"] if "scale" in stored else values
 
 
-def _rounded(bits: int) -> Format:
-    name = "float32" if bits == 23 else f"float32, {bits} bits of mantissa"
-    return Format(
-        name, lambda values: {"values": round_mantissa(values, bits)}, lambda x: x["values"]
-    )
+def _to_mantissa(bits: int) -> Callable[[np.ndarray], Stored]:
+    dropped = 23 - bits
+
+    def encode(values: np.ndarray) -> Stored:
+        pattern = values.view(np.uint32)
+        pattern = pattern + ((1 << (dropped - 1)) - 1) + ((pattern >> dropped) & 1)
+        return {"values": ((pattern >> dropped) << dropped).view(np.float32)}
+
+    return encode
 
 
 _FORMATS = [
-    _rounded(23),
+    Format("float32", None, None),
     Format(
         "float16",
         lambda values: {"values": values.astype(np.float16)},
@@ -77,7 +83,11 @@ _FORMATS = [
     ),
     Format("bfloat16", _to_bfloat16, _from_bfloat16),
     Format("int8 per channel", _to_int8, _from_int8),
-    *map(_rounded, (8, 7, 6, 5, 4)),
+    *(
+        Format(f"float32, {bits} bits of mantissa", _to_mantissa(bits), lambda x: x["values"])
+        for bits in (6, 5, 4)
+    ),
+    *(Format(f"float32, weight_bits={bits}", None, None, bits) for bits in (11, 10, 9, 8)),
 ]
 
 
@@ -114,15 +124,8 @@ def measure(path: str | os.PathLike) -> list[dict[str, Any]]:
 def _write(path: Path, weights: Weights, format_: Format) -> None:
     import h5py
 
-    if format_.name.startswith("float32"):  # what the library itself writes
-        write_weights(
-            path,
-            {
-                name: (format_.encode(kernel)["values"], format_.encode(bias)["values"])
-                for name, (kernel, bias) in weights.items()
-            },
-            {},
-        )
+    if format_.encode is None:
+        write_weights(path, round_weights(weights, format_.bits), {})
         return
     with h5py.File(path, "w") as file:
         for name, pair in weights.items():
@@ -141,7 +144,7 @@ def _write(path: Path, weights: Weights, format_: Format) -> None:
 def _read(path: Path, format_: Format) -> Weights:
     import h5py
 
-    if format_.name.startswith("float32"):
+    if format_.decode is None:
         return read_weights(path, plan_cut("block5_pool", "vgg16", input_size=32))
     weights = {}
     with h5py.File(path) as file:
