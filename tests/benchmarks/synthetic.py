@@ -3,6 +3,7 @@
     python tests/benchmarks/synthetic.py                               # the weights of the package
     python tests/benchmarks/synthetic.py --weights a.h5 b.h5 --json F  # candidates, side by side
     python tests/benchmarks/synthetic.py --weights a.h5 b.h5 --choose  # the digits alone
+    python tests/benchmarks/synthetic.py --weights c.h5 --rivals F     # rivals from an earlier run
     python tests/benchmarks/synthetic.py --show F --markdown           # tables of an earlier run
 
 VGG16 at 32 pixels, blocks 1 to 5. Shapes keep where they are: the output of each block is pooled to
@@ -288,18 +289,45 @@ def name_candidates(paths: Iterable[Path | str]) -> dict[str, Path | str]:
     }
 
 
+def read_rivals(path: Path, args: Any) -> dict[str, dict[str, dict[int, Scores]]]:
+    """Read the scores of all rivals that an earlier run of the same draws kept."""
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if (earlier["draws"], earlier["test_images"]) != (args.draws, args.test):
+        raise SystemExit(f"{path} is of other draws: give the same --draws and --test.")
+    return {
+        task: {
+            network: {
+                int(k): {layer: np.array(values) for layer, values in by_layer.items()}
+                for k, by_layer in by_labels.items()
+            }
+            for network, by_labels in by_network.items()
+            if network in (RAW, RANDOM, IMAGENET)
+        }
+        for task, by_network in earlier["scores"].items()
+    }
+
+
 def measure(
-    task: Task, candidates: Mapping[str, Path | str], imagenet: Path | None, args: Any
+    task: Task,
+    candidates: Mapping[str, Path | str],
+    imagenet: Path | None,
+    rivals: Mapping[str, dict[int, Scores]],
+    args: Any,
 ) -> dict[str, dict[int, Scores]]:
     """Score raw pixels and every network on one set of images."""
-    pixels = task.images.reshape(len(task.images), -1).astype(np.float32)
-    ways: dict[str, dict[str, np.ndarray]] = {RAW: {"scaled": pixels, "from 0 to 1": pixels / 255}}
-    found = {RAW: score_all(task, ways[RAW], args.draws, args.test)}
+    found = {name: rivals[name] for name in (RAW, RANDOM) if name in rivals}
+    if RAW not in found:
+        pixels = task.images.reshape(len(task.images), -1).astype(np.float32)
+        ways = {"scaled": pixels, "from 0 to 1": pixels / 255}
+        found[RAW] = score_all(task, ways, args.draws, args.test)
     networks: dict[str, tuple[Path | str | None, str]] = {RANDOM: (None, "vgg16")}
     networks |= {name: (path, "vgg16") for name, path in candidates.items()}
     if imagenet is not None:
         networks[IMAGENET] = (imagenet, "vgg19")
     for name, (path, architecture) in networks.items():
+        if name in rivals:
+            found[name] = rivals[name]
+            continue
         start = time.perf_counter()
         features = features_of(task, path, architecture)
         middle = time.perf_counter()
@@ -337,6 +365,7 @@ def main() -> None:
     parser.add_argument("--weights", nargs="+", default=["synthetic"], metavar="FILE")
     parser.add_argument("--choose", action="store_true", help="the embedded digits alone")
     parser.add_argument("--only", nargs="+", metavar="SET", help="sets whose names contain these")
+    parser.add_argument("--rivals", type=Path, metavar="FILE", help="take rivals from its --json")
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--test", type=int, default=400, help="test images of a draw, at most")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep scores and tables")
@@ -370,8 +399,12 @@ def main() -> None:
     for sentence in missing:
         print(sentence, file=sys.stderr)
 
+    rivals = read_rivals(args.rivals, args) if args.rivals else {}
     start = time.perf_counter()
-    scores = {task.name: measure(task, candidates, imagenet, args) for task in tasks}
+    scores = {
+        task.name: measure(task, candidates, imagenet, rivals.get(task.name, {}), args)
+        for task in tasks
+    }
     results: Row = {
         "host": describe_host(),
         "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
