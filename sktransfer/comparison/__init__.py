@@ -87,8 +87,8 @@ def compare_transfer(
     target_names : sequence of str or None, default=None
         What the labels stand for, in their sorted order; None spells the labels themselves.
     optional : collection of str, default=()
-        Names of the extractors whose row may be missing where their weights cannot be had. The
-        reason is then shown in their place.
+        Names of the extractors that are shown only if their weights are on this machine: nothing is
+        downloaded for them. Where they are not, the reason is shown in their place.
     random_state : int or None, default=0
         Seed of the shuffling and of the controls' weights.
     verbose : int, default=0
