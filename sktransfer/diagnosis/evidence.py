@@ -144,6 +144,12 @@ class Evidence:
             warnings.simplefilter("ignore", ImageWarning)
             return extractor.transform(X)
 
+    @property
+    def has_synthetic_weights(self) -> bool:
+        """Whether the weights are those that come with the package."""
+        weights = self.extractor.weights
+        return isinstance(weights, str) and weights == _weights.SYNTHETIC
+
     @cached_property
     def first_kernel(self) -> np.ndarray | None:
         """The kernel of the first convolution; None if it was drawn."""

@@ -44,6 +44,7 @@ from measuring import Row, describe_host, format_rows, write_results
 from probing_tasks import MOST, SIZE, Task, embedded_digits, make_tasks
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from sktransfer import VGGFeatureExtractor
 from sktransfer._tables import format_markdown
@@ -134,18 +135,21 @@ def score_all(
 ) -> dict[int, Scores]:
     """Score every layer on every draw, by labels per class."""
     draws = list(task.draws(n_draws, n_test))
-    return {
-        k: {
-            layer: np.array(
-                [
-                    probe(values, task.y, train[:, :k].ravel(), test, layer != "from 0 to 1")
-                    for train, test in draws
-                ]
-            )
-            for layer, values in features.items()
+
+    def score(values: np.ndarray, k: int, scaled: bool) -> np.ndarray:
+        return np.array(
+            [probe(values, task.y, train[:, :k].ravel(), test, scaled) for train, test in draws]
+        )
+
+    # Many small problems: threads would wait for each other longer than they compute.
+    with threadpool_limits(1):
+        return {
+            k: {
+                layer: score(values, k, layer != "from 0 to 1")
+                for layer, values in features.items()
+            }
+            for k in LABELS
         }
-        for k in LABELS
-    }
 
 
 def best(scores: Scores) -> tuple[str, np.ndarray]:
