@@ -175,7 +175,7 @@ def test_printed_csv_is_nothing_but_csv(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["compare", *RANDOM, "--csv", "--quiet", "--folds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("features,fold,accuracy")
-    assert len(lines) == 1 + 4 * 2
+    assert len(lines) == 1 + 4 * 2 * 3  # with all labels, 3 and 10
 
 
 def _save_csv(folder: Path) -> Path:

@@ -311,7 +311,7 @@ def test_file_called_imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("value", "message"),
     [
         ("imagnet", r"Got 'imagnet': no such file\. Did you mean 'imagenet'\?$"),
-        ("sythetic", r"Got 'sythetic': no such file\. Did you mean 'synthetic'\?$"),
+        ("synthetics", r"Got 'synthetics': no such file\. Did you mean 'synthetic'\?$"),
         ("Synthetic", r"Got 'Synthetic': no such file\. Did you mean 'synthetic'\?$"),
         ("ImageNet", r"Got 'ImageNet': no such file\. Did you mean 'imagenet'\?$"),
         ("None", r"Got 'None': no such file\. For seeded random weights pass None\.$"),

@@ -92,7 +92,7 @@ def make_tasks(mnist: Path | None) -> tuple[list[Task], list[str]]:
         tasks.append(mnist_pair(mnist))
     else:
         missing.append("MNIST, 6 against 8: left out, as --mnist names no file")
-    tasks += [letters(), charts(), photographs()]
+    tasks += [letters(), charts(), photographs(is_grey=False), photographs(is_grey=True)]
     spec = find_spec("skimage")
     if spec is not None and spec.origin is not None:
         folder = Path(spec.origin).parent / "data"
@@ -253,30 +253,51 @@ def _boxes(pen: ImageDraw.ImageDraw, rng: np.random.Generator, light: bool) -> N
 
 # -- photographs
 
+# Mean slope of brightness, in values per pixel, below which there is nothing to see in a region.
+_FLAT = 3.0
 
-def photographs(rows: int = 2, columns: int = 3, n_train: int = 60, n_test: int = 34) -> Task:
-    """Cut patches from scikit-learn's two photographs; the class is from which of 12 regions.
 
-    Of the four quarters of a region, two opposite ones are learned and the other two tested.
+def photographs(is_grey: bool, n_train: int = 56, n_test: int = 40) -> Task:
+    """Cut patches from scikit-learn's two photographs; the class is from which region.
+
+    Six regions of each photograph, less those that are as flat as the sky. Of the four quarters of
+    a region, two opposite ones are learned and the other two tested. In colour, each patch has a
+    brightness and contrast of its own, as light would give it; grey ones all have the same.
     """
     rng = np.random.default_rng(3)
     images, y, is_test = [], [], []
-    for number, photograph in enumerate(load_sample_images().images):
-        height, width = photograph.shape[0] // (2 * rows), photograph.shape[1] // (2 * columns)
-        for row in range(rows):
-            for column in range(columns):
-                for tested, n in ((False, n_train), (True, n_test)):
-                    for i in range(n):
-                        # Quarters 0, 3 are on one diagonal, and 1, 2 on the other.
-                        down = i % 2
-                        right = down ^ tested
-                        top = (2 * row + down) * height + rng.integers(height - SIZE + 1)
-                        left = (2 * column + right) * width + rng.integers(width - SIZE + 1)
-                        images.append(photograph[top : top + SIZE, left : left + SIZE])
-                        y.append((number * rows + row) * columns + column)
-                        is_test.append(tested)
-    name = "photographs, 12 regions"
+    for photograph in load_sample_images().images:
+        height, width = photograph.shape[0] // 4, photograph.shape[1] // 6
+        for row, column in np.ndindex(2, 3):
+            tops = slice(2 * row * height, (2 * row + 2) * height)
+            lefts = slice(2 * column * width, (2 * column + 2) * width)
+            region = photograph[tops, lefts].astype(float)
+            if np.hypot(*np.gradient(region.mean(axis=2))).mean() < _FLAT:
+                continue
+            label = 1 + max(y, default=-1)
+            for tested, n in ((False, n_train), (True, n_test)):
+                for i in range(n):
+                    # Quarters 0, 3 are on one diagonal, and 1, 2 on the other.
+                    down, right = i % 2, (i % 2) ^ tested
+                    top = down * height + rng.integers(height - SIZE + 1)
+                    left = right * width + rng.integers(width - SIZE + 1)
+                    patch = region[top : top + SIZE, left : left + SIZE]
+                    patch = patch[:, :: rng.choice([-1, 1])]
+                    if is_grey:
+                        images.append(_equalise(patch.mean(axis=2)))
+                    else:
+                        light = (patch - 128) * rng.uniform(0.6, 1.4) + rng.uniform(88, 168)
+                        images.append(np.clip(np.round(light), 0, 255).astype(np.uint8))
+                    y.append(label)
+                    is_test.append(tested)
+    name = f"photographs, {'grey' if is_grey else 'colour'}"
     return Task(name, np.array(images), np.array(y), np.array(is_test), is_texture=True)
+
+
+def _equalise(patch: np.ndarray) -> np.ndarray:
+    """Give a grey patch the mean and contrast of all others."""
+    patch = 128 + 45 * (patch - patch.mean()) / (patch.std() + 1)
+    return np.clip(np.round(patch), 0, 255).astype(np.uint8)
 
 
 def textures(folder: Path, n: int = 80) -> Task:
@@ -296,8 +317,7 @@ def textures(folder: Path, n: int = 80) -> Task:
                 patch = photograph[top : top + SIZE, left : left + SIZE]
                 # Turned and mirrored at random, as brick is known by its joints alone otherwise.
                 patch = np.rot90(patch, rng.integers(4))[:: rng.choice([-1, 1])]
-                patch = 128 + 45 * (patch - patch.mean()) / patch.std()
-                images.append(np.clip(np.round(patch), 0, 255).astype(np.uint8))
+                images.append(_equalise(patch))
                 y.append(label)
                 is_test.append(tested)
     return Task("textures", np.array(images), np.array(y), np.array(is_test), is_texture=True)
