@@ -132,6 +132,30 @@ def recorded_input_size(path: str | os.PathLike, *, who: str = "VGGFeatureExtrac
     return int(size)
 
 
+def has_recipe(path: str | os.PathLike, *, who: str = "VGGFeatureExtractor") -> bool:
+    """Tell whether a weights file records a recipe, as those trained on formulas do.
+
+    Parameters
+    ----------
+    path : path-like
+        An HDF5 file.
+    who : str, default='VGGFeatureExtractor'
+        The class that asks, named in errors.
+
+    Returns
+    -------
+    bool
+        Whether its root has an attribute ``recipe``.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with _open(path, who) as file:
+        return "recipe" in file.attrs
+
+
 def read_weights(path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor") -> Weights:
     """Read the weights of a cut network, and no other array of the file.
 

@@ -184,15 +184,16 @@ def test_dense_layers(layer: Any, input_size: Any, digits: Any) -> None:
         _extractor(layer, pooling=None, input_size=input_size).fit(digits[0])
 
 
-def test_what_is_searched_and_diagnosed(digits: Any) -> None:
+def test_what_is_searched_and_diagnosed(path: Path, digits: Any) -> None:
     X, y = digits
     pipeline = make_pipeline(_extractor(input_size=32), GaussianNB())
     search = LayerSearchCV(
         pipeline, layers=["block1_conv1", "block1_pool"], poolings=["max"], input_sizes=[32], cv=2
     )
     assert search.fit(X, y).best_score_ > 0.5
-    found = diagnose(_extractor(input_size=32), X, y, cv=2)
-    assert {"random-weights", "domain-gap"}.isdisjoint(each.name for each in found.findings)
+    for weights in ("synthetic", path):
+        found = diagnose(_extractor(input_size=32, weights=weights), X, y, cv=2)
+        assert {"random-weights", "domain-gap"}.isdisjoint(each.name for each in found.findings)
 
 
 # -- comparisons and the command line

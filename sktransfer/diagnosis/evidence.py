@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -144,11 +145,13 @@ class Evidence:
             warnings.simplefilter("ignore", ImageWarning)
             return extractor.transform(X)
 
-    @property
-    def has_synthetic_weights(self) -> bool:
-        """Whether the weights are those that come with the package."""
+    @cached_property
+    def is_trained_on_formulas(self) -> bool:
+        """Whether the weights come from a file that records how formulas trained it."""
         weights = self.extractor.weights
-        return isinstance(weights, str) and weights == _weights.SYNTHETIC
+        if not isinstance(weights, str | os.PathLike):
+            return False
+        return _weights.has_recipe(_weights.locate_weights(weights, self.cut))
 
     @cached_property
     def first_kernel(self) -> np.ndarray | None:
