@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -61,6 +62,9 @@ _OFFICIAL_FILES = {
     ),
 }
 
+# Whether a file that is not on this machine may be fetched.
+_may_download: ContextVar[bool] = ContextVar("_may_download", default=True)
+
 # MD5 of files by path, size and time of change, so that a file is hashed once per process.
 _hashes: dict[tuple[str, int, int], str] = {}
 
@@ -98,7 +102,24 @@ def locate_official(architecture: str, *, dense: bool, who: str) -> Path:
             if path.is_file():
                 _check_hash(path, official, who)
                 return path
-    return _download(architecture, full if dense else small, folders[-1], who)
+    wanted = full if dense else small
+    if not _may_download.get():
+        raise FileNotFoundError(
+            f"The ImageNet weights of {architecture.upper()} ({_megabytes(wanted.n_bytes)}) are "
+            "not on this machine, and what is optional is not downloaded. Ask for them by name, "
+            "and they are fetched once: --weights imagenet, or no 'optional' in Python."
+        )
+    return _download(architecture, wanted, folders[-1], who)
+
+
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Let files that are not on this machine be an error at once, in this thread alone."""
+    before = _may_download.set(False)
+    try:
+        yield
+    finally:
+        _may_download.reset(before)
 
 
 def _search_folders() -> list[Path]:
@@ -179,8 +200,9 @@ def _download(architecture: str, official: _OfficialFile, folder: Path, who: str
             f"{who} could not download the ImageNet weights of {architecture.upper()} "
             f"({_megabytes(official.n_bytes)}) from {url} to {str(folder)!r}: {reason}. {cure}; or "
             "fetch the file by hand and put it into the folder that $SKTRANSFER_WEIGHTS_DIR "
-            "names; or pass weights=<path of a weights file>, or weights=None for seeded random "
-            "weights as a control."
+            "names; or pass weights='synthetic', trained weights of VGG16 up to 'flatten' that "
+            "come with the package, weights=<path of a weights file>, or weights=None for seeded "
+            "random weights as a control."
         ) from cause
     _check_hash(target, official, who)
     return target

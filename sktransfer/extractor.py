@@ -75,11 +75,12 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         concatenated in the order given, from one forward pass.
     architecture : {'vgg16', 'vgg19'}, default='vgg16'
         The network.
-    weights : 'imagenet', path-like, mapping or None, default='imagenet'
+    weights : 'imagenet', 'synthetic', path-like, mapping or None, default='imagenet'
         ``'imagenet'`` takes Keras' official file from ``$SKTRANSFER_WEIGHTS_DIR`` or Keras' own
-        cache, or downloads it there. A path names a weights file that Keras wrote. A mapping gives
-        kernel and bias by layer name, and is part of every pickle. None draws random weights (He
-        normal) by `random_state`, as a control.
+        cache, or downloads it there. ``'synthetic'`` takes the file that comes with the package:
+        VGG16 up to ``flatten``, trained on images that formulas draw. A path names a weights file
+        that Keras wrote. A mapping gives kernel and bias by layer name, and is part of every
+        pickle. None draws random weights (He normal) by `random_state`, as a control.
     pooling : {'avg', 'max'}, None or list of these, default=None
         Whether each feature map becomes its mean or maximum: one value per channel. A list gives
         each layer its own; then a layer may be named several times.
@@ -92,7 +93,7 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         that holds the data seen in `fit`.
     input_size : 'auto' or int, default='auto'
         Side in pixels, 32 and up, to which images are resized. ``'auto'`` is 224, or what the
-        weights file records as its own. The dense layers need 224.
+        weights file records as its own, as the synthetic weights do. The dense layers need 224.
     aspect : {'stretch', 'crop', 'pad'}, default='stretch'
         What happens to images that are no squares: stretched, cut to the central square, or filled
         up with black.

@@ -36,7 +36,8 @@ TRAINED_SIZE = 224
 MIN_SIZE = 32
 
 _FILTERS = (64, 128, 256, 512, 512)
-_DENSE_UNITS = {"fc1": 4096, "fc2": 4096, "predictions": 1000}
+#: Values of each dense layer.
+DENSE_UNITS = {"fc1": 4096, "fc2": 4096, "predictions": 1000}
 
 LayerKind = Literal["input", "conv", "pool", "flatten", "dense"]
 
@@ -114,7 +115,7 @@ def list_layers(architecture: str, input_size: int = TRAINED_SIZE) -> tuple[Laye
     width = side * side * channels
     layers.append(Layer("flatten", "flatten", (width,), None, 0, 0, field, 0))
     if input_size == TRAINED_SIZE:
-        for name, units in _DENSE_UNITS.items():
+        for name, units in DENSE_UNITS.items():
             counts = width * units + units, width * units
             layers.append(Layer(name, "dense", (units,), (width, units), *counts, input_size, 0))
             width = units
@@ -148,7 +149,7 @@ def find_layer(name: Any, architecture: str, input_size: int, who: str) -> Layer
     for layer in list_layers(architecture, input_size)[1:]:
         if layer.name == name:
             return layer
-    if name in list(_DENSE_UNITS):
+    if name in list(DENSE_UNITS):
         raise ValueError(
             f"{who} names the dense layer {name!r}, which exists at an input size of "
             f"{TRAINED_SIZE} pixels only. Got an input size of {input_size}. Set "

@@ -1,6 +1,7 @@
 """The weights of a cut network: read from a file, no layer deeper than the cut, or drawn.
 
-Weights come from Keras' official ImageNet files, from a file that Keras wrote, or from a seed.
+Weights come from Keras' official ImageNet files, from the file that the package brings, from a file
+that Keras wrote, or from a seed.
 Which of them is the user's choice alone: where it cannot be met, that is an error.
 """
 
@@ -20,6 +21,8 @@ import numpy as np
 
 from sktransfer.downloads import locate_official
 from sktransfer.networks import ARCHITECTURES, MIN_SIZE, Cut, Layer, list_layers
+from sktransfer.synthetic import NAME as SYNTHETIC
+from sktransfer.synthetic import locate_synthetic
 
 if TYPE_CHECKING:
     import h5py
@@ -42,10 +45,10 @@ def locate_weights(
 
     Parameters
     ----------
-    weights : 'imagenet' or path-like
+    weights : 'imagenet', 'synthetic' or path-like
         ``'imagenet'`` stands for Keras' official file, looked for in ``$SKTRANSFER_WEIGHTS_DIR``
         and Keras' own cache and else downloaded to the latter. Its MD5 is checked in either case.
-        Anything else is a path.
+        ``'synthetic'`` stands for the file that comes with the package. Anything else is a path.
     cut : Cut
         What is wanted. Without dense layers the small file will do, and only that is downloaded.
     who : str, default='VGGFeatureExtractor'
@@ -60,7 +63,11 @@ def locate_weights(
     ------
     OSError
         If there is no such file, an official one is corrupt, or the download fails.
+    ValueError
+        If the cut needs more than the synthetic weights have.
     """
+    if weights == SYNTHETIC:
+        return locate_synthetic(cut, who=who)
     if weights != "imagenet":
         return _check_path(weights, who)
     dense = cut.weighted_layers[-1].kind == "dense"
@@ -77,13 +84,13 @@ def _check_path(weights: str | os.PathLike, who: str) -> Path:
         hint = "an empty path. For seeded random weights pass None."
     elif path.is_dir():
         hint = "that is a folder. Name the file in it."
-    elif difflib.get_close_matches(name.lower(), ["imagenet"]):
-        hint += " Did you mean 'imagenet'?"
+    elif close := difflib.get_close_matches(name.lower(), ["imagenet", SYNTHETIC], n=1):
+        hint += f" Did you mean {close[0]!r}?"
     elif name.lower() in ("none", "random"):
         hint += " For seeded random weights pass None."
     raise FileNotFoundError(
-        f"The 'weights' parameter of {who} must be 'imagenet', None or the path of a weights "
-        f"file. Got {name!r}: {hint}"
+        f"The 'weights' parameter of {who} must be 'imagenet', 'synthetic', None or the path of a "
+        f"weights file. Got {name!r}: {hint}"
     )
 
 
@@ -123,6 +130,30 @@ def recorded_input_size(path: str | os.PathLike, *, who: str = "VGGFeatureExtrac
             f"the 'input_size' of {who}."
         )
     return int(size)
+
+
+def has_recipe(path: str | os.PathLike, *, who: str = "VGGFeatureExtractor") -> bool:
+    """Tell whether a weights file records a recipe, as those trained on formulas do.
+
+    Parameters
+    ----------
+    path : path-like
+        An HDF5 file.
+    who : str, default='VGGFeatureExtractor'
+        The class that asks, named in errors.
+
+    Returns
+    -------
+    bool
+        Whether its root has an attribute ``recipe``.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with _open(path, who) as file:
+        return "recipe" in file.attrs
 
 
 def read_weights(path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor") -> Weights:

@@ -8,7 +8,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +41,69 @@ def test_docs_show_the_measured_tables(tmp_path: Path) -> None:
     names = re.findall("<!-- ([a-z0-9-]+) -->", page)
     measured = json.loads(MEASURED.read_text(encoding="utf-8"))["parts"]
     assert set(names) >= {"host", "ratios", *measured}
+
+
+def test_the_page_of_the_packages_own_weights_shows_what_was_measured(tmp_path: Path) -> None:
+    measured = ROOT / "docs" / "measured" / "synthetic.json"
+    if not measured.exists():
+        pytest.skip("not measured yet")
+    page = (ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8")
+    copy = tmp_path / "synthetic.md"
+    copy.write_text(page, encoding="utf-8")
+    _run(str(measured), str(copy), script="tests/benchmarks/tables.py")
+    assert copy.read_text(encoding="utf-8") == page
+    results = json.loads(measured.read_text(encoding="utf-8"))
+    assert set(re.findall("<!-- ([a-z0-9-]+) -->", page)) == {"host", *results["parts"]}
+    assert results["left_out"] == []
+    # What is in the package is what was measured, and is fit to be there.
+    with h5py.File(ROOT / "sktransfer" / "vgg16_synthetic.h5", "r") as file:
+        assert results["weights_sha256"] == {"synthetic": file.attrs["sha256"]}
+    (verdict,) = results["parts"]["verdict"]["rows"]
+    assert verdict["ships"] == "yes"
+
+
+def test_the_evaluation_judges_by_its_rule(tmp_path: Path) -> None:
+    """Four draws of two sets, made up: one won, one lost."""
+    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+    try:
+        import synthetic
+    finally:
+        sys.path.pop(0)
+    noise = np.array([1, -1, 2, -2]) / 100
+
+    def scored(mean: float, sign: int = 1) -> dict[int, dict[str, np.ndarray]]:
+        worse = {"block1_pool": mean - 0.2 + noise}
+        return {k: worse | {"block2_pool": mean + sign * noise} for k in synthetic.LABELS}
+
+    def by_network(own: float) -> dict[str, Any]:
+        return {
+            synthetic.RAW: {k: {"scaled": 0.7 + noise} for k in synthetic.LABELS},
+            synthetic.RANDOM: scored(0.72),
+            "own": scored(own, -1),
+            synthetic.IMAGENET: scored(0.8),
+        }
+
+    scores = {"digits": by_network(0.75), synthetic.PHOTOGRAPHS[0]: by_network(0.66)}
+    parts = synthetic.make_parts(scores, ["own"])
+    assert [row["outcome"] for row in parts["judged"]["rows"]] == ["won", "lost"]
+    first = parts["judged"]["rows"][0]
+    # Differences 0.05 - 2 * noise: a standard error of 2 * 0.018257 / 2.
+    assert first["3 labels, to raw"] == "+0.050 ± 0.018"
+    assert first["10 labels, to random"] == "+0.030 ± 0.018"
+    (verdict,) = parts["verdict"]["rows"]
+    assert verdict == {
+        "weights": "own",
+        "sets": 2,
+        "won": 1,
+        "undecided": 0,
+        "lost": 1,
+        "ships": "no",
+    }
+    # From 0.72 to 0.80, 0.66 is three quarters of the way, in the wrong direction.
+    (share,) = parts["photographs"]["rows"]
+    assert (share["3 labels"], share["halfway"]) == ("-0.75", "no")
+    best = parts["best"]["rows"][0]
+    assert best["own"] == "0.750 ± 0.009 b2"
 
 
 def test_earlier_results_are_shown_again() -> None:

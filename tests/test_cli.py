@@ -18,7 +18,7 @@ from PIL import Image
 
 import sktransfer
 from sktransfer import FeatureStore, cli, load_digit_pair
-from sktransfer.cli import _data, compare
+from sktransfer.cli import _data, _network, compare
 from sktransfer.engines import choose_engine
 
 pytestmark = pytest.mark.usefixtures("no_weights")
@@ -41,11 +41,38 @@ def test_default_run_shows_raw_pixels_and_the_control_and_says_what_is_missing(
     assert cli.main(["compare", *NETWORK, "--folds", "3"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("355 images, classes 6 and 8, 8 is positive")
-    for row in ("raw pixels as in the article", "raw pixels", "vgg16 random weights"):
-        assert f"\n{row}" in out
-    assert "vgg16 imagenet, block1_pool max-pooled, 32 px: not shown." in out
-    assert "could not download" in out
+    networks = ("vgg16 synthetic, block1_pool", "vgg16 random weights")
+    for row in ("raw pixels as in the article", "raw pixels", *networks):
+        # In the table of all rows, and in that by labels.
+        assert out.count(f"\n{row}") >= 2
+    assert "\naccuracy by images of each class to learn from\n" in out
+    text = " ".join(out.split())
+    assert "vgg16 imagenet, block1_pool max-pooled, 32 px: not shown." in text
+    assert "are not on this machine, and what is optional is not downloaded" in text
+    assert "With 3 labels of each class, " in text
     assert "raw pixels: 100%" in err
+
+
+@pytest.mark.parametrize("network", [["--architecture", "vgg19"], ["--layer", "fc1"]])
+def test_what_the_packages_own_weights_do_not_reach_is_shown_without_them(
+    network: list[str],
+) -> None:
+    args = argparse.Namespace(weights=None, layer="block1_pool", architecture="vgg16")
+    assert _network._list_defaults(args) == ["synthetic", "imagenet"]
+    setattr(args, network[0].strip("-"), network[1])
+    assert _network._list_defaults(args) == ["imagenet"]
+
+
+def test_few_labels_are_asked_for_or_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [*RANDOM, "--max-images", "40", "--folds", "2", "--quiet"]
+    for options, numbers in ([], ["3"]), (["--few-labels", "1", "5"], ["1", "5"]):
+        assert cli.main(["compare", *arguments, *options]) == 0
+        header = capsys.readouterr().out.partition("each class to learn from\n")[2]
+        assert header.splitlines()[0].split() == ["features", *numbers, "all"]
+    assert cli.main(["compare", *arguments, "--few-labels"]) == 0
+    assert "to learn from" not in capsys.readouterr().out
+    assert cli.main(["compare", *arguments, "--few-labels", "11"]) == 2
+    assert "'few_labels' parameter of compare_transfer must be no" in capsys.readouterr().err
 
 
 def test_weights_asked_for_by_name_are_an_error_instead(
@@ -148,7 +175,7 @@ def test_printed_csv_is_nothing_but_csv(capsys: pytest.CaptureFixture[str]) -> N
     assert cli.main(["compare", *RANDOM, "--csv", "--quiet", "--folds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("features,fold,accuracy")
-    assert len(lines) == 1 + 4 * 2
+    assert len(lines) == 1 + 4 * 2 * 3  # with all labels, 3 and 10
 
 
 def _save_csv(folder: Path) -> Path:

@@ -26,11 +26,12 @@ def test_default_run_shows_raw_pixels_and_the_control_and_says_what_is_missing(
     out, _ = capsys.readouterr()
     assert out.startswith("accuracy by number of labels: 60 images of 2 classes")
     random = "vgg16 random weights, block1_pool max-pooled, 32 px"
-    for row in ("raw pixels", "raw pixels from 0 to 1", random):
+    trained = "vgg16 synthetic, block1_pool max-pooled, 32 px"
+    for row in ("raw pixels", "raw pixels from 0 to 1", random, trained):
         assert f"\n{row}  " in out
     text = " ".join(out.split())
     assert "vgg16 imagenet, block1_pool max-pooled, 32 px: not shown." in text
-    assert "could not download" in text
+    assert "are not on this machine, and what is optional is not downloaded" in text
 
 
 def test_json_and_plot_are_written_beside_the_tables(

@@ -29,7 +29,8 @@ from sktransfer import (
     compare_transfer,
     load_digit_pair,
 )
-from sktransfer.probing import METRICS
+from sktransfer.comparison.few import draw_few
+from sktransfer.probing import METRICS, check_labels, make_folds
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,102 @@ def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.nda
     assert "* the classifier stopped before it converged" in str(result)
 
 
+def test_few_labels_are_drawn_from_each_fold_and_scored_by_hand(
+    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Path
+) -> None:
+    X, y = digits
+    extractor = _random(weights=vgg16_blocks)
+    params: dict[str, Any] = {"extractors": {"vgg": extractor}, "cv": 4, "scoring": "accuracy"}
+    result = compare_transfer(X, y, few_labels=[10, 3], **params)
+    assert [few.n_labels for few in result.rows[0].few] == [3, 10]
+    whole = compare_transfer(X, y, **params)
+    assert [row.scores for row in whole.rows] == [row.scores for row in result.rows]
+    assert whole.rows[0].few == []
+
+    labels = check_labels(y, len(y), who="")
+    folds = make_folds(labels, 4, random_state=0, who="")
+    draws = draw_few(labels, folds, [3, 10], random_state=0, who="")
+    for n, some in draws.items():
+        for (few, test), (train, all_tested) in zip(some, folds, strict=True):
+            assert set(few) <= set(train)
+            np.testing.assert_array_equal(test, all_tested)
+            assert np.bincount(y[few]).tolist() == [n, n]
+    # Fewer are parts of more.
+    assert all(set(a) < set(b) for (a, _), (b, _) in zip(draws[3], draws[10], strict=True))
+    features = extractor.fit_transform(X)
+    for position, some in enumerate(draws.values()):
+        by_hand = cross_val_score(_scaled(), features, y, cv=some)
+        assert result.rows[3].few[position].scores == by_hand.tolist()
+        raw = max((row.few[position] for row in result.rows[:3]), key=lambda few: few.mean)
+        difference = result.rows[3].few[position].mean - raw.mean
+        assert result.rows[3].few[position].against_raw.mean == pytest.approx(difference)
+        control = result.rows[4].few[position]
+        assert result.rows[3].few[position].against_control.mean == pytest.approx(
+            result.rows[3].few[position].mean - control.mean
+        )
+        assert control.against_control is None
+        assert raw.against_raw is None
+
+
+def test_few_labels_stand_in_every_form(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits
+    result = compare_transfer(X, y, extractors={"vgg": _random()}, cv=3, few_labels=[3])
+    few = result.rows[3].few[0]
+    text = str(result)
+    assert "accuracy by images of each class to learn from\nfeatures " in text
+    assert (
+        f"{few.mean:.3f} ± {np.std(few.scores):.3f}  {result.rows[3].mean('accuracy'):.3f}" in text
+    )
+    assert "differences in accuracy, 3 of each class to learn from" in text
+    assert "### Accuracy by images of each class to learn from" in result.to_markdown()
+    assert json.loads(result.to_json())["rows"][3]["few"][0]["scores"] == few.scores
+    lines = list(csv.DictReader(io.StringIO(result.to_csv())))
+    assert len(lines) == 4 * 3 * 2
+    own = [line for line in lines if line["labels_per_class"] == "3" and line["features"] == "vgg"]
+    assert [float(line["accuracy"]) for line in own] == few.scores
+    assert {line["f1"] for line in own} == {""}
+    assert {line["labels_per_class"] for line in lines} == {"", "3"}
+
+
+def test_as_few_labels_as_there_are(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    for n_images, numbers in ((120, [3, 10]), (40, [3]), (10, [])):
+        X, y = digits[0][:n_images], np.arange(n_images) % 2
+        result = compare_transfer(X, y, extractors={}, cv=2, few_labels="auto")
+        assert [few.n_labels for few in result.rows[0].few] == numbers
+
+
+@pytest.mark.parametrize(
+    ("few_labels", "message"),
+    [
+        ([31], r"be no more than every fold .* Got 31, and 30 images of class [01] in"),
+        ([0], r"whole numbers of labels per class, from 1 up\. Got \[0\] instead"),
+        ([2.5], r"Got \[2\.5\] instead"),
+        ([True], r"Got \[True\] instead"),
+        ("all", r"be 'auto' or a sequence of .* Got 'all' instead"),
+        (3, r"Got 3 instead"),
+    ],
+)
+def test_bad_few_labels(
+    few_labels: Any, message: str, digits: tuple[np.ndarray, np.ndarray]
+) -> None:
+    y = np.arange(120) % 2
+    with pytest.raises(
+        ValueError, match="'few_labels' parameter of compare_transfer must .*" + message
+    ):
+        compare_transfer(digits[0], y, extractors={}, cv=2, few_labels=few_labels)
+
+
+def test_a_classifier_that_few_labels_do_not_suffice(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = digits
+    monkeypatch.setattr(VGGFeatureExtractor, "transform", lambda *_: pytest.fail("computed"))
+    near = KNeighborsClassifier(7)
+    message = r"compare_transfer cannot be fitted on 3 labels of each class: .*'few_labels' higher"
+    with pytest.raises(ValueError, match=message):
+        compare_transfer(X, y, extractors={"a": _random()}, classifier=near, few_labels=[3], cv=2)
+
+
 def test_files_of_any_size_are_compared(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     y = np.tile(["dark", "light"], 8)
@@ -305,7 +402,7 @@ def test_a_frame_holds_what_the_csv_does(digits: tuple[np.ndarray, np.ndarray]) 
     read = pd.read_csv(io.StringIO(result.to_csv()))
     frame = result.to_frame()
     assert list(frame.columns) == list(read.columns)
-    assert frame.shape == (12, 15)
+    assert frame.shape == (12, 16)
     assert frame.query("features == 'vgg'")["f1"].tolist() == result.rows[3].scores["f1"]
 
 

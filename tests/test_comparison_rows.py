@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sktransfer.comparison.rows import ComparisonRow, best_of, say_p, word_verdict
-from sktransfer.probing.significance import compare_scores
+from sktransfer.comparison.rows import (
+    ComparisonRow,
+    FewLabels,
+    best_of,
+    best_raw_at,
+    say_p,
+    word_verdict,
+)
+from sktransfer.probing.significance import compare_draws, compare_scores
 
 FOLDS = [(np.arange(900), np.arange(100))] * 10
 # Ten folds of noise with mean zero.
@@ -50,6 +57,26 @@ def test_a_clear_win_is_split_into_architecture_and_training() -> None:
     # One in twenty: 0.05 more of them right.
     assert "It pays from about 20 images on (19 to 22): of so many, one more is" in words
     assert "Features take 2 ms an image, 40 ms for these 20." in words
+
+
+def test_few_labels_have_a_verdict_of_their_own() -> None:
+    """Nothing to gain with all labels, much with three, and nothing of it by the training."""
+    rows = _rows(1.0, 1.0, 1.0)
+    few = {"raw": 0.8 + NOISE, "control": 0.9 - NOISE, "transfer": 0.901 + 2 * NOISE}
+    draws = [(np.arange(6) + 6 * i, np.arange(10) + 10 * i) for i in range(10)]
+    for row in rows:
+        row.few = [FewLabels(3, few[row.name].tolist())]
+    rows[1].few[0].against_raw = compare_draws(few["control"], few["raw"], draws)
+    rows[2].few[0].against_raw = compare_draws(few["transfer"], few["raw"], draws)
+    rows[2].few[0].against_control = compare_draws(few["transfer"], few["control"], draws)
+    words = word_verdict(rows, "accuracy")
+    assert words.startswith("Transfer made no difference: accuracy 1.000 against 1.000")
+    assert words.endswith(
+        "With 3 labels of each class, the features helped, but their training not measurably: "
+        "accuracy 0.901 against 0.800 of raw, +0.101 (95 % interval +0.099 to +0.103, p < 0.001); "
+        "to random weights +0.001 (95 % interval -0.005 to +0.007, p = 0.710)."
+    )
+    assert best_raw_at(rows, 0) is rows[0]
 
 
 def test_a_win_that_random_weights_share() -> None:

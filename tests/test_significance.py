@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sktransfer.probing.significance import compare_scores
+from sktransfer.probing.significance import compare_draws, compare_scores
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
@@ -98,3 +98,28 @@ def test_what_cannot_be_judged_is_not_judged(scores: list[float], mean: float) -
     assert found.mean == pytest.approx(mean, nan_ok=True)
     assert np.isnan([found.low, found.high, found.p_value]).all()
     assert found.finding == "unclear"
+
+
+def test_draws_that_share_nothing_are_independent() -> None:
+    draws = [(np.arange(6) + 6 * i, np.arange(10) + 10 * i) for i in range(5)]
+    scores, reference = [0.9, 0.8, 0.9, 0.7, 0.8], [0.8, 0.8, 0.7, 0.6, 0.8]
+    found = compare_draws(scores, reference, draws)
+    assert found.p_value == pytest.approx(stats.ttest_rel(scores, reference).pvalue)
+
+
+def test_draws_correlate_by_what_they_share() -> None:
+    """Three draws of four images, two by two with 1, 2 and 3 in common: a half on the average."""
+    parts = [np.array(part) for part in ([0, 1, 2, 3], [3, 4, 5, 6], [2, 3, 4, 0])]
+    tests = [np.arange(5) + 10 * i for i in range(3)]
+    scores, reference = [0.9, 0.8, 0.7], [0.8, 0.75, 0.68]
+    found = compare_draws(scores, reference, list(zip(parts, tests, strict=True)))
+    error = np.std(np.subtract(scores, reference), ddof=1) * np.sqrt(1 / 3 + 0.5 / 0.5)
+    assert found.high - found.mean == pytest.approx(4.302653 * error, rel=1e-6)
+    # Whichever is more, training or test images.
+    turned = compare_draws(scores, reference, list(zip(tests, parts, strict=True)))
+    assert turned == found
+
+
+def test_draws_of_the_same_images_tell_nothing() -> None:
+    draws = [(np.arange(6), np.arange(6, 9))] * 3
+    assert compare_draws([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], draws).finding == "unclear"

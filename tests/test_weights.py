@@ -311,6 +311,8 @@ def test_file_called_imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("value", "message"),
     [
         ("imagnet", r"Got 'imagnet': no such file\. Did you mean 'imagenet'\?$"),
+        ("synthetics", r"Got 'synthetics': no such file\. Did you mean 'synthetic'\?$"),
+        ("Synthetic", r"Got 'Synthetic': no such file\. Did you mean 'synthetic'\?$"),
         ("ImageNet", r"Got 'ImageNet': no such file\. Did you mean 'imagenet'\?$"),
         ("None", r"Got 'None': no such file\. For seeded random weights pass None\.$"),
         ("random", r"For seeded random weights pass None\.$"),
@@ -320,7 +322,7 @@ def test_file_called_imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_missing_path(value: Any, message: str) -> None:
-    rule = rf"^{PARAM} must be 'imagenet', None or the path of a weights file\. "
+    rule = rf"^{PARAM} must be 'imagenet', 'synthetic', None or the path of a weights file\. "
     with pytest.raises(FileNotFoundError, match=rule + ".*" + message):
         locate_weights(value, FLATTEN)
 
@@ -405,7 +407,8 @@ def test_failed_download_leaves_nothing_and_can_be_repeated(
         locate_weights("imagenet", FLATTEN)
     assert str(caught.value).endswith(
         "; or fetch the file by hand and put it into the folder that $SKTRANSFER_WEIGHTS_DIR "
-        "names; or pass weights=<path of a weights file>, or weights=None for seeded random "
+        "names; or pass weights='synthetic', trained weights of VGG16 up to 'flatten' that come "
+        "with the package, weights=<path of a weights file>, or weights=None for seeded random "
         "weights as a control."
     )
     assert caught.value.__cause__ is not None

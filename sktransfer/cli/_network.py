@@ -13,9 +13,11 @@ def add_network(parser: argparse.ArgumentParser) -> None:
     network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
     network.add_argument(
         "--weights",
+        nargs="+",
         metavar="SOURCE",
-        help="imagenet or a weights file, beside which random weights are shown as a control; or "
-        "random alone. Left out: imagenet, if it can be had",
+        help="imagenet, synthetic or weights files, a row for each, beside which random weights "
+        "are shown as a control; or random alone. Left out: synthetic as far as it goes, and "
+        "imagenet if it is on this machine",
     )
     network.add_argument("--pooling", choices=["avg", "max"])
     network.add_argument(
@@ -28,8 +30,9 @@ def make_extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]
     from sktransfer.extractor import VGGFeatureExtractor
     from sktransfer.probing.planning import name_extractor
 
-    trained = "imagenet" if args.weights is None else args.weights
-    chosen = ["random"] if trained == "random" else [trained, "random"]
+    chosen = _list_defaults(args) if args.weights is None else args.weights
+    # The control stands last.
+    chosen = [*(source for source in chosen if source != "random"), "random"]
     extractors = {}
     for size in dict.fromkeys(args.input_size):
         for source in chosen:
@@ -44,10 +47,19 @@ def make_extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]
                 random_state=args.seed,
             )
             extractors[name_extractor(extractor)] = extractor
-    # Weights that nobody asked for by name may be missing; their row then says why.
+    # Weights that nobody asked for by name are not downloaded; their row then says so.
     optional = [
         name
         for name, extractor in extractors.items()
         if args.weights is None and extractor.weights == "imagenet"
     ]
     return extractors, optional
+
+
+def _list_defaults(args: argparse.Namespace) -> list[str]:
+    """List the weights to show where none are named."""
+    from sktransfer.networks import DENSE_UNITS
+    from sktransfer.synthetic import ARCHITECTURE, NAME
+
+    is_within = args.architecture == ARCHITECTURE and args.layer not in DENSE_UNITS
+    return [*([NAME] if is_within else []), "imagenet"]

@@ -27,7 +27,8 @@ def add_to(commands: Any) -> None:
         help="scores against numbers of labels, with and without VGG features",
         description="Measure what a number of labels gives on raw pixels, on VGG features and on "
         "those of the same network with random weights: start, slope, asymptote, labels saved. "
-        "Without arguments: scikit-learn's embedded digits, 8 against 6, and ImageNet weights.",
+        "Without arguments: scikit-learn's embedded digits, 8 against 6, the package's own "
+        "synthetic weights, and ImageNet weights if they are on this machine.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     curve.set_defaults(run=run)

@@ -34,7 +34,10 @@ def add_to(commands: Any) -> None:
     network.add_argument("--layer", default="block3_pool", help="where the network is cut")
     network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
     network.add_argument(
-        "--weights", metavar="SOURCE", default="imagenet", help="imagenet, a weights file or random"
+        "--weights",
+        metavar="SOURCE",
+        default="imagenet",
+        help="imagenet, synthetic, a weights file or random",
     )
     network.add_argument("--pooling", choices=["avg", "max"])
     network.add_argument("--input-size", type=int, default=32, metavar="PIXELS", help="32 and up")

@@ -41,7 +41,10 @@ def add_to(commands: Any) -> None:
     network.add_argument("--layer", nargs="+", default=["flatten"], help="where it is cut")
     network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
     network.add_argument(
-        "--weights", default="imagenet", metavar="SOURCE", help="imagenet, a weights file or random"
+        "--weights",
+        default="imagenet",
+        metavar="SOURCE",
+        help="imagenet, synthetic, a weights file or random",
     )
     network.add_argument("--pooling", choices=["avg", "max"])
     network.add_argument("--input-size", type=_size, default="auto", metavar="PIXELS")

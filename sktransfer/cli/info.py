@@ -1,4 +1,4 @@
-"""``sktransfer info``: what there is to compute with."""
+"""``sktransfer info``: what there is to compute with, and the package's own weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ def add_to(commands: Any) -> None:
     """Add the command to the parser."""
     info = commands.add_parser(
         "info",
-        help="versions, engines and what engine='auto' takes here",
+        help="versions, engines, what engine='auto' takes here, and the package's own weights",
         description="Print the versions of what computes, the precisions that the processor knows, "
-        "and the engine that engine='auto' takes here for each precision and size.",
+        "the engine that engine='auto' takes here for each precision and size, and what the "
+        "weights that come with the package are.",
     )
     info.set_defaults(run=run)
 
@@ -20,6 +21,8 @@ def add_to(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
     from sktransfer.engines.inventory import describe_machine
+    from sktransfer.synthetic import describe_synthetic
 
     print(describe_machine())
+    print(f"\n{describe_synthetic()}")
     return 0

@@ -36,7 +36,7 @@ def add_to(commands: Any) -> None:
         "--weights",
         default="imagenet",
         metavar="SOURCE",
-        help="imagenet, a weights file, or random",
+        help="imagenet, synthetic, a weights file, or random",
     )
     network.add_argument(
         "--layers",

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from sktransfer.comparison.few import draw_few
 from sktransfer.comparison.result import TransferComparison
-from sktransfer.comparison.rows import ComparisonRow, best_of
+from sktransfer.comparison.rows import ComparisonRow, FewLabels, best_of, best_raw_at
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.images import Images, read_images
 from sktransfer.probing import (
@@ -27,7 +28,7 @@ from sktransfer.probing import (
     to_plain,
 )
 from sktransfer.probing.planning import check_extractors, plan_networks
-from sktransfer.probing.significance import compare_scores
+from sktransfer.probing.significance import compare_draws, compare_scores
 
 
 def compare_transfer(
@@ -39,6 +40,7 @@ def compare_transfer(
     cv: Any = 10,
     scoring: Any = None,
     groups: Any = None,
+    few_labels: str | Sequence[int] = (),
     positive: Any = None,
     target_names: Sequence[str] | None = None,
     optional: Collection[str] = (),
@@ -81,14 +83,19 @@ def compare_transfer(
         ``cross_validate`` takes. The first metric decides and is tested.
     groups : array-like of shape (n_images,) or None, default=None
         Images of one group, such as those of one patient, stay in one fold.
+    few_labels : 'auto' or sequence of int, default=()
+        Numbers of labels per class at which all rows are scored as well, by the first metric. So
+        many images of each class are drawn from the training images of every fold, fewer as parts
+        of more, the same for every row. ``'auto'`` takes 3 and 10, as far as every class has twice
+        as many to learn from in every fold.
     positive : object, default=None
         Of two classes, the one that precision, recall, F1 and ROC AUC are about; None takes the
         second in sorted order, as scikit-learn does.
     target_names : sequence of str or None, default=None
         What the labels stand for, in their sorted order; None spells the labels themselves.
     optional : collection of str, default=()
-        Names of the extractors whose row may be missing where their weights cannot be had. The
-        reason is then shown in their place.
+        Names of the extractors that are shown only if their weights are on this machine: nothing is
+        downloaded for them. Where they are not, the reason is shown in their place.
     random_state : int or None, default=0
         Seed of the shuffling and of the controls' weights.
     verbose : int, default=0
@@ -140,6 +147,7 @@ def compare_transfer(
             f"classes {labels.classes.tolist()}. Got {list(target_names)} instead."
         )
     folds = make_folds(labels, cv, random_state=random_state, groups=groups, who=who)
+    draws = draw_few(labels, folds, few_labels, random_state=random_state, who=who)
     probe = check_classifier(classifier, who=who)
     scorer = make_scorer_of(labels, scoring, probe, who=who)
 
@@ -147,7 +155,7 @@ def compare_transfer(
     planned = plan_networks(
         X, extractors, optional=optional, random_state=random_state, verbose=verbose
     )
-    scoring_of = _Scoring(labels.y, folds, scorer, verbose)
+    scoring_of = _Scoring(labels.y, folds, draws, scorer, verbose)
     is_said = any(plan.extractor is not None for plan in planned)
     rows = _score_raw_pixels(images, first.value_range, is_said, classifier, probe, scoring_of)
     for plan in planned:
@@ -166,6 +174,8 @@ def compare_transfer(
         del features  # as wide as 800,000 values per image: not two at a time
     metrics = list(rows[0].scores)
     _compare_rows(rows, metrics[0], folds)
+    for position, some in enumerate(draws.values()):
+        _compare_few(rows, position, some, n_numbers=len(draws))
     return TransferComparison(
         n_images=len(labels.y),
         n_folds=len(folds),
@@ -184,6 +194,7 @@ class _Scoring:
 
     y: np.ndarray
     folds: Folds
+    draws: dict[int, Folds]
     scorer: Scorer
     verbose: int
 
@@ -193,13 +204,31 @@ class _Scoring:
         found = score_folds(
             features, self.y, self.folds, classifier, self.scorer, progress=progress
         )
+        metric = next(iter(found.scores))
+        few = [
+            FewLabels(n, self._score_draws(features, n, draws, classifier)[metric])
+            for n, draws in self.draws.items()
+        ]
         return replace(
             row,
             n_features=features.shape[1],
             scores=found.scores,
             classifier_seconds=found.seconds,
             n_not_converged=found.n_not_converged,
+            few=few,
         )
+
+    def _score_draws(
+        self, features: np.ndarray, n_labels: int, draws: Folds, classifier: Any
+    ) -> dict[str, list[float]]:
+        # Raw pixels come first, so that this is found out before any network runs.
+        try:
+            return score_folds(features, self.y, draws, classifier, self.scorer).scores
+        except ValueError as error:
+            raise ValueError(
+                f"The classifier of compare_transfer cannot be fitted on {n_labels} labels of each "
+                f"class: {error}. Set 'few_labels' higher, or pass another classifier."
+            ) from error
 
 
 def _score_raw_pixels(
@@ -244,3 +273,20 @@ def _compare_rows(rows: list[ComparisonRow], metric: str, folds: Folds) -> None:
             row.against_control = compare_scores(
                 row.scores[metric], control, folds, n_comparisons=n_judged
             )
+
+
+def _compare_few(rows: list[ComparisonRow], position: int, draws: Folds, *, n_numbers: int) -> None:
+    """Do the same at one of the few numbers of labels."""
+    computed = {row.name: row for row in rows if row.unavailable is None}
+    raw = best_raw_at(rows, position)
+    n_trained = sum(row.kind == "transfer" for row in computed.values())
+    for row in computed.values():
+        own = row.few[position]
+        n_judged = n_numbers * (n_trained if row.kind == "transfer" else 1)
+        if row is not raw:
+            own.against_raw = compare_draws(
+                own.scores, raw.few[position].scores, draws, n_comparisons=n_judged
+            )
+        if row.control is not None:
+            control = computed[row.control].few[position].scores
+            own.against_control = compare_draws(own.scores, control, draws, n_comparisons=n_judged)

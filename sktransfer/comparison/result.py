@@ -7,13 +7,14 @@ import io
 import json
 import math
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from sktransfer._tables import Table, format_markdown, format_table, import_pandas
-from sktransfer.comparison.rows import ComparisonRow, best_of, word_verdict
+from sktransfer.comparison.rows import ComparisonRow, FewLabels, best_of, word_verdict
 from sktransfer.probing.significance import PairedDifference
 
 _LINE = 100
@@ -87,13 +88,14 @@ class TransferComparison:
         return json.dumps(_to_json(content), indent=2, allow_nan=False)
 
     def to_csv(self) -> str:
-        """Return one line for each row and fold.
+        """Return one line for each row, number of labels and fold.
 
         Returns
         -------
         str
             With the columns ``features``, ``fold`` (from 1), one per metric, ``positive`` (the
             name of the class that they are about, empty for macro averages), ``kind``,
+            ``labels_per_class`` (empty for all, which have only the first metric otherwise),
             ``n_features``, ``setup_seconds``, ``seconds_per_image``, ``feature_seconds``,
             ``classifier_seconds`` and ``unavailable``.
         """
@@ -149,6 +151,7 @@ class TransferComparison:
             shared = {
                 "positive": self._positive_name(),
                 "kind": row.kind,
+                "labels_per_class": None,
                 "n_features": row.n_features,
                 "setup_seconds": row.setup_seconds,
                 "seconds_per_image": row.seconds_per_image,
@@ -163,6 +166,12 @@ class TransferComparison:
             for fold in range(self.n_folds):
                 scores = {metric: row.scores[metric][fold] for metric in self.metrics}
                 records.append({"features": row.name, "fold": fold + 1, **scores, **shared})
+            first, *others = self.metrics
+            for few in row.few:
+                for fold, score in enumerate(few.scores):
+                    record = {"features": row.name, "fold": fold + 1, first: score}
+                    record |= dict.fromkeys(others) | shared
+                    records.append(record | {"labels_per_class": few.n_labels})
         return records
 
     def _positive_name(self) -> str | None:
@@ -202,10 +211,33 @@ class TransferComparison:
             if row is not None
         ]
         tables.append(self._all_rows())
+        if self._few_numbers():
+            tables.append(self._by_labels())
         compared = [row for row in self.rows if row.kind != "raw" and row.unavailable is None]
         if compared:
-            tables.append(self._differences(compared))
+            metric = self.metrics[0]
+            tables.append(_differences(f"differences in {metric}", compared, compared))
+            for position, n in enumerate(self._few_numbers()):
+                few = [row.few[position] for row in compared]
+                title = f"differences in {metric}, {n} of each class to learn from"
+                tables.append(_differences(title, compared, few))
         return tables
+
+    def _few_numbers(self) -> list[int]:
+        return [few.n_labels for few in self.rows[0].few]
+
+    def _by_labels(self) -> Table:
+        body = [
+            [
+                row.name,
+                *(_spell_mean(few.scores) for few in row.few),
+                _mean_and_spread(row, self.metrics[0]),
+            ]
+            for row in self.rows
+            if row.unavailable is None
+        ]
+        header = ["features", *map(str, self._few_numbers()), "all"]
+        return f"{self.metrics[0]} by images of each class to learn from", header, body
 
     def _fold_by_fold(self, row: ComparisonRow) -> list[list[str]]:
         shown = self.n_folds if self.n_folds <= _SHOWN_FOLDS else 0
@@ -232,21 +264,6 @@ class TransferComparison:
         header = ["features", "width", *self.metrics, "ms per image", "classifier, s"]
         return "all rows", header, body
 
-    def _differences(self, compared: list[ComparisonRow]) -> Table:
-        references = {"to raw": "against_raw", "to random": "against_control"}
-        if all(row.against_control is None for row in compared):
-            del references["to random"]
-        body = []
-        for row in compared:
-            cells = [row.name]
-            for attribute in references.values():
-                cells += _difference_cells(getattr(row, attribute))
-            body.append(cells)
-        header = ["features"]
-        for name in references:
-            header += [name, "95 % interval", "p"]
-        return f"differences in {self.metrics[0]}", header, body
-
     def notes(self) -> list[str]:
         """Say what must be known to read the tables.
 
@@ -260,6 +277,12 @@ class TransferComparison:
             "network with random weights, paired by fold; 95 % intervals and p by the corrected "
             "resampled t-test (Nadeau and Bengio, 2003)."
         ]
+        if numbers := self._few_numbers():
+            notes.append(
+                f"With few labels, {' or '.join(map(str, numbers))} images of each class are drawn "
+                "from the training images of every fold, the same for every row. Draws are taken "
+                "to correlate by the images that they share."
+            )
         n_trained = sum(row.kind == "transfer" and row.unavailable is None for row in self.rows)
         if n_trained > 1:
             notes.append(
@@ -274,7 +297,30 @@ class TransferComparison:
 
 
 def _mean_and_spread(row: ComparisonRow, metric: str) -> str:
-    return f"{_number(row.mean(metric))} ± {_number(float(np.std(row.scores[metric])))}"
+    return _spell_mean(row.scores[metric])
+
+
+def _spell_mean(scores: list[float]) -> str:
+    return f"{_number(float(np.mean(scores)))} ± {_number(float(np.std(scores)))}"
+
+
+def _differences(
+    title: str, rows: list[ComparisonRow], compared: Sequence[ComparisonRow | FewLabels]
+) -> Table:
+    """Lay out the differences of rows, with all labels or few."""
+    references = {"to raw": "against_raw", "to random": "against_control"}
+    if all(each.against_control is None for each in compared):
+        del references["to random"]
+    header = ["features"]
+    for name in references:
+        header += [name, "95 % interval", "p"]
+    body = []
+    for row, each in zip(rows, compared, strict=True):
+        cells = [row.name]
+        for attribute in references.values():
+            cells += _difference_cells(getattr(each, attribute))
+        body.append(cells)
+    return title, header, body
 
 
 def _difference_cells(difference: PairedDifference | None) -> list[str]:

@@ -13,6 +13,33 @@ from sktransfer.probing.significance import ALPHA, PairedDifference
 
 
 @dataclass
+class FewLabels:
+    """How well a row does where only few images of each class are learned from.
+
+    Attributes
+    ----------
+    n_labels : int
+        How many of each class.
+    scores : list of float
+        The first metric's value on every fold.
+    against_raw : PairedDifference or None
+        How much better than the row of raw pixels that is best at so many labels; None for that.
+    against_control : PairedDifference or None
+        Of trained weights, how much better than the same network with random ones.
+    """
+
+    n_labels: int
+    scores: list[float]
+    against_raw: PairedDifference | None = None
+    against_control: PairedDifference | None = None
+
+    @property
+    def mean(self) -> float:
+        """The mean over the folds."""
+        return float(np.mean(self.scores))
+
+
+@dataclass
 class ComparisonRow:
     """One way to see the images, and how well they were told apart that way.
 
@@ -41,6 +68,8 @@ class ComparisonRow:
         How much better than the best row of raw pixels, by the first metric; None for that row.
     against_control : PairedDifference or None
         Of trained weights, how much better than the same network with random ones.
+    few : list of FewLabels
+        The same with few labels, the fewest first.
     control : str or None
         The name of that row.
     unavailable : str or None
@@ -58,6 +87,7 @@ class ComparisonRow:
     n_not_converged: int = 0
     against_raw: PairedDifference | None = None
     against_control: PairedDifference | None = None
+    few: list[FewLabels] = field(default_factory=list)
     control: str | None = None
     unavailable: str | None = None
 
@@ -126,10 +156,11 @@ def word_verdict(rows: Sequence[ComparisonRow], metric: str) -> str:
     for row in trained:
         control = by_name.get(row.control or "")
         words = [
-            f"{_headline(row)}: {_against_raw(row, raw, metric)}",
+            f"{_headline(row.against_raw, row.against_control)}: {_against_raw(row, raw, metric)}",
             _room(row, raw, metric),
             _training(row, control),
             _payment(row),
+            *(_with_few(row, rows, position, metric) for position in range(len(row.few))),
         ]
         name = f"{row.name}. " if len(trained) > 1 else ""
         paragraphs.append(name + " ".join(word for word in words if word))
@@ -145,11 +176,10 @@ def word_verdict(rows: Sequence[ComparisonRow], metric: str) -> str:
     ).rstrip()
 
 
-def _headline(row: ComparisonRow) -> str:
-    assert row.against_raw is not None
-    finding = row.against_raw.finding
-    if finding == "higher":
-        training = row.against_control.finding if row.against_control else "higher"
+def _headline(gain: PairedDifference | None, trained: PairedDifference | None) -> str:
+    assert gain is not None
+    if gain.finding == "higher":
+        training = trained.finding if trained else "higher"
         return {
             "higher": "Transfer helped",
             "lower": "The features helped, but random weights would have helped more",
@@ -160,7 +190,7 @@ def _headline(row: ComparisonRow) -> str:
         "equal": "Transfer made no difference",
         "within noise": "Transfer made no difference beyond noise",
         "unclear": "Transfer cannot be judged",
-    }[finding]
+    }[gain.finding]
 
 
 def _against_raw(row: ComparisonRow, raw: ComparisonRow, metric: str) -> str:
@@ -173,6 +203,46 @@ def _against_raw(row: ComparisonRow, raw: ComparisonRow, metric: str) -> str:
         f"{metric} {row.mean(metric):.3f} against {raw.mean(metric):.3f} of the best raw row "
         f"({raw.name}), {how}."
     )
+
+
+def best_raw_at(rows: Sequence[ComparisonRow], position: int) -> ComparisonRow:
+    """Return the row of raw pixels that is best at one of the few numbers of labels.
+
+    Parameters
+    ----------
+    rows : sequence of ComparisonRow
+        All rows.
+    position : int
+        Which number of labels, counted from 0.
+
+    Returns
+    -------
+    ComparisonRow
+        The first of the best.
+    """
+    return max(
+        (row for row in rows if row.kind == "raw"),
+        key=lambda row: np.nan_to_num(row.few[position].mean, nan=-np.inf),
+    )
+
+
+def _with_few(row: ComparisonRow, rows: Sequence[ComparisonRow], position: int, metric: str) -> str:
+    """Say of one of the few numbers of labels what is said of all."""
+    own, raw = row.few[position], best_raw_at(rows, position)
+    assert own.against_raw is not None
+    headline = _headline(own.against_raw, own.against_control)
+    words = (
+        f"With {_count(own.n_labels)} of each class, {headline[0].lower()}{headline[1:]}: {metric} "
+        f"{own.mean:.3f} against {raw.few[position].mean:.3f} of {raw.name}, "
+        f"{say_difference(own.against_raw)}"
+    )
+    if own.against_control is not None:
+        words += f"; to random weights {say_difference(own.against_control)}"
+    return f"{words}."
+
+
+def _count(n_labels: int) -> str:
+    return "1 label" if n_labels == 1 else f"{n_labels} labels"
 
 
 def say_difference(difference: PairedDifference) -> str:

@@ -90,8 +90,8 @@ def transfer_curve(
     scoring : str or callable, default='accuracy'
         One metric, as scikit-learn names them; higher is better.
     optional : collection of str, default=()
-        Names of the extractors whose row may be missing where their weights cannot be had. The
-        reason is then shown in their place.
+        Names of the extractors that are shown only if their weights are on this machine: nothing is
+        downloaded for them. Where they are not, the reason is shown in their place.
     random_state : int or None, default=0
         Seed of draws, of random weights and of intervals.
     verbose : int, default=0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -143,6 +144,14 @@ class Evidence:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImageWarning)
             return extractor.transform(X)
+
+    @cached_property
+    def is_trained_on_formulas(self) -> bool:
+        """Whether the weights come from a file that records how formulas trained it."""
+        weights = self.extractor.weights
+        if not isinstance(weights, str | os.PathLike):
+            return False
+        return _weights.has_recipe(_weights.locate_weights(weights, self.cut))
 
     @cached_property
     def first_kernel(self) -> np.ndarray | None:

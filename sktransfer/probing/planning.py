@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import joblib
 from sklearn.base import clone
 
+from sktransfer.downloads import no_downloads
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.probing import make_control
 
@@ -112,7 +114,7 @@ def plan_networks(
     extractors : mapping of str to VGGFeatureExtractor
         Not fitted, and never changed.
     optional : collection of str
-        Names of those whose weights may be missing.
+        Names of those whose weights may be missing. Nothing is downloaded for them.
     taken : collection of str, default=()
         Names of other rows, which no control may have.
     random_state : int, RandomState or None
@@ -136,7 +138,8 @@ def plan_networks(
         plan = NetworkPlan(name, "control" if extractor.weights is None else "transfer")
         plans.append(plan)
         try:
-            plan.extractor = clone(extractor).set_params(verbose=verbose).fit(X)
+            with no_downloads() if name in optional else nullcontext():
+                plan.extractor = clone(extractor).set_params(verbose=verbose).fit(X)
         except OSError as error:
             if name not in optional:
                 raise

@@ -1,6 +1,7 @@
-"""Put the tables of the JSON into docs/benchmarks.md, each behind the comment with its name.
+"""Put the tables of a JSON file into a page, each behind the comment with its name.
 
 python tests/benchmarks/tables.py docs/measured/benchmarks.json docs/benchmarks.md
+python tests/benchmarks/tables.py docs/measured/synthetic.json docs/synthetic.md
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _TABLE = re.compile(r"(<!-- ([\w-]+) -->\n\n```text\n).*?(\n```)", re.DOTALL)
 def fill(page: str, results: Row) -> str:
     """Return the page with the tables of all parts that were measured; others stay."""
     tables = {name: format_rows(part["rows"]) for name, part in results["parts"].items()}
-    tables["ratios"] = format_rows(compare(results["parts"]))
+    if ratios := compare(results["parts"]):
+        tables["ratios"] = format_rows(ratios)
     host = ", ".join(f"{key} {value}" for key, value in results["host"].items() if value)
     tables["host"] = textwrap.fill(host, 98)
 
