@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("no_weights")
 
 # Quick, and no two tests need another network.
 NETWORK = ["--layer", "block1_pool", "--pooling", "max"]
+PAIR = ["--digits", "8", "6"]
 RANDOM = [*NETWORK, "--weights", "random"]
 
 
@@ -38,7 +39,7 @@ def _images(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
 def test_default_run_shows_raw_pixels_and_the_control_and_says_what_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.main(["compare", *NETWORK, "--folds", "3"]) == 0
+    assert cli.main(["compare", *NETWORK, *PAIR, "--folds", "3"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("355 images, classes 6 and 8, 8 is positive")
     networks = ("vgg16 synthetic, block1_pool", "vgg16 random weights")
@@ -53,6 +54,12 @@ def test_default_run_shows_raw_pixels_and_the_control_and_says_what_is_missing(
     assert "raw pixels: 100%" in err
 
 
+def test_without_arguments_all_ten_digits_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--max-images", "60", "--folds", "2", "--few-labels", "--quiet"]
+    assert cli.main(["compare", *RANDOM, *few]) == 0
+    assert capsys.readouterr().out.startswith("60 images, 10 classes")
+
+
 @pytest.mark.parametrize("network", [["--architecture", "vgg19"], ["--layer", "fc1"]])
 def test_what_the_packages_own_weights_do_not_reach_is_shown_without_them(
     network: list[str],
@@ -64,7 +71,7 @@ def test_what_the_packages_own_weights_do_not_reach_is_shown_without_them(
 
 
 def test_few_labels_are_asked_for_or_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [*RANDOM, "--max-images", "40", "--folds", "2", "--quiet"]
+    arguments = [*RANDOM, *PAIR, "--max-images", "40", "--folds", "2", "--quiet"]
     for options, numbers in ([], ["3"]), (["--few-labels", "1", "5"], ["1", "5"]):
         assert cli.main(["compare", *arguments, *options]) == 0
         header = capsys.readouterr().out.partition("each class to learn from\n")[2]
@@ -301,7 +308,8 @@ def test_interruption_has_its_own_status(
 
 def test_a_process_prints_its_tables_and_nothing_else(tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-    command = [sys.executable, "-m", "sktransfer", "compare", *RANDOM, "--folds", "2", "--quiet"]
+    command = [sys.executable, "-m", "sktransfer", "compare", *RANDOM, *PAIR, "--folds", "2"]
+    command.append("--quiet")
     result = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0
     assert result.stderr == ""

@@ -11,13 +11,16 @@ from typing import Any
 
 from sktransfer.displays._matplotlib import check_matplotlib
 
-_DEFAULT_DIGITS = ["8", "6"]
 _DIGITS = set("0123456789")
 _PLOTS = (".png", ".svg", ".pdf")
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which images are meant and how they are read."""
+def add_data(parser: argparse.ArgumentParser, *, digits: str = "8 6") -> None:
+    """Add the options that say which images are meant and how they are read.
+
+    `digits` are those that the command takes where neither they nor data are named.
+    """
+    parser.set_defaults(default_digits=digits.split())
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
@@ -29,7 +32,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--digits",
         nargs="+",
         metavar="LABEL",
-        help="the classes to compare; of two, the first is the positive one (8 6 without --data)",
+        help="the classes to compare; of two, the first is the positive one "
+        f"({digits} without --data)",
     )
     data.add_argument(
         "--max-images",
@@ -148,6 +152,11 @@ def save_plot(display: Any, path: str) -> None:
     plt.close(display.figure_)
 
 
+def _chosen_digits(args: argparse.Namespace) -> list[str]:
+    """Return the classes that were asked for, or are taken without being asked for."""
+    return args.digits or (args.default_digits if args.data is None else [])
+
+
 def write_report(args: argparse.Namespace, **results: Any) -> None:
     """Write the page that the option asks for, of results by TransferReport's names."""
     from sktransfer.report import TransferReport
@@ -155,7 +164,7 @@ def write_report(args: argparse.Namespace, **results: Any) -> None:
     data = "scikit-learn's embedded digits"
     if args.data is not None:
         data = Path(args.data).name  # where it lies is nobody's business
-    digits = args.digits or (_DEFAULT_DIGITS if args.data is None else [])
+    digits = _chosen_digits(args)
     if digits:
         data += f", {', '.join(digits)}"
     if args.max_images is not None:
@@ -171,7 +180,7 @@ def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
 
     from sktransfer.datasets import load_digit_pair, read_labelled_images
 
-    digits = args.digits or (_DEFAULT_DIGITS if args.data is None else [])
+    digits = _chosen_digits(args)
     n_folds = getattr(args, "folds", 1)  # not every command has folds
     if args.max_images is not None and args.max_images < 2 * n_folds:
         raise ValueError(
