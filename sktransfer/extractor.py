@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from sktransfer import distributed
 from sktransfer import value_range as _value_range
 from sktransfer import weights as _weights
 from sktransfer.engines import (
@@ -253,7 +254,9 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that the user guide lists; never changed.
+            Images in any form that the user guide lists; never changed. Of Dask collections only
+            shape and dtype are read and nothing is computed, so that a dtype that does not tell
+            black and white needs `value_range`.
         y : None
             Ignored; here for scikit-learn's pipelines.
 
@@ -262,18 +265,14 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         VGGFeatureExtractor
             The fitted extractor.
         """
-        self._learn(X)
+        self._learn(X, is_lazy=distributed.is_lazy(X))
         return self
 
-    def _learn(self, X: Any) -> tuple[Images, Cut, Weights]:
+    def _learn(self, X: Any, *, is_lazy: bool = False) -> tuple[Images, Cut, Weights]:
         """Do all that `fit` does; return the images, the cut and its weights."""
         self._check_shape_and_range()
         cut = self._plan(TRAINED_SIZE if self.input_size == "auto" else int(self.input_size))
-        images = self._read(X)
-        extents = _value_range.measure(images)
-        images.check_files()
-        value_range = _value_range.choose(images, extents, self.value_range)
-        _value_range.check_alpha(images, value_range)
+        images, value_range = self._see_lazy(X) if is_lazy else self._see(X)
         if isinstance(self.weights, str | os.PathLike) and self.input_size == "auto":
             path = self._locate_weights(cut)
             cut = self._plan(_weights.recorded_input_size(path) or TRAINED_SIZE)
@@ -319,7 +318,8 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_images, n_features_out)
-            float32, C-contiguous.
+            float32, C-contiguous. Of a Dask array, data frame, series or bag, a Dask array: its
+            blocks are computed when it is, on whatever computes it.
 
         Raises
         ------
@@ -327,7 +327,37 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
             If image files cannot be read, naming all of them, or the weights are not to be had.
         """
         check_is_fitted(self)
+        if distributed.is_lazy(X):
+            self._check_lazy(X)
+            return distributed.transform_lazily(self, X)
         return self._compute(*self._fitted_network(), *self._read_fitted(X))
+
+    def _see(self, X: Any) -> tuple[Images, tuple[float, float] | None]:
+        """Read images for `fit`, and choose what is black and white in arrays."""
+        images = self._read(X)
+        extents = _value_range.measure(images)
+        images.check_files()
+        value_range = _value_range.choose(images, extents, self.value_range)
+        _value_range.check_alpha(images, value_range)
+        return images, value_range
+
+    def _see_lazy(self, X: Any) -> tuple[Images, tuple[float, float] | None]:
+        """Do the same by shape and dtype alone."""
+        who = type(self).__name__
+        if self.precision == "int8" and self.calibration is None:
+            raise ValueError(
+                f"{who} calibrates int8 on images, and computes none of a Dask collection in fit. "
+                "Got calibration=None: pass up to 128 of the images as 'calibration'."
+            )
+        images = self._read(distributed.stand_in(X, who))
+        return images, _value_range.choose_unseen(images, self.value_range)
+
+    def _check_lazy(self, X: Any) -> None:
+        """Check what is to be computed later, as far as shape and dtype tell."""
+        images = self._read(distributed.stand_in(X, type(self).__name__))
+        self._check_known(images)
+        if self.value_range_ is None:
+            _value_range.by_dtype(images)
 
     def _read_fitted(self, X: Any) -> tuple[Images, tuple[float, float] | None]:
         """Read images that come after `fit`, and say what is black and white in arrays."""
@@ -338,10 +368,14 @@ class VGGFeatureExtractor(TransformerMixin, BaseEstimator):
 
     def _check_new(self, images: Images) -> tuple[float, float] | None:
         """Check images against what `fit` saw, and return the range of the arrays among them."""
+        self._check_known(images)
+        return _settle_range(images, self.value_range_)
+
+    def _check_known(self, images: Images) -> None:
+        """Check columns and shape against what `fit` saw."""
         if images.has_columns:  # scikit-learn's words for tables, ours for what is seen as images
             self._count_features(images, reset=False)
         self._check_fitted_shape(images)
-        return _settle_range(images, self.value_range_)
 
     def _fitted_network(self) -> tuple[Cut, Arithmetic]:
         """Return what is computed and in which numbers, if that can be done here."""

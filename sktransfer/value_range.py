@@ -170,6 +170,38 @@ def _check_scale(images: Images, black: float, white: float) -> ValueRange:
     return (black, white)
 
 
+def choose_unseen(images: Images, value_range: Any) -> ValueRange | None:
+    """Choose black and white for arrays whose values are not to be looked at.
+
+    Parameters
+    ----------
+    images : ArrayImages or ImageList
+        Images that stand for them, of the same dtype.
+    value_range : 'auto' or tuple of float
+        The user's choice.
+
+    Returns
+    -------
+    tuple of float or None
+        Black and white; None where there are only files and PIL images.
+
+    Raises
+    ------
+    ValueError
+        If the dtype does not tell.
+    """
+    if not isinstance(value_range, str):
+        return _check_scale(images, float(value_range[0]), float(value_range[1]))
+    dtypes = {str(array.dtype) for array in images.arrays}
+    if dtypes - set(_WHITE_OF_DTYPE):
+        raise ValueError(
+            f"{images.who} computes nothing in fit of a Dask collection, and cannot tell black and "
+            f"white in pixels of dtype {', '.join(dtypes)}. Pass uint8 or uint16 pixels, set "
+            "value_range=(black, white), or fit on a sample in memory."
+        )
+    return by_dtype(images)
+
+
 def by_dtype(images: Images) -> ValueRange | None:
     """Choose black and white by dtype alone, where ``fit`` saw only files.
 
