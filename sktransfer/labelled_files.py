@@ -354,7 +354,7 @@ def list_classes(folder: str | os.PathLike, who: str) -> tuple[list[str], np.nda
     above = (os.path.realpath(root),)
     entries = _visible(root)
     classes = {
-        entry.name: list(walk_images(entry.path, above)) for entry in entries if entry.is_dir()
+        entry.name: list(walk_images(entry.path, above)) for entry in entries if _is_folder(entry)
     }
     endings = ", ".join(IMAGE_EXTENSIONS)
     if not classes:
@@ -387,6 +387,13 @@ def _visible(folder: str) -> list[os.DirEntry[str]]:
         return sorted(shown, key=lambda entry: entry.name)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # links that lead to each other; if named as an image, reading it will say so
+        return False
+
+
 def _is_image(entry: os.DirEntry[str]) -> bool:
     return entry.name.lower().endswith(IMAGE_EXTENSIONS)
 
@@ -410,7 +417,7 @@ def walk_images(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     if here in above:
         return
     for entry in _visible(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from walk_images(entry.path, (*above, here))
         elif _is_image(entry):
             yield entry.path

@@ -124,6 +124,19 @@ def test_parquet_opens_with_pandas_and_polars(folder: Path, tmp_path: Path) -> N
     assert frame["label"].tolist() == ["cats"] * 20 + ["dogs"] * 20
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_parquet_opens_with_duckdb(folder: Path, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    done = extract(folder, tmp_path / "out.parquet", extractor=_extractor())
+    rows = duckdb.sql(f"SELECT position, label, features FROM '{done.path}/*.parquet' ORDER BY 1")
+    positions, labels, features = zip(*rows.fetchall(), strict=True)
+    assert positions == tuple(range(40))
+    assert labels == ("cats",) * 20 + ("dogs",) * 20
+    np.testing.assert_array_equal(
+        np.array(features, dtype=np.float32), _extractor().fit_transform(_paths(folder))
+    )
+
+
 def test_arrays_and_memory_maps_are_read_in_pieces(tmp_path: Path) -> None:
     X = np.random.default_rng(0).integers(0, 256, (30, 10, 10), dtype=np.uint8)
     np.save(tmp_path / "X.npy", X)
@@ -179,6 +192,18 @@ def test_names_that_are_not_utf8_and_duplicates(folder: Path, tmp_path: Path) ->
 def test_a_folder_that_leads_into_itself_is_walked_once(folder: Path, tmp_path: Path) -> None:
     (folder / "cats" / "again").symlink_to(folder, target_is_directory=True)
     assert extract(folder, tmp_path / "out.npy", extractor=_extractor()).n_rows == 40
+
+
+def test_links_that_lead_to_each_other_are_images_that_cannot_be_read(
+    folder: Path, tmp_path: Path
+) -> None:
+    for name, other in (("aa", "ab.png"), ("ab.png", "aa"), ("ac.png", "nowhere.png")):
+        (folder / "cats" / name).symlink_to(folder / "cats" / other)
+    done = extract(folder, tmp_path / "out.npy", extractor=_extractor(), on_error="nan")
+    assert (done.n_rows, done.n_failed) == (42, 2)
+    reasons = done.failures_path.read_text().splitlines()
+    assert "ab.png," in reasons[1]
+    assert "ac.png,no such file" in reasons[2]
 
 
 # -- images that cannot be read
@@ -255,6 +280,35 @@ def test_files_that_vanish_are_failures(
     monkeypatch.setattr(run, "_begin", vanish)
     done = extract(folder, tmp_path / "out.npy", extractor=_extractor(), on_error="nan")
     assert "no such file" in done.failures_path.read_text()
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="who may read everything"
+)
+def test_files_and_folders_that_may_not_be_read(folder: Path, tmp_path: Path) -> None:
+    Path(_paths(folder)[5]).chmod(0)
+    done = extract(folder, tmp_path / "out.npy", extractor=_extractor(), on_error="nan")
+    assert "no permission to read it" in done.failures_path.read_text()
+    (folder / "cats").chmod(0)
+    with pytest.raises(OSError, match=r"cannot list the images in .*Permission denied.*cats"):
+        extract(folder, tmp_path / "other.npy", extractor=_extractor())
+    (folder / "cats").chmod(0o755)
+
+
+def test_a_folder_that_vanishes_while_it_is_listed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def vanish(path: str) -> Any:
+        if str(path).endswith("dogs"):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", vanish)
+    with pytest.raises(OSError, match=r"cannot list the images in .*No such file.*dogs"):
+        extract(folder, tmp_path / "out.npy", extractor=_extractor())
+    assert list(tmp_path.glob("out*")) == []
 
 
 # -- interruptions
@@ -414,6 +468,42 @@ def test_a_full_disk_loses_nothing(
     progress.close()
     done = extract(folder, out, extractor=_extractor(batch_size=16))
     np.testing.assert_array_equal(np.load(done.path), _extractor().fit_transform(_paths(folder)))
+
+
+def test_a_file_that_cannot_grow_loses_nothing(
+    folder: Path, tmp_path: Path, small_blocks: None
+) -> None:
+    """The system itself refuses to write on, in the middle of a block."""
+    resource = pytest.importorskip("resource")
+    extractor = _extractor(pooling=None, batch_size=16)  # half a MiB for each block
+    out = tmp_path / "out.npy"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_200_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"cannot write to .*What is written is kept"):
+            extract(folder, out, extractor=extractor)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    progress = Progress(tmp_path / "out.npy.partial" / "progress.sqlite")
+    assert progress.n_rows == 16
+    progress.close()
+    done = extract(folder, out, extractor=extractor)
+    np.testing.assert_array_equal(np.load(done.path), extractor.fit_transform(_paths(folder)))
+
+
+def test_a_target_that_is_read_only(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        with pytest.raises(OSError, match=r"cannot write .*Read-only file system.*Choose a folder"):
+            extract(folder, tmp_path / "out.npy", extractor=_extractor())
+    (tmp_path / "out.npy.partial").write_text("a file where the folder would be")
+    with pytest.raises(OSError, match=r"cannot write .*File exists"):
+        extract(folder, tmp_path / "out.npy", extractor=_extractor())
 
 
 # -- bad input

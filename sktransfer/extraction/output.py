@@ -81,20 +81,29 @@ def work_folder(out: Path, who: str) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If another process works in it.
+        If another process works in it, or it cannot be made.
     """
     from filelock import FileLock, Timeout
 
     folder = _partial(out)
-    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
     try:
-        with FileLock(folder / "lock", timeout=0):
-            yield folder
+        folder.mkdir(exist_ok=True)
+        lock.acquire()
     except Timeout as error:
         raise OSError(
             f"{who} cannot write {str(out)!r}: another process is writing it. Wait for that one, "
             "or choose another name."
         ) from error
+    except OSError as error:
+        raise OSError(
+            f"{who} cannot write {str(out)!r}: {error}. Choose a folder that can be written to, or "
+            "mend the fault; what an earlier call wrote is kept."
+        ) from error
+    try:
+        yield folder
+    finally:
+        lock.release()
 
 
 def finish(

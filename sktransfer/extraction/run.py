@@ -24,7 +24,14 @@ from sktransfer.computing import Task, stream_features
 from sktransfer.decoding import decode, explain
 from sktransfer.extraction.output import Extraction, differences, find_complete, finish, work_folder
 from sktransfer.extraction.progress import Progress
-from sktransfer.extraction.sources import Entry, Files, fingerprint, list_entries, read_source
+from sktransfer.extraction.sources import (
+    Entry,
+    Files,
+    UnreadableImages,
+    fingerprint,
+    list_entries,
+    read_source,
+)
 from sktransfer.extraction.writers import WRITERS, Row, Writer
 from sktransfer.extractor import MAX_CALIBRATION, VGGFeatureExtractor
 from sktransfer.images import ArrayImages, Images
@@ -165,10 +172,6 @@ def extract(
             progress.close()
         shutil.rmtree(folder)
     return done
-
-
-class UnreadableImages(OSError):
-    """Images cannot be read, and `on_error` says that this is an error."""
 
 
 def _check_parameters(out: Path, extractor: Any, on_error: Any, who: str) -> None:

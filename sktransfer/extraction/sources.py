@@ -22,6 +22,10 @@ from sktransfer.labelled_files import IMAGE_EXTENSIONS, walk_images
 Entry = tuple[str, str | None]
 
 
+class UnreadableImages(OSError):
+    """Images cannot be listed, or cannot be read where `on_error` says that this is an error."""
+
+
 @dataclass(frozen=True)
 class Files:
     """Image files, listed anew at every iteration.
@@ -50,14 +54,24 @@ class Files:
             labels = [None] * len(self.source) if self.labels is None else self.labels
             for path, label in zip(self.source, labels, strict=True):
                 yield os.fsdecode(path), None if label is None else str(label)
-        elif os.path.isdir(self.source):  # noqa: PTH112 - as the user spells it
-            yield from _list_folder(self.source)
-        elif self.source.lower().endswith(".csv"):
-            yield from self._read_csv()
-        else:
-            with _open_text(self.source) as lines:
-                names = (line.rstrip("\r\n") for line in lines)
-                yield from ((_beside(self.source, name), None) for name in names if name.strip())
+            return
+        try:
+            if os.path.isdir(self.source):  # noqa: PTH112 - as the user spells it
+                yield from _list_folder(self.source)
+            elif self.source.lower().endswith(".csv"):
+                yield from self._read_csv()
+            else:
+                yield from self._read_lines()
+        except OSError as error:
+            raise UnreadableImages(
+                f"{self.who} cannot list the images in {self.source!r}: {error}. Mend what the "
+                "system names, or pass a list of the files that are to be read."
+            ) from error
+
+    def _read_lines(self) -> Iterator[Entry]:
+        with _open_text(self.source) as lines:
+            names = (line.rstrip("\r\n") for line in lines)
+            yield from ((_beside(self.source, name), None) for name in names if name.strip())
 
     def _read_csv(self) -> Iterator[Entry]:
         with _open_text(self.source) as lines:
