@@ -106,6 +106,41 @@ def test_the_evaluation_judges_by_its_rule(tmp_path: Path) -> None:
     assert best["own"] == "0.750 ± 0.009 b2"
 
 
+def test_the_page_about_scale_shows_what_follows_from_the_measured_rates(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    copy = tmp_path / "scale.md"
+    copy.write_text(page, encoding="utf-8")
+    _run(str(MEASURED), str(copy), script="tests/benchmarks/scale.py")
+    assert copy.read_text(encoding="utf-8") == page
+
+
+def test_the_simulated_cluster_is_limited_by_what_it_shares() -> None:
+    """Each case can be computed by hand: one resource is asked for more than all others."""
+    code = (
+        "import json, scale\n"
+        "base = dict(cores_per_host=4, n_hosts=1, compute_s=1, read_bytes=0, written_bytes=0,\n"
+        "    task_s=0, images_per_task=2, store_bytes_per_s=1, link_bytes_per_s=1)\n"
+        "def rate(n, **changes):\n"
+        "    return scale.simulate(scale.Cluster(n, **base | changes), 50)\n"
+        "print(json.dumps([rate(2), rate(8), rate(8, task_s=4), rate(4, read_bytes=3),\n"
+        "    rate(8, n_hosts=2), rate(4, read_bytes=1, written_bytes=1, store_bytes_per_s=1e9)]))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "tests" / "benchmarks",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    two, eight, scheduled, stored, hosts, linked = json.loads(run.stdout or run.stderr)
+    assert two == [pytest.approx(2), {"scheduler": 0, "store": 0, "link": 0, "cores": 0.5}]
+    assert eight[0] == pytest.approx(4)  # cores
+    assert scheduled[0] == pytest.approx(0.5, rel=0.05)  # a task of two images every 4 s
+    assert stored[0] == pytest.approx(1 / 3, rel=0.05)
+    assert hosts[0] == pytest.approx(8)
+    assert linked[0] == pytest.approx(0.5, rel=0.05)  # each way
+
+
 def test_earlier_results_are_shown_again() -> None:
     shown = _run("--show", str(MEASURED)).stdout
     assert "== engines-224: Measure VGG16 up to flatten" in shown
@@ -121,11 +156,13 @@ def test_nothing_in_the_measured_file_came_from_a_quick_run() -> None:
 def test_parts_run_and_are_added_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     _run("--quick", "reading", "--json", str(file))
-    run = _run("--quick", "savings", "growth", "article", "accelerator", "--json", str(file))
+    run = _run(
+        "--quick", "savings", "growth", "article", "accelerator", "throughput", "--json", str(file)
+    )
     assert "== article: left out, as it needs --data" in run.stdout
     results = json.loads(file.read_text(encoding="utf-8"))
     assert results["host"]["cores"] >= 1
-    assert sorted(results["parts"]) == ["accelerator", "growth", "reading", "savings"]
+    assert sorted(results["parts"]) == ["accelerator", "growth", "reading", "savings", "throughput"]
     for part in results["parts"].values():
         assert part["rows"]
         assert all(row.keys() == part["rows"][0].keys() for row in part["rows"])

@@ -42,6 +42,8 @@ _PARTS = {
     "accuracy": ("accuracy", "measure_accuracy", {}, ("data", "weights")),
     "calibration": ("accuracy", "measure_calibration", {}, ("data", "weights")),
     "article": ("article", "measure_article", {}, ("data",)),
+    "throughput": ("throughput", "measure_throughput", {}, ()),
+    "workers": ("workers", "measure_workers", {}, ()),
     "accelerator": ("accelerator", "measure_accelerator", {}, ()),
 }
 

@@ -52,6 +52,15 @@ def _ratios(parts: _Parts) -> Iterator[tuple[str, float, bool, float]]:
         computed = find(part, "rows_computed_per_image", features="kept", n_jobs=2)
         what = f"{part.partition('-')[2]} px, 2 workers, rows computed / distinct images"
         yield from _at(max, what, computed, False, 1.1)
+    for size in (32, 224):
+        small = {"files": "PNG 28 x 28", "precision": "float32", "size": size}
+        whole = find("throughput", "extract_over_engine", **small)
+        yield from _at(
+            min, f"{size} px, float32, small files to features / engine", whole, True, 0.9
+        )
+        # Large files decode slowly, and 8-bit networks are fast: there decoding is the limit.
+        shared = find("throughput", "extract_over_possible", size=size)
+        yield from _at(min, f"{size} px, files to features / what is possible", shared, True, 0.9)
     reading = find("reading", "store_over_np_load")
     yield from _at(max, "8,200 rows, reading the store / np.load", reading, False, 4)
     for precision, bar in {"int8": 7.0, "bfloat16": 12.0, "float32": 13.0}.items():
