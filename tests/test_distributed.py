@@ -146,7 +146,7 @@ def test_frames_series_arrays_and_bags_of_paths(paths: list[str]) -> None:
     expected = _extractor().fit_transform(paths)
     frame = dd.from_pandas(pd.DataFrame({"path": paths}), npartitions=3)
     bag = db.from_sequence(paths, npartitions=3)
-    array = da.from_array(np.array(paths), chunks=5)
+    array = da.from_array(np.array(paths, dtype=object), chunks=5)
     for lazy, n_blocks in ((frame, 3), (frame["path"], 3), (bag, 3), (array, 3)):
         fitted = _extractor().fit(lazy)
         assert fitted.value_range_ is None
