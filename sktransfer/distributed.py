@@ -106,13 +106,14 @@ def transform_lazily(extractor: Any, X: Any) -> dask.array.Array:
     width = extractor.n_features_out_
     fitted = dask.delayed(_without_baggage(extractor), pure=True, traverse=False)
     meta = np.empty((0, width), np.float32)
+    name = f"vgg-features-{dask.base.tokenize(X, fitted)}"
     if _kind(X) == "array":
         # An image lies in one block, whole.
         X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
         return X.map_blocks(
             _features,
             fitted,
-            token="vgg-features",
+            name=name,
             chunks=(X.chunks[0], (width,)),
             drop_axis=list(range(2, X.ndim)),
             new_axis=1 if X.ndim == 1 else None,
@@ -120,7 +121,6 @@ def transform_lazily(extractor: Any, X: Any) -> dask.array.Array:
         )
     if _kind(X) == "frame":
         X = X.optimize()  # which settles the names of its partitions
-    name = f"vgg-features-{dask.base.tokenize(X, fitted)}"
     parts = X.__dask_keys__()
     tasks = {(name, i, 0): (_features, part, fitted.key) for i, part in enumerate(parts)}
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=[X, fitted])
