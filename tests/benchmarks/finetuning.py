@@ -4,6 +4,9 @@
 optimizer, batches and epochs: once by ``model.fit`` with the lower layers frozen, and once by
 VGGClassifier, building and compiling included. Nothing is found in a store. Processor seconds
 say more than those of the clock where other work runs beside it.
+
+``python tests/benchmarks/finetuning.py --memory`` measures the peak memory of processes that train
+block 4 on ever more images.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from measuring import run_python
 
 from sktransfer import VGGClassifier
 from sktransfer.networks import build, plan_cut
@@ -56,6 +60,41 @@ def ours(X: np.ndarray, y: np.ndarray, unfreeze: str | None, arguments: Any) -> 
     ).fit(X, y)
 
 
+_FIT = r"""
+import json, re, sys
+from pathlib import Path
+import numpy as np
+from sktransfer import VGGClassifier
+n_images = int(sys.argv[1])
+rng = np.random.default_rng(0)
+X = rng.integers(0, 256, (n_images, 32, 32), dtype=np.uint8)
+y = rng.integers(0, 2, n_images)
+classifier = VGGClassifier(
+    "block4_pool",
+    pooling="avg",
+    unfreeze="block4",
+    weights=None,
+    input_size=32,
+    epochs=1,
+    head_epochs=0,
+    cache=None,
+    random_state=0,
+)
+classifier.fit(X, y)
+# Not getrusage, whose peak a process inherits from the one that started it.
+status = Path("/proc/self/status").read_text()
+print(round(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024))
+"""
+
+
+def measure_memory() -> None:
+    """Print peak memory by number of images, beside the rows that wait between epochs."""
+    print("images  rows of block3_pool, MiB  peak, MiB")
+    for n_images in (1000, 4000, 16000):
+        peak = run_python(_FIT, n_images)
+        print(f"{n_images:6}  {n_images * 4 * 4 * 256 * 4 / 2**20:24.0f}  {peak:9}", flush=True)
+
+
 def measure(train: Callable[..., None], *arguments: Any) -> tuple[float, float]:
     """Return seconds of the clock and of the processor."""
     clock, processor = time.perf_counter(), time.process_time()
@@ -70,7 +109,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--memory", action="store_true")
     arguments = parser.parse_args()
+    if arguments.memory:
+        measure_memory()
+        return
     rng = np.random.default_rng(0)
     X = rng.integers(0, 256, (arguments.images, 64, 64), dtype=np.uint8)
     y = rng.integers(0, 2, arguments.images)
