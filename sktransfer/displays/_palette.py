@@ -9,6 +9,7 @@ from dataclasses import dataclass
 # would vanish on a white ground, the other on a dark one.
 # M. Okabe, K. Ito, "Color Universal Design", 2008, https://jfly.uni-koeln.de/color/
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7")
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = COLORS
 
 #: Beside each colour a form, so that no meaning hangs on a colour alone. There is one more of them
 #: than colours, so that the pairs repeat late.

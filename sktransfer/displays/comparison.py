@@ -10,20 +10,20 @@ import numpy as np
 from sktransfer.comparison import compare_transfer
 from sktransfer.comparison.result import TransferComparison
 from sktransfer.displays._matplotlib import check_matplotlib
-from sktransfer.displays._palette import inks
+from sktransfer.displays._palette import BLUE, COLUMN_WIDTH, VERMILION, inks
 from sktransfer.probing import METRICS, split_estimator
 from sktransfer.probing.planning import name_extractor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colour and marker of each kind of row, by Okabe and Ito: told apart without colour, too.
+# Colour and marker of each kind of row: told apart without colour, too.
 _STYLES = {
     "raw": ("", "s"),  # the grey of the style in force
-    "control": ("#D55E00", "D"),
-    "transfer": ("#0072B2", "o"),
+    "control": (VERMILION, "D"),
+    "transfer": (BLUE, "o"),
 }
-_WIDTH, _ROW_HEIGHT, _MARGINS = 3.5, 0.42, 0.8  # inches: one column of a paper
+_ROW_HEIGHT, _MARGINS = 0.42, 0.8  # inches
 
 
 class TransferComparisonDisplay:
@@ -143,7 +143,7 @@ class TransferComparisonDisplay:
         rows = [row for row in result.rows if row.unavailable is None]
         if ax is None:
             height = _MARGINS + _ROW_HEIGHT * len(rows)
-            _, ax = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
+            _, ax = plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
         raw, ink = result.best_raw, inks()
         ax.axvline(raw.mean(metric), color=ink.muted, linestyle="--", linewidth=0.8)
         for place, row in enumerate(rows):

@@ -11,30 +11,38 @@ from sktransfer.curves import transfer_curve
 from sktransfer.curves.estimates import Estimate, is_share
 from sktransfer.curves.result import CurveRow, TransferCurve
 from sktransfer.displays._matplotlib import check_matplotlib
-from sktransfer.displays._palette import inks
+from sktransfer.displays._palette import (
+    BLUE,
+    COLUMN_WIDTH,
+    GREEN,
+    NORMAL,
+    ORANGE,
+    PURPLE,
+    SKY,
+    SMALL,
+    VERMILION,
+    inks,
+)
 from sktransfer.probing import split_estimator
 from sktransfer.probing.planning import name_extractor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, which the common forms of colour blindness keep apart; what is light on
-# white comes last. Markers differ too. Raw pixels, with which all is compared, are grey as
-# the style in force has it.
+# What is light on white comes last. Markers differ too. Raw pixels, with which all is compared, are
+# grey as the style in force has it.
 _STYLES = {
     "raw": [("muted", "s", False), ("text", "s", True)],
     "others": [
-        ("#D55E00", "^", False),
-        ("#0072B2", "o", True),
-        ("#009E73", "D", True),
-        ("#CC79A7", "v", True),
-        ("#56B4E9", "P", True),
-        ("#E69F00", "X", True),
+        (VERMILION, "^", False),
+        (BLUE, "o", True),
+        (GREEN, "D", True),
+        (PURPLE, "v", True),
+        (SKY, "P", True),
+        (ORANGE, "X", True),
     ],
 }
 _NAME_WIDTH = 28  # letters of a name in a line of the legend
-_SIZE = (3.5, 3.5)  # inches: a column of a journal
-_SMALL, _NORMAL = 7.0, 8.0  # points
 
 
 class TransferCurveDisplay:
@@ -152,8 +160,8 @@ class TransferCurveDisplay:
 
         is_own = ax is None
         if ax is None:
-            _, ax = plt.subplots(figsize=_SIZE, layout="constrained")
-            ax.tick_params(labelsize=_NORMAL)
+            _, ax = plt.subplots(figsize=(COLUMN_WIDTH, COLUMN_WIDTH), layout="constrained")
+            ax.tick_params(labelsize=NORMAL)
         rows = self.curve.available
         ax.set_xscale("log")
         if all(is_share(np.array(row.scores)) for row in rows):
@@ -163,7 +171,7 @@ class TransferCurveDisplay:
             some = styles["raw" if row.kind == "raw" else "others"]
             some.append(some.pop(0))  # the first one again when all are used up
             _draw_row(ax, row, np.array(self.curve.sizes), *some[-1])
-        size: dict[str, Any] = {"fontsize": _NORMAL} if is_own else {}
+        size: dict[str, Any] = {"fontsize": NORMAL} if is_own else {}
         ax.set_xlabel("labels", **size)
         ax.set_ylabel(self.curve.metric, **size)
         ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -216,7 +224,7 @@ def _add_legend(ax: Axes, rows: list[CurveRow], is_own: bool) -> None:
         if is_there:
             handles.append(Line2D([], [], color=inks().muted, ls=line, linewidth=1.1))
             names.append(name)
-    common: dict[str, Any] = {"fontsize": _SMALL, "handlelength": 2.0}
+    common: dict[str, Any] = {"fontsize": SMALL, "handlelength": 2.0}
     if is_own:  # below, where it hides nothing
         common |= {"loc": "outside lower center", "ncols": 2, "frameon": False}
         legend = ax.figure.legend(handles, names, **common)
