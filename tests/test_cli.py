@@ -134,7 +134,7 @@ def test_plot(suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_report(vgg16_blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "report.html"
     arguments = ["--weights", str(vgg16_blocks), "--report", str(path), "--max-images", "60"]
-    assert cli.main(["compare", *NETWORK, *arguments, "--quiet", "--folds", "2"]) == 0
+    assert cli.main(["compare", *NETWORK, *PAIR, *arguments, "--quiet", "--folds", "2"]) == 0
     printed = capsys.readouterr().out
     page = path.read_text(encoding="utf-8")
     assert "scikit-learn&#x27;s embedded digits, 8, 6, a random subset of at most 60" in page
