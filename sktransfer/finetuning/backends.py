@@ -160,7 +160,7 @@ def _jax(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., A
 
     @jax.jit
     def change(values: Any, fixed: Any, states: Any, *batch: Any) -> tuple[Any, ...]:
-        (value, (outputs, fixed)), gradients = differentiate(values, fixed, *batch)
+        (lost, (outputs, fixed)), gradients = differentiate(values, fixed, *batch)
         values, states = list(values), list(states)
         for number, ((optimizer, _), indices) in enumerate(zip(groups, members, strict=True)):
             changed, states[number] = optimizer.stateless_apply(
@@ -168,7 +168,7 @@ def _jax(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., A
             )
             for index, value in zip(indices, changed, strict=True):
                 values[index] = value
-        return (value, outputs), values, fixed, states
+        return (lost, outputs), values, fixed, states
 
     def step(*batch: Any) -> Any:
         states = [_values(optimizer.variables) for optimizer, _ in groups]
