@@ -44,9 +44,8 @@ def _pose(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     angle = rng.uniform(-0.4, 0.4)  # radians: a 6 may lean, and does not become a 9
     scale = rng.uniform(0.24, 0.46)
     stretch, shear = rng.normal(0, 0.12, 2)
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    turn = np.array([[cosine, -sine], [sine, cosine]])
-    matrix = turn @ np.array([[math.exp(stretch), shear], [0, math.exp(-stretch)]])
+    bend = np.array([[math.exp(stretch), shear], [0, math.exp(-stretch)]])
+    matrix = scale * _rotation(angle) @ bend
     room = 0.5 - scale
     return matrix.T, 0.5 + rng.uniform(-room, room, 2)
 
