@@ -151,8 +151,12 @@ def open_header(path: str) -> Image.Image:
     """
     from PIL import Image
 
-    if os.path.isdir(path):  # noqa: PTH112 - paths are str here: a Path for each costs more
-        raise OSError("it is a folder, not an image file")
+    # Paths are str here: a Path for each costs more.
+    if not os.path.isfile(path):  # noqa: PTH113
+        if os.path.isdir(path):  # noqa: PTH112
+            raise OSError("it is a folder, not an image file")
+        if os.path.exists(path):  # noqa: PTH110
+            raise OSError("it is a pipe or a device, not an image file")  # opened, it may block
     with _foreign_errors():
         image = Image.open(path)
     # Pillow maps some TIFF files into memory where it knows their name, and then forgets to turn

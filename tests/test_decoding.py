@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import struct
 import warnings
 import zlib
@@ -412,6 +413,14 @@ def test_unreadable_paths_are_explained(tmp_path: Path) -> None:
             with pytest.raises((OSError, ValueError)) as caught:
                 read(path)
             assert reason in explain(caught.value)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.png"
+    os.mkfifo(path)
+    for read in (decode, open_header):
+        with pytest.raises(OSError, match="it is a pipe or a device, not an image file"):
+            read(str(path))
 
 
 def test_explain_knows_permissions_and_passes_on_the_rest() -> None:

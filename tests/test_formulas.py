@@ -8,7 +8,8 @@ from numpy.testing import assert_array_equal
 from sktransfer import make_formula_images
 from sktransfer.formulas import FormulaImages
 from sktransfer.formulas.classes import FAMILIES
-from sktransfer.formulas.painting import draw_colours, shade
+from sktransfer.formulas.painting import draw_colours, draw_palette, shade, take_colours
+from sktransfer.formulas.textures import Cells, Grating, Layers, Leaves
 
 
 def draw(formula, label, number=0, size=32):
@@ -35,8 +36,8 @@ def test_few_pictures_are_empty(family):
 
 def test_there_are_at_least_six_families_and_the_default_has_all():
     assert len(FAMILIES) >= 6
-    assert set(FormulaImages(21).families_) == set(FAMILIES)
-    assert FormulaImages(42).families_.count("strokes") == 2 * FAMILIES["strokes"]
+    assert set(FormulaImages(25).families_) == set(FAMILIES)
+    assert FormulaImages(50).families_.count("strokes") == 2 * FAMILIES["strokes"]
 
 
 def test_the_same_numbers_give_the_same_picture_and_others_another():
@@ -74,7 +75,7 @@ def test_a_formula_survives_pickling_and_says_what_it_is():
     assert_array_equal(draw(again, 5), draw(formula, 5))
     assert json.loads(json.dumps(formula.describe())) == {
         "formula": "sktransfer.FormulaImages",
-        "format": 1,
+        "format": 2,
         "n_classes": 12,
         "families": ["strokes", "cells"],
         "seed": 3,
@@ -119,6 +120,79 @@ def test_colours_keep_their_contrast():
     for seed in range(50):
         colours = draw_colours(np.random.default_rng(seed), 2, contrast=0.4)
         assert abs((colours[0] - colours[1]) @ luma) > 0.399
+
+
+def test_palettes_are_few_and_classes_share_them():
+    palettes = [draw_palette(np.random.default_rng(seed)) for seed in range(500)]
+    own = [palette for palette in palettes if palette is not None]
+    assert 0.5 < len(own) / len(palettes) < 0.7
+    kinds = {palette.tobytes() for palette in own}
+    assert 10 < len(kinds) < 40
+    luma = np.array([0.299, 0.587, 0.114])
+    for palette in own:
+        assert palette.min() >= 0
+        assert palette.max() <= 1
+        assert abs((palette[0] - palette[1]) @ luma) > 0.15  # a shape stands out from its ground
+
+
+def test_colours_of_a_class_stay_near_its_palette_and_others_do_not():
+    palette = np.array([[0.1, 0.2, 0.3], [0.9, 0.8, 0.7], [0.5, 0.1, 0.6], [0.2, 0.6, 0.2]])
+    for seed in range(20):
+        colours = take_colours(palette, np.random.default_rng(seed), 3)
+        assert colours.shape == (3, 3)
+        assert np.abs(colours - palette[:3]).max() < 0.3
+    first, second = (take_colours(None, np.random.default_rng(seed), 3) for seed in (0, 1))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_colour_tells_classes_apart_even_where_they_share_a_texture():
+    # By the mean colour alone: what a class of its own colours gives away, and grey cannot.
+    data = make_formula_images(600, n_classes=20, families=["fields"], random_state=0)
+    colours = data.images.mean(axis=(1, 2))
+    half = np.arange(600) < 300
+    means = np.stack([colours[half & (data.target == label)].mean(axis=0) for label in range(20)])
+    distances = ((colours[~half, None] - means) ** 2).sum(axis=2)
+    assert (distances.argmin(axis=1) == data.target[~half]).mean() > 3 / 20
+
+
+def test_bricks_are_wider_than_high():
+    bricks = Cells(across=4, down=12, jitter=0, form="joints", stagger=0.5, bend=0)
+    field = bricks.field(np.random.default_rng(0), 96)
+    # Rows of joints come three times as often as those between two bricks of a row.
+    down, across = (np.abs(np.diff(field, axis=axis)).sum() for axis in (0, 1))
+    assert down > 1.5 * across
+
+
+def test_a_bend_moves_lines_and_its_absence_does_not():
+    waves = (("sine", 4.0, 0.0),)
+    straight = Grating(waves, "mean", bend=0.0).field(np.random.default_rng(3), 64)
+    bent = Grating(waves, "mean", bend=0.1).field(np.random.default_rng(3), 64)
+    assert np.abs(straight - bent).max() > 0.3
+
+
+def test_leaves_of_one_direction_make_grass():
+    def energies(spread):
+        grass = Leaves(4, 0.04, 2.5, 7.0, angle=0.0, spread=spread)
+        field = grass.field(np.random.default_rng(0), 96)
+        return [np.abs(np.diff(field, axis=axis)).sum() for axis in (0, 1)]
+
+    down, along = energies(0.05)
+    assert down > 2 * along
+    down, along = energies(30.0)
+    assert 0.7 < down / along < 1.4
+
+
+@pytest.mark.parametrize("is_mosaic", [False, True])
+def test_layers_hold_both_textures(is_mosaic):
+    first, second = Grating((("sine", 2.0, 0.0),), "mean", 0.0), Cells(3, 3, 0, "domes", 0, 0)
+    mask = Grating((("square", 0.0, 1.0),), "mean", 0.0) if is_mosaic else None
+    rng = np.random.default_rng(0)
+    field = Layers(first, second, mask, share=0.5).field(rng, 48)
+    rng = np.random.default_rng(0)
+    one, other = first.field(rng, 48), second.field(rng, 48)
+    amount = mask.field(rng, 48) if is_mosaic else 0.5
+    np.testing.assert_allclose(field, (1 - amount) * one + amount * other, atol=1e-6)
+    assert field.dtype == np.float32
 
 
 def test_an_even_surface_is_lit_evenly_and_a_slope_by_its_side():

@@ -15,17 +15,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from sktransfer import VGGFeatureExtractor, cli, networks, pretrain
 from sktransfer.networks import plan_cut
 from sktransfer.pretraining import training
 from sktransfer.pretraining.folding import fold_batch_norm
+from sktransfer.pretraining.network import HEADS, build_network
 from sktransfer.pretraining.recipe import plan_recipe
 from sktransfer.pretraining.storage import round_weights, write_weights
 from sktransfer.pretraining.stream import HELD_OUT, TRAINING, Stream, draw_ahead, workers
 from sktransfer.weights import draw_weights, hash_weights, read_weights, recorded_input_size
 
-TINY: dict[str, Any] = {"n_classes": 2, "n_images": 32, "batch_size": 4, "learning_rate": 1e-3}
+TINY: dict[str, Any] = {"n_classes": 2, "n_images": 32, "batch_size": 4, "learning_rate": 0.01}
 
 
 def stripes(label: int, rng: np.random.Generator, size: int) -> np.ndarray:
@@ -85,7 +87,7 @@ LONGER: dict[str, Any] = {
     "n_images": 640,
     "sizes": (32, 32, 48),
     "batch_size": 16,
-    "learning_rate": 3e-3,
+    "learning_rate": 0.03,
     "weight_bits": 8,
 }
 
@@ -172,6 +174,7 @@ def test_the_file_says_how_it_was_made(trained: Any) -> None:
     recipe = json.loads(attributes["recipe"])
     assert recipe["formula"] == f"{stripes.__module__}:stripes"
     assert recipe["sizes"] == [32, 32, 48]
+    assert recipe["supervised"]["block2_pool"] < recipe["supervised"]["block5_pool"] == 1
     assert set(recipe["made_with"]) >= {"sktransfer", "keras"}
     assert attributes["license"] == "BSD-3-Clause"
     assert attributes["accuracy"] == trained.accuracy
@@ -222,12 +225,12 @@ def test_a_finished_file_is_read_and_not_trained_anew(
 def test_another_recipe_does_not_overwrite(trained: Any) -> None:
     with pytest.raises(
         FileExistsError,
-        match=r"differs in learning_rate \(0\.003 there, 0\.002 here\), weight_bits",
+        match=r"differs in learning_rate \(0\.03 there, 0\.02 here\), weight_bits",
     ):
         pretrain(
             trained.path,
             formula=stripes,
-            **LONGER | {"learning_rate": 2e-3, "weight_bits": 7},
+            **LONGER | {"learning_rate": 0.02, "weight_bits": 7},
         )
 
 
@@ -278,6 +281,28 @@ def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
         ValueError, match=r"in step \d of 8, at a learning rate of .* Try learning_"
     ):
         pretrain(tmp_path / "x.h5", formula=stripes, **TINY | {"learning_rate": 1e30})
+
+
+def test_losses_of_earlier_blocks_count_by_their_share() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(5, len(HEADS), 3)).astype(np.float32)
+    targets, weights = rng.integers(3, size=5), np.full(5, 0.2, np.float32)
+    each = logsumexp(scores, axis=2) - scores[np.arange(5), :, targets]
+    expected = each.mean(axis=0) @ list(HEADS.values())
+    found = float(training.sum_losses(targets, scores, weights))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.usefixtures("thin")
+def test_every_supervised_block_has_a_head_of_its_own() -> None:
+    model = build_network(3, "float32", 0.9, 0)
+    inputs = np.random.default_rng(0).normal(0, 60, (2, 32, 32, 3)).astype(np.float32)
+    for number, block in enumerate(HEADS):
+        head = model.get_layer(f"{block}_classes")
+        assert head.kernel.shape[0] == model.get_layer(block).output.shape[-1]
+        head.set_weights([np.zeros(head.kernel.shape), np.full(3, number)])
+    expected = np.broadcast_to(np.arange(len(HEADS))[:, None], (2, len(HEADS), 3))
+    np.testing.assert_array_equal(np.asarray(model(inputs)), expected)
 
 
 @pytest.mark.usefixtures("thin")
@@ -466,7 +491,7 @@ def test_the_folded_network_gives_what_keras_gives_at_the_end_of_each_block() ->
     import keras
 
     from sktransfer.networks import build
-    from sktransfer.pretraining.network import build_network, folded_weights
+    from sktransfer.pretraining.network import folded_weights
 
     model = build_network(2, "float32", 0.9, 0)
     rng = np.random.default_rng(0)

@@ -47,8 +47,8 @@ def add_to(commands: Any) -> None:
     )
     training = pretrain.add_argument_group("training")
     training.add_argument("--batch-size", type=positive_int, default=64, metavar="N")
-    training.add_argument("--learning-rate", type=float, default=1e-3, metavar="RATE")
-    training.add_argument("--weight-decay", type=float, default=0.02, metavar="RATE")
+    training.add_argument("--learning-rate", type=float, default=0.1, metavar="RATE")
+    training.add_argument("--weight-decay", type=float, default=5e-3, metavar="RATE")
     training.add_argument(
         "--precision",
         default="float32",

@@ -40,7 +40,7 @@ class FormulaImages:
     n_classes : int, default=400
         How many classes, 2 at least.
     families : sequence of str or None, default=None
-        Which families they are of, in turns. None takes all nine, strokes, fractals, fields and
+        Which families they are of, in turns. None takes all ten, strokes, fields and
         compositions most often.
     seed : int, default=0
         What the formulas' numbers are drawn from. Class `i` depends on it, on `i` and on
@@ -61,12 +61,12 @@ class FormulaImages:
     --------
     >>> import numpy as np
     >>> from sktransfer.formulas import FormulaImages
-    >>> formula = FormulaImages(n_classes=21)
+    >>> formula = FormulaImages(n_classes=25)
     >>> image = formula(3, np.random.default_rng(0), size=32)
     >>> image.shape, image.dtype
     ((32, 32, 3), dtype('uint8'))
     >>> formula.families_[3]
-    'fractals'
+    'blobs'
     """
 
     n_classes: int
@@ -142,7 +142,7 @@ class FormulaImages:
         families = None if self.families is None else list(self.families)
         return {
             "formula": "sktransfer.FormulaImages",
-            "format": 1,
+            "format": 2,
             "n_classes": self.n_classes,
             "families": families,
             "seed": self.seed,

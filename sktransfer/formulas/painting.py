@@ -7,24 +7,19 @@ size, 3)`, red first, from 0 to 1, until :func:`photograph` makes them uint8.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, uniform_filter
+from PIL import Image
+from scipy.ndimage import uniform_filter
 
-from sktransfer.formulas.shapes import Shape
-from sktransfer.formulas.textures import Cells, Grating, Leaves, RandomField, Texture
+from sktransfer.formulas.textures import Texture, draw_texture
 
 #: How bright a colour looks (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
-_TEXTURES: tuple[Callable[[np.random.Generator], Texture], ...] = (
-    RandomField.draw,
-    RandomField.draw,
-    Grating.draw,
-    Cells.draw,
-    Leaves.draw,
-)
+# Each is shared by many classes: it narrows them down, and a shape or texture tells the rest.
+_N_PALETTES = 24
 
 
 def draw_colours(rng: np.random.Generator, n: int, contrast: float = 0.2) -> np.ndarray:
@@ -52,9 +47,58 @@ def draw_colours(rng: np.random.Generator, n: int, contrast: float = 0.2) -> np.
             return colours
 
 
-def draw_texture(rng: np.random.Generator) -> Texture:
-    """Draw a texture of any family."""
-    return _TEXTURES[rng.integers(len(_TEXTURES))](rng)
+@lru_cache(maxsize=1)
+def _palettes() -> np.ndarray:
+    rng = np.random.default_rng(_N_PALETTES)
+    palettes = np.stack([draw_colours(rng, 4) for _ in range(_N_PALETTES)])
+    # Every other one has a single hue, in four shades.
+    hues = rng.uniform(0.3, 1, (_N_PALETTES // 2, 1, 3)) ** 2
+    shades = np.array([0.35, 1.15, 0.6, 0.9])[:, None]
+    palettes[::2] = np.clip(hues * shades + rng.normal(0, 0.03, (len(hues), 4, 3)), 0, 1)
+    return palettes
+
+
+def draw_palette(rng: np.random.Generator) -> np.ndarray | None:
+    """Draw the colours that belong to a class.
+
+    Parameters
+    ----------
+    rng : Generator
+        What they are drawn from.
+
+    Returns
+    -------
+    ndarray of shape (4, 3) or None
+        One of a few palettes, for six classes in ten; None leaves colours to the picture.
+    """
+    number = int(rng.integers(_N_PALETTES))
+    return _palettes()[number] if rng.random() < 0.6 else None
+
+
+def take_colours(
+    palette: np.ndarray | None, rng: np.random.Generator, n: int, contrast: float = 0.2
+) -> np.ndarray:
+    """Take the colours of a picture: those of its class, a little off, or any.
+
+    Parameters
+    ----------
+    palette : ndarray of shape (4, 3) or None
+        Of the class.
+    rng : Generator
+        What is drawn.
+    n : int
+        How many, 2 to 4.
+    contrast : float, default=0.2
+        By how much the first two differ at least, where the class does not say.
+
+    Returns
+    -------
+    ndarray of shape (n, 3), float32
+        The colours.
+    """
+    if palette is None:
+        return draw_colours(rng, n, contrast)
+    return palette[:n] + rng.normal(0, 0.05, (n, 3)).astype(np.float32)
 
 
 def blend(amount: np.ndarray, dark: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -153,97 +197,8 @@ def paint_surface(
     return blend(field * np.float32(rng.uniform(0.4, 1)), colours[0], colours[1])
 
 
-def paint_shape(shape: Shape, rng: np.random.Generator, size: int) -> np.ndarray:
-    """Paint a shape in colours, before a ground and in a light that are drawn anew each time.
-
-    Parameters
-    ----------
-    shape : Shape
-        The class.
-    rng : Generator
-        What the picture is drawn from.
-    size : int
-        Side in pixels.
-
-    Returns
-    -------
-    ndarray of shape (size, size, 3)
-        The picture.
-    """
-    mask = shape.mask(rng, size)
-    if rng.random() < 0.35:  # ink on paper, chalk on a board
-        paper, ink = draw_colours(rng, 2, contrast=0.4)
-        return blend(mask, paper, ink)
-    ground, fill, ground_to, fill_to = draw_colours(rng, 4)
-    behind = paint_surface(rng, size, np.stack([ground, ground_to]))
-    on = paint_surface(rng, size, np.stack([fill, fill_to]))
-    if rng.random() < 0.4:  # solid: a bevel of the mask is what is lit
-        bevel = gaussian_filter(mask, size * rng.uniform(0.02, 0.06), truncate=2)
-        on = on * shade(bevel, rng, relief=0.2)[:, :, None]
-    return blend(mask, behind, on)
-
-
-def paint_composition(
-    shape: Shape, on: Texture, behind: Texture, rng: np.random.Generator, size: int
-) -> np.ndarray:
-    """Paint a shape with its own texture before a ground with another.
-
-    Parameters
-    ----------
-    shape, on, behind : Shape, Texture, Texture
-        The class.
-    rng : Generator
-        What the picture is drawn from.
-    size : int
-        Side in pixels.
-
-    Returns
-    -------
-    ndarray of shape (size, size, 3)
-        The picture.
-    """
-    colours = draw_colours(rng, 4)
-    return blend(
-        shape.mask(rng, size),
-        paint_surface(rng, size, colours[::2], behind),
-        paint_surface(rng, size, colours[1::2], on),
-    )
-
-
-def paint_texture(
-    texture: Texture, palette: np.ndarray | None, rng: np.random.Generator, size: int
-) -> np.ndarray:
-    """Paint a texture over the whole picture.
-
-    Parameters
-    ----------
-    texture : Texture
-        The class.
-    palette : ndarray of shape (2, 3) or None
-        The colours of the class; None draws some.
-    rng : Generator
-        What the picture is drawn from.
-    size : int
-        Side in pixels.
-
-    Returns
-    -------
-    ndarray of shape (size, size, 3)
-        The picture.
-    """
-    if palette is None:
-        dark, light = draw_colours(rng, 2)
-    else:
-        dark, light = palette + rng.normal(0, 0.06, (2, 3)).astype(np.float32)
-    field = texture.field(rng, size)
-    picture = blend(field, dark, light)
-    if rng.random() < 0.3:
-        picture = picture * shade(field, rng, relief=rng.uniform(0.02, 0.06))[:, :, None]
-    return picture
-
-
 def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Make of a picture what a camera would: uneven light, blur, noise, other contrast.
+    """Make of a picture what a camera would: the light's colour, blur, noise, other contrast.
 
     Parameters
     ----------
@@ -261,12 +216,26 @@ def photograph(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         light = 1 - np.float32(rng.uniform(0.2, 0.6)) * slope(rng, size)
         picture = picture * light[:, :, None]
+    if rng.random() < 0.2:
+        picture = np.repeat((picture @ _LUMA)[:, :, None], 3, axis=2)
+    elif rng.random() < 0.4:
+        picture = picture * np.exp(rng.normal(0, 0.15, 3)).astype(np.float32)
     if rng.random() < 0.25:
         width = 3 if size < 64 else 5
         picture = uniform_filter(picture, (width, width, 0), mode="nearest")
+    elif rng.random() < 0.2:
+        picture = _lower_resolution(picture, round(size / rng.uniform(1.5, 4)))
     contrast, brightness = rng.uniform(0.6, 1.15), rng.uniform(-0.1, 0.1)
     picture = np.float32(contrast) * (picture - 0.5) + np.float32(0.5 + brightness)
     if rng.random() < 0.5:
         deviation = np.float32(rng.uniform(0, 0.08))
         picture = picture + deviation * rng.standard_normal(picture.shape, dtype=np.float32)
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+def _lower_resolution(picture: np.ndarray, side: int) -> np.ndarray:
+    """Show a picture as one of fewer pixels would be shown."""
+    size = len(picture)
+    image = Image.fromarray(np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    small = image.resize((side, side), Image.Resampling.BOX)
+    return np.asarray(small.resize((size, size), Image.Resampling.BICUBIC), np.float32) / 255

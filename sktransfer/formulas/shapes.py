@@ -42,11 +42,11 @@ class Shape(Protocol):
 def _pose(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw where a shape from -1 to 1 lies in a picture from 0 to 1: a matrix and a shift."""
     angle = rng.uniform(-0.4, 0.4)  # radians: a 6 may lean, and does not become a 9
-    scale = rng.uniform(0.24, 0.46)
+    scale = rng.uniform(0.22, 0.5)
     stretch, shear = rng.normal(0, 0.12, 2)
     bend = np.array([[math.exp(stretch), shear], [0, math.exp(-stretch)]])
     matrix = scale * _rotation(angle) @ bend
-    room = 0.5 - scale
+    room = max(0.05, 0.5 - scale)
     return matrix.T, 0.5 + rng.uniform(-room, room, 2)
 
 
@@ -104,7 +104,7 @@ class Strokes:
         for before, after in itertools.pairwise(curves):
             if rng.random() < 0.6:
                 after[0] = before[3]
-        return cls(curves, rng.uniform(0.05, 0.13))
+        return cls(curves, math.exp(rng.uniform(math.log(0.05), math.log(0.2))))
 
     def mask(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Render a picture: see :class:`Shape`."""

@@ -7,6 +7,7 @@ turn and zoom. Frequencies are in waves per picture, so that a class looks the s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,13 +38,30 @@ class Texture(Protocol):
         ...
 
 
-def _turned(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a turn, a zoom and a shift, and return every pixel's place under them."""
+#: Of the grid on which a bend is drawn, to go smoothly from one knot to the next.
+_KNOTS = 5
+
+
+def _turned(rng: np.random.Generator, size: int, bend: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a turn, a zoom, a shift and a bend, and return every pixel's place under them."""
     angle, zoom = rng.uniform(-0.25, 0.25), math.exp(rng.uniform(-0.25, 0.25))
     line = (np.arange(size, dtype=np.float32) + 0.5) / size
     cosine, sine = zoom * math.cos(angle), zoom * math.sin(angle)
     x, y = line[None, :], line[:, None]
-    return cosine * x - sine * y + rng.random(), sine * x + cosine * y + rng.random()
+    places = cosine * x - sine * y + rng.random(), sine * x + cosine * y + rng.random()
+    if not bend:
+        return places
+    knots = rng.normal(0, bend, (2, _KNOTS, _KNOTS)).astype(np.float32)
+    across, down = (
+        place + np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BICUBIC))
+        for place, each in zip(places, knots, strict=True)
+    )
+    return across, down
+
+
+def _draw_bend(rng: np.random.Generator, most: float) -> float:
+    """Draw how far places move, as a share of the picture's side; every other class is straight."""
+    return float(rng.choice([0.0, rng.uniform(0.1, 1) * most]))
 
 
 #: From a phase in waves to a value from 0 to 1.
@@ -57,7 +75,7 @@ _WAVES = {
 
 @dataclass(frozen=True)
 class Grating:
-    """One to three waves of fixed direction and frequency: stripes, checks, lattices.
+    """One to three waves of fixed direction and frequency: stripes, checks, lattices, wood.
 
     Attributes
     ----------
@@ -65,10 +83,13 @@ class Grating:
         Form, and waves per picture along both axes.
     mixing : {'mean', 'product', 'maximum'}
         How several become one.
+    bend : float
+        How far its lines leave the straight, as a share of the picture's side.
     """
 
     waves: tuple[tuple[str, float, float], ...]
     mixing: str
+    bend: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Grating:
@@ -79,11 +100,12 @@ class Grating:
             frequency = math.exp(rng.uniform(math.log(1.5), math.log(10)))
             form = str(rng.choice(list(_WAVES)))
             waves.append((form, frequency * math.cos(angle), frequency * math.sin(angle)))
-        return cls(tuple(waves), str(rng.choice(["mean", "product", "maximum"])))
+        mixing = str(rng.choice(["mean", "product", "maximum"]))
+        return cls(tuple(waves), mixing, _draw_bend(rng, 0.12))
 
     def field(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Render a picture: see :class:`Texture`."""
-        x, y = _turned(rng, size)
+        x, y = _turned(rng, size, self.bend)
         parts = [_WAVES[form](along * x + down * y) for form, along, down in self.waves]
         if self.mixing == "mean":
             return sum(parts) / np.float32(len(parts))
@@ -156,38 +178,47 @@ class RandomField:
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells around jittered points of a lattice: tiles, stones, scales, foam.
+    """Cells around jittered points of a lattice: tiles, bricks, stones, scales, foam.
 
     Attributes
     ----------
-    across : float
-        Cells per picture.
+    across, down : float
+        Cells per picture, along both axes.
     jitter : float
         How far points leave the lattice, in cells.
-    form : {'joints', 'domes', 'patches'}
-        Lines between cells, heights that fall from their middle, or a grey of each cell's own.
+    form : {'joints', 'domes', 'patches', 'stones'}
+        Lines between cells, heights that fall from their middle, a grey of each cell's own, or
+        such greys with lines between them.
     stagger : float
         How far every other row is shifted, in cells.
+    bend : float
+        How far its rows leave the straight, as a share of the picture's side.
     """
 
     across: float
+    down: float
     jitter: float
     form: str
     stagger: float
+    bend: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Cells:
         """Draw a class."""
+        down = math.exp(rng.uniform(math.log(2.5), math.log(9)))
         return cls(
-            across=rng.uniform(2.5, 8),
+            across=max(1.5, down * math.exp(rng.choice([0.0, rng.uniform(-1, 0.3)]))),
+            down=down,
             jitter=rng.uniform(0, 0.5),
-            form=str(rng.choice(["joints", "domes", "patches"])),
+            form=str(rng.choice(["joints", "domes", "patches", "stones"])),
             stagger=rng.choice([0.0, 0.5]),
+            bend=_draw_bend(rng, 0.08),
         )
 
     def field(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Render a picture: see :class:`Texture`."""
-        x, y = (self.across * places for places in _turned(rng, size))
+        x, y = _turned(rng, size, self.bend)
+        x, y = self.across * x, self.down * y
         left, right = math.floor(x.min()) - 2, math.ceil(x.max()) + 2
         top, bottom = math.floor(y.min()) - 2, math.ceil(y.max()) + 2
         columns, rows = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
@@ -195,12 +226,14 @@ class Cells:
         points = points + rng.uniform(-self.jitter, self.jitter, points.shape)
         places = np.column_stack([part.ravel() for part in np.broadcast_arrays(x, y)])
         nearest, owner = cKDTree(points).query(places, k=2)
-        if self.form == "joints":
-            values = np.clip(6 * (nearest[:, 1] - nearest[:, 0]), 0, 1)
-        elif self.form == "domes":
+        if self.form == "domes":
             values = np.clip(1 - 1.4 * nearest[:, 0] ** 2, 0, 1)
         else:
+            values = np.ones(len(places))
+        if self.form in ("patches", "stones"):
             values = rng.random(len(points))[owner[:, 0]]
+        if self.form in ("joints", "stones"):
+            values = values * np.clip(6 * (nearest[:, 1] - nearest[:, 0]), 0, 1)
         return values.astype(np.float32).reshape(size, size)
 
 
@@ -218,6 +251,8 @@ class Leaves:
         By which power of the radius larger leaves are rarer.
     length : float
         How long a leaf is, as a multiple of its width.
+    angle, spread : float
+        Where they point, in radians, and the standard deviation around it.
 
     References
     ----------
@@ -229,6 +264,8 @@ class Leaves:
     smallest: float
     falloff: float
     length: float
+    angle: float
+    spread: float
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Leaves:
@@ -237,19 +274,21 @@ class Leaves:
             corners=int(rng.choice([0, 3, 4, 5])),
             smallest=rng.uniform(0.03, 0.12),
             falloff=rng.uniform(1.2, 3),
-            length=math.exp(rng.uniform(0, 1.2)),
+            length=math.exp(rng.uniform(0, 2)),
+            angle=rng.uniform(0, math.pi),
+            spread=rng.choice([3.0, rng.uniform(0.1, 0.6)]),
         )
 
     def field(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Render a picture: see :class:`Texture`."""
-        n, side = 70, 2 * size
+        n, side = 70 if self.smallest > 0.06 else 140, 2 * size
         power = 1 - self.falloff
         low, high = self.smallest**power, 0.35**power
         radii = (low + rng.random(n) * (high - low)) ** (1 / power)
         angles = 2 * math.pi * np.arange(self.corners or 12) / (self.corners or 12)
         outline = np.column_stack([self.length * np.cos(angles), np.sin(angles)])
         outline /= math.sqrt(self.length)
-        turns = rng.uniform(0, 2 * math.pi, n)
+        turns = self.angle + rng.normal(0, self.spread, n)
         cosines, sines = np.cos(turns), np.sin(turns)
         matrices = np.array([[cosines, sines], [-sines, cosines]]).transpose(2, 0, 1)
         leaves = outline @ (matrices * radii[:, None, None]) + rng.random((n, 1, 2))
@@ -259,3 +298,50 @@ class Leaves:
         for corners, grey in zip((leaves * side).reshape(n, -1).tolist(), greys, strict=False):
             draw.polygon(corners, fill=grey)
         return np.asarray(image.reduce(2), dtype=np.float32) / 255
+
+
+_PLAIN: tuple[Callable[[np.random.Generator], Texture], ...] = (
+    RandomField.draw,
+    RandomField.draw,
+    Grating.draw,
+    Cells.draw,
+    Leaves.draw,
+)
+
+
+def draw_texture(rng: np.random.Generator) -> Texture:
+    """Draw a texture of any family of one layer."""
+    return _PLAIN[rng.integers(len(_PLAIN))](rng)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Textures of two scales in one, as most surfaces have them: bricks of grain, patchy grass.
+
+    Attributes
+    ----------
+    first, second : Texture
+        Two textures.
+    mask : Texture or None
+        Where the one gives way to the other; None adds them up.
+    share : float
+        Of the second in the sum.
+    """
+
+    first: Texture
+    second: Texture
+    mask: Texture | None
+    share: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Layers:
+        """Draw a class."""
+        mask = draw_texture(rng) if rng.random() < 0.5 else None
+        return cls(draw_texture(rng), draw_texture(rng), mask, rng.uniform(0.25, 0.5))
+
+    def field(self, rng: np.random.Generator, size: int) -> np.ndarray:
+        """Render a picture: see :class:`Texture`."""
+        first, second = self.first.field(rng, size), self.second.field(rng, size)
+        if self.mask is None:
+            return first + np.float32(self.share) * (second - first)
+        return first + self.mask.field(rng, size) * (second - first)

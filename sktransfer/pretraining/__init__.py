@@ -27,8 +27,8 @@ def pretrain(
     n_images: int = 500_000,
     sizes: int | Sequence[int] = 32,
     batch_size: int = 64,
-    learning_rate: float = 1e-3,
-    weight_decay: float = 0.02,
+    learning_rate: float = 0.1,
+    weight_decay: float = 5e-3,
     precision: str = "float32",
     weight_bits: int | None = None,
     n_jobs: int | None = None,
@@ -37,8 +37,9 @@ def pretrain(
 ) -> Pretraining:
     """Train VGG16 on images that a formula draws, and write its weights to a file.
 
-    The network learns to tell the formula's classes apart. No image is seen twice, so that there is
-    nothing to overfit. It is trained with BatchNorm, which is then folded into the convolutions:
+    The network learns to tell the formula's classes apart, and so do its second to fourth block
+    by heads of their own. No image is seen twice, so that there is nothing to overfit. It is
+    trained with BatchNorm, which is then folded into the convolutions:
     what is written is a plain VGG16 without dense layers, in the layout of Keras' own files.
 
     Interrupted, the same call goes on where it was; a file that is finished is read and not trained
@@ -63,10 +64,11 @@ def pretrain(
         network's own (`input_size='auto'` of :class:`VGGFeatureExtractor`).
     batch_size : int, default=64
         Images per step.
-    learning_rate : float, default=1e-3
-        The highest learning rate. It rises over the first 200 steps, and falls to 0 along a cosine.
-    weight_decay : float, default=0.02
-        AdamW's weight decay, of kernels only.
+    learning_rate : float, default=0.1
+        The highest learning rate of SGD with Nesterov's momentum. It rises over the first 200
+        steps, and falls to 0 along a cosine.
+    weight_decay : float, default=5e-3
+        What kernels lose per step, times the learning rate.
     precision : {'float32', 'bfloat16'}, default='float32'
         What convolutions compute in; bfloat16 is faster where the processor has it. Weights and
         statistics are float32.
@@ -101,9 +103,9 @@ def pretrain(
     References
     ----------
     H. Kataoka et al., "Pre-training without Natural Images", Asian Conference on Computer Vision,
-    2020, https://arxiv.org/abs/2101.08515. I. Loshchilov, F. Hutter, "Decoupled Weight Decay
-    Regularization", 2019, https://arxiv.org/abs/1711.05101. S. Ioffe, C. Szegedy, "Batch
-    Normalization", 2015, https://arxiv.org/abs/1502.03167.
+    2020, https://arxiv.org/abs/2101.08515. C.-Y. Lee et al., "Deeply-Supervised Nets", 2015,
+    https://arxiv.org/abs/1409.5185. S. Ioffe, C. Szegedy, "Batch Normalization", 2015,
+    https://arxiv.org/abs/1502.03167.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The network that is trained: VGG16 with BatchNorm behind every convolution, and a linear head."""
+"""The network that is trained: VGG16 with BatchNorm behind every convolution, and linear heads."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import keras
 
 ARCHITECTURE = "vgg16"
-#: The head's name among the layers.
-HEAD = "classes"
+#: Blocks that tell the classes by a head of their own, and what the loss of each counts. Those of
+#: earlier blocks make what these show of use by itself, and bring gradients to the first layers by
+#: a short way (deep supervision).
+HEADS = {"block2_pool": 0.3, "block3_pool": 0.3, "block4_pool": 0.3, "block5_pool": 1.0}
 _EPSILON = 1e-3
 
 
@@ -53,7 +55,12 @@ def build_network(n_classes: int, precision: str, momentum: float, seed: int) ->
     Returns
     -------
     keras.Model
-        From preprocessed images `(n, size, size, 3)` to the scores of the classes.
+        From preprocessed images `(n, size, size, 3)` to the scores of the classes by every head,
+        `(n, n_heads, n_classes)`, the last block's last.
+
+    References
+    ----------
+    C.-Y. Lee et al., "Deeply-Supervised Nets", 2015, https://arxiv.org/abs/1409.5185.
     """
     import keras
     from keras import layers, ops
@@ -67,6 +74,8 @@ def build_network(n_classes: int, precision: str, momentum: float, seed: int) ->
     is_torch = keras.config.backend() == "torch"
     order = "channels_first" if is_torch else "channels_last"
     axis = 1 if is_torch else -1
+
+    scores = []
     tensor = inputs = keras.Input((None, None, 3), dtype="float32", name="input")
     if is_torch:
         tensor = layers.Permute((3, 1, 2), name="to_channels_first", dtype=policy)(tensor)
@@ -75,16 +84,22 @@ def build_network(n_classes: int, precision: str, momentum: float, seed: int) ->
         common: dict[str, Any] = {"name": layer.name, "dtype": policy}
         if layer.kind == "pool":
             tensor = layers.MaxPooling2D(2, strides=2, data_format=order, **common)(tensor)
+            if layer.name in HEADS:
+                means = ops.mean(ops.cast(tensor, "float32"), axis=(2, 3) if is_torch else (1, 2))
+                # Before it has learned, it finds all classes equally likely.
+                head = layers.Dense(
+                    n_classes,
+                    kernel_initializer="zeros",
+                    dtype="float32",
+                    name=f"{layer.name}_classes",
+                )
+                scores.append(head(means))
             continue
         tensor = make_conv(layer.output_shape[-1], order, **common)(tensor)
         common["name"] = f"{layer.name}_norm"
         tensor = make_norm(axis, momentum, _EPSILON, **common)(tensor)
         tensor = layers.ReLU(name=f"{layer.name}_relu", dtype=policy)(tensor)
-    tensor = ops.mean(ops.cast(tensor, "float32"), axis=(2, 3) if is_torch else (1, 2))
-    head = layers.Dense(
-        n_classes, kernel_initializer="zeros", bias_initializer="zeros", dtype="float32", name=HEAD
-    )
-    model = keras.Model(inputs, head(tensor), name=f"{ARCHITECTURE}_with_norms")
+    model = keras.Model(inputs, ops.stack(scores, axis=1), name=f"{ARCHITECTURE}_with_norms")
     for name, (kernel, _) in draw_weights(cut, seed).items():
         model.get_layer(name).set_weights([kernel])
     return model
@@ -115,7 +130,7 @@ def folded_weights(model: keras.Model) -> Weights:
 
 
 def head_arrays(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel and bias of the head.
+    """Return kernel and bias of the last block's head.
 
     Parameters
     ----------
@@ -127,7 +142,7 @@ def head_arrays(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     tuple of ndarray
         `(512, n_classes)` and `(n_classes,)`.
     """
-    kernel, bias = as_arrays(model.get_layer(HEAD).weights)
+    kernel, bias = as_arrays(model.get_layer("block5_pool_classes").weights)
     return kernel, bias
 
 

@@ -15,13 +15,15 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 
 from sktransfer._version import __version__
 from sktransfer.networks import MIN_SIZE
-from sktransfer.pretraining.network import ARCHITECTURE
+from sktransfer.pretraining.network import ARCHITECTURE, HEADS
 from sktransfer.pretraining.stream import Formula, Stream
 
 WHO = "pretrain"
 # A change of how the network is trained must change it.
-_FORMAT = 1
+_FORMAT = 2
 _WARM_UP_STEPS = 200
+#: Of the optimizer, in Nesterov's form.
+MOMENTUM = 0.9
 # Held-out images are a tenth as many as those trained on, and never more than this.
 _MAX_HELD_OUT = 2048
 
@@ -97,7 +99,9 @@ class Recipe:
             "n_images": self.n_images,
             "sizes": list(stream.sizes),
             "batch_size": stream.batch_size,
-            "optimizer": "AdamW",
+            "supervised": HEADS,
+            "optimizer": "SGD",
+            "momentum": MOMENTUM,
             "learning_rate": self.learning_rate,
             "n_warm_up_steps": self.n_warm_up,
             "schedule": "cosine",

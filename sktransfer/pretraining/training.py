@@ -17,8 +17,8 @@ from sktransfer.finetuning.checkpoint import read_archive, write_archive
 from sktransfer.finetuning.network import as_arrays, assign
 from sktransfer.finetuning.objectives import Classification
 from sktransfer.preprocessing import centre
-from sktransfer.pretraining.network import build_network, build_plain
-from sktransfer.pretraining.recipe import WHO, Recipe, differences
+from sktransfer.pretraining.network import HEADS, build_network, build_plain
+from sktransfer.pretraining.recipe import MOMENTUM, WHO, Recipe, differences
 from sktransfer.pretraining.stream import HELD_OUT, TRAINING, draw_ahead
 from sktransfer.weights import Weights
 
@@ -169,7 +169,7 @@ def train(
     optimizer.build(model.trainable_variables)
     variables = [*model.variables, *optimizer.variables]
     run = checkpoint.load(variables)
-    step = compile_step(model, [(optimizer, model.trainable_variables)], Classification().loss)
+    step = compile_step(model, [(optimizer, model.trainable_variables)], sum_losses)
     forward = compile_forward(model)
     weights = np.full(stream.batch_size, 1 / stream.batch_size, np.float32)
     saved = start = time.monotonic()
@@ -195,18 +195,43 @@ def train(
                     f"{str(checkpoint.path)!r} is of no more use."
                 )
             run.loss += loss
-            run.n_right += int((outputs.argmax(axis=1) == labels).sum())
+            run.n_right += int((outputs[:, -1].argmax(axis=1) == labels).sum())
             run.n_seen += len(labels)
             run.seconds = before + time.monotonic() - start
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update(len(labels))
             if run.step * _N_ROWS // n_steps > (run.step - 1) * _N_ROWS // n_steps:
-                _add_row(run, rate, stream.batch_size, measure_accuracy(forward, held_out))
+                accuracy = measure_accuracy(lambda inputs: forward(inputs)[:, -1], held_out)
+                _add_row(run, rate, stream.batch_size, accuracy)
             is_due = time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS
             if is_due or run.step == n_steps:
                 checkpoint.save(run, variables)
                 saved = time.monotonic()
     return model, run.history
+
+
+def sum_losses(targets: Any, outputs: Any, weights: Any) -> Any:
+    """Add up the losses of all heads, as much as each counts.
+
+    Parameters
+    ----------
+    targets : tensor of shape (n,)
+        Labels.
+    outputs : tensor of shape (n, n_heads, n_classes)
+        Scores, in the order of `HEADS`.
+    weights : tensor of shape (n,)
+        Of the images.
+
+    Returns
+    -------
+    tensor
+        The sum.
+    """
+    loss = Classification().loss
+    return sum(
+        share * loss(targets, outputs[:, head], weights)
+        for head, share in enumerate(HEADS.values())
+    )
 
 
 def _make_optimizer(recipe: Recipe) -> keras.Optimizer:
@@ -218,7 +243,9 @@ def _make_optimizer(recipe: Recipe) -> keras.Optimizer:
         warmup_target=recipe.learning_rate,
         warmup_steps=recipe.n_warm_up,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    optimizer = keras.optimizers.SGD(
+        schedule, MOMENTUM, nesterov=True, weight_decay=recipe.weight_decay
+    )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     return optimizer
 
