@@ -20,6 +20,7 @@ import scipy.sparse
 from sklearn.utils import check_array
 
 from sktransfer.decoding import ValueRange, check_header, decode, explain
+from sktransfer.distributed import is_lazy
 
 #: Images of one size, `(n_images, height, width, n_channels)`, with their black and white.
 Group = tuple[np.ndarray, ValueRange]
@@ -320,6 +321,11 @@ def read_images(
         raise TypeError(
             f"{who} needs images as dense arrays or files. Got a sparse {type(X).__name__} of "
             f"shape {X.shape}, whose columns would have to be dense pixels: pass X.toarray()."
+        )
+    if is_lazy(X):
+        raise TypeError(
+            f"{who} needs images in memory, or files. Got a Dask {type(X).__name__}, of which only "
+            "VGGFeatureExtractor.transform makes lazy features: pass X.compute()."
         )
     if np.ma.is_masked(X):
         raise ValueError(

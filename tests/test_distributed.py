@@ -23,7 +23,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from sktransfer import VGGClassifier, VGGFeatureExtractor, load_digit_pair
+from sktransfer import (
+    VGGClassifier,
+    VGGFeatureExtractor,
+    compare_transfer,
+    diagnose,
+    load_digit_pair,
+    sweep_layers,
+)
 from sktransfer.networks import plan_cut
 from sktransfer.weights import draw_weights
 
@@ -491,3 +498,17 @@ def test_fitted_extractors_are_small_on_the_wire() -> None:
     graph = dict(features.__dask_graph__())
     (name,) = [key for key in graph if isinstance(key, str)]
     assert len(pickle.dumps(graph[name])) < 3_000
+
+
+def test_experiments_ask_for_images_in_memory() -> None:
+    X = da.zeros((8, 8, 8), chunks=4, dtype=np.uint8)
+    y = np.arange(8) % 2
+    extractor = VGGFeatureExtractor("block1_pool", weights=None, input_size=32, random_state=0)
+    for experiment in (
+        lambda: compare_transfer(X, y, extractors={"random": extractor}, cv=2),
+        lambda: sweep_layers(X, y, extractor=extractor, cv=2),
+        lambda: diagnose(extractor, X, y),
+        lambda: VGGClassifier("block1_pool", weights=None).fit(X, y),
+    ):
+        with pytest.raises(TypeError, match=r"Got a Dask Array, .*: pass X\.compute\(\)"):
+            experiment()
