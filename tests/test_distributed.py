@@ -30,6 +30,7 @@ from sktransfer import (
     diagnose,
     load_digit_pair,
     sweep_layers,
+    transfer_curve,
 )
 from sktransfer.networks import plan_cut
 from sktransfer.weights import draw_weights
@@ -506,6 +507,7 @@ def test_experiments_ask_for_images_in_memory() -> None:
     extractor = VGGFeatureExtractor("block1_pool", weights=None, input_size=32, random_state=0)
     for experiment in (
         lambda: compare_transfer(X, y, extractors={"random": extractor}, cv=2),
+        lambda: transfer_curve(X, y, extractors={"random": extractor}),
         lambda: sweep_layers(X, y, extractor=extractor, cv=2),
         lambda: diagnose(extractor, X, y),
         lambda: VGGClassifier("block1_pool", weights=None).fit(X, y),

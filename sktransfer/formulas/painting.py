@@ -20,6 +20,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 # Each is shared by many classes: it narrows them down, and a shape or texture tells the rest.
 _N_PALETTES = 24
+_PALETTES_SEED = 24
 
 
 def draw_colours(rng: np.random.Generator, n: int, contrast: float = 0.2) -> np.ndarray:
@@ -49,7 +50,7 @@ def draw_colours(rng: np.random.Generator, n: int, contrast: float = 0.2) -> np.
 
 @lru_cache(maxsize=1)
 def _palettes() -> np.ndarray:
-    rng = np.random.default_rng(_N_PALETTES)
+    rng = np.random.default_rng(_PALETTES_SEED)
     palettes = np.stack([draw_colours(rng, 4) for _ in range(_N_PALETTES)])
     # Every other one has a single hue, in four shades.
     hues = rng.uniform(0.3, 1, (_N_PALETTES // 2, 1, 3)) ** 2

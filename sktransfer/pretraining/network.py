@@ -19,6 +19,7 @@ ARCHITECTURE = "vgg16"
 #: earlier blocks make what these show of use by itself, and bring gradients to the first layers by
 #: a short way (deep supervision).
 HEADS = {"block2_pool": 0.3, "block3_pool": 0.3, "block4_pool": 0.3, "block5_pool": 1.0}
+*_, _LAST = HEADS
 _EPSILON = 1e-3
 
 
@@ -35,7 +36,11 @@ def trunk_at(size: int) -> Cut:
     Cut
         The plan.
     """
-    return plan_cut("block5_pool", ARCHITECTURE, "avg", size)
+    return plan_cut(_LAST, ARCHITECTURE, "avg", size)
+
+
+def _head_name(block: str) -> str:
+    return f"{block}_classes"
 
 
 def build_network(n_classes: int, precision: str, momentum: float, seed: int) -> keras.Model:
@@ -91,7 +96,7 @@ def build_network(n_classes: int, precision: str, momentum: float, seed: int) ->
                     n_classes,
                     kernel_initializer="zeros",
                     dtype="float32",
-                    name=f"{layer.name}_classes",
+                    name=_head_name(layer.name),
                 )
                 scores.append(head(means))
             continue
@@ -142,7 +147,7 @@ def head_arrays(model: keras.Model) -> tuple[np.ndarray, np.ndarray]:
     tuple of ndarray
         `(512, n_classes)` and `(n_classes,)`.
     """
-    kernel, bias = as_arrays(model.get_layer("block5_pool_classes").weights)
+    kernel, bias = as_arrays(model.get_layer(_head_name(_LAST)).weights)
     return kernel, bias
 
 
