@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def vgg16_blocks(shared_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def vgg16_trunk(shared_data: Path) -> Path:
+    """All five blocks of VGG16 with their ImageNet weights."""
+    return shared_data / "weights" / "vgg16_notop.h5"
+
+
+@pytest.fixture(scope="session")
 def vgg19_blocks(shared_data: Path) -> Path:
     """ImageNet weights of VGG19, blocks 1 to 3."""
     return shared_data / "weights" / "vgg19_blocks1-3_notop.h5"
@@ -43,25 +50,36 @@ def vgg19_blocks(shared_data: Path) -> Path:
 @pytest.fixture
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither ImageNet's files nor a way to them."""
-    from sktransfer import downloads
+    from sktransfer.weights import official
 
     monkeypatch.setenv("SKTRANSFER_WEIGHTS_DIR", str(tmp_path / "no-weights"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "no-keras"))
-    monkeypatch.setattr(downloads, "BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(official, "BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Collect how many images every forward pass got."""
-    from sktransfer import computing
+    from sktransfer.features.runner import Runner
 
     calls: list[int] = []
-    run = computing._run_network
+    run = Runner.run
 
-    def count(inputs: np.ndarray, *args: Any) -> None:
+    def count(self: Runner, inputs: np.ndarray, *args: Any) -> None:
         calls.append(len(inputs))
-        run(inputs, *args)
+        run(self, inputs, *args)
 
-    monkeypatch.setattr(computing, "_run_network", count)
+    monkeypatch.setattr(Runner, "run", count)
     return calls
+
+
+@pytest.fixture
+def no_windows() -> Iterator[None]:
+    """Draw without windows, and close what was drawn."""
+    plt = pytest.importorskip("matplotlib.pyplot")
+    backend = plt.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(backend)

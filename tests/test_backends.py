@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import run_python
 
 _CODE = """
 import sys
@@ -29,13 +27,7 @@ print(keras.config.backend())
 
 def _features(backend: str, folder: Path) -> dict[str, np.ndarray]:
     path = folder / f"{backend}.npz"
-    result = subprocess.run(
-        [sys.executable, "-c", _CODE, str(path)],
-        env=os.environ | {"KERAS_BACKEND": backend},
-        capture_output=True,
-        text=True,
-    )
-    assert result.stdout.strip() == backend, result.stderr
+    assert run_python(_CODE, path, KERAS_BACKEND=backend).strip() == backend
     with np.load(path) as archive:
         return dict(archive)
 

@@ -19,7 +19,7 @@ MEASURED = ROOT / "docs" / "measured" / "benchmarks.json"
 
 
 def _run(
-    *args: str, script: str = "tests/benchmarks", returncode: int = 0
+    *args: str, script: str = "benchmarks", returncode: int = 0
 ) -> subprocess.CompletedProcess[str]:
     run = subprocess.run(
         [sys.executable, "-W", "ignore", script, *args],
@@ -32,12 +32,18 @@ def _run(
     return run
 
 
-def test_docs_show_the_measured_tables(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    copy = tmp_path / "benchmarks.md"
+def _check_page(name: str, script: str, measured: Path, tmp_path: Path) -> str:
+    """Hold that a page shows what was measured, and return it."""
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    copy = tmp_path / name
     copy.write_text(page, encoding="utf-8")
-    _run(str(MEASURED), str(copy), script="tests/benchmarks/tables.py")
+    _run(str(measured), str(copy), script=script)
     assert copy.read_text(encoding="utf-8") == page
+    return page
+
+
+def test_docs_show_the_measured_tables(tmp_path: Path) -> None:
+    page = _check_page("benchmarks.md", "benchmarks/tables.py", MEASURED, tmp_path)
     names = re.findall("<!-- ([a-z0-9-]+) -->", page)
     measured = json.loads(MEASURED.read_text(encoding="utf-8"))["parts"]
     assert set(names) >= {"host", "ratios", *measured}
@@ -47,25 +53,54 @@ def test_the_page_of_the_packages_own_weights_shows_what_was_measured(tmp_path: 
     measured = ROOT / "docs" / "measured" / "synthetic.json"
     if not measured.exists():
         pytest.skip("not measured yet")
-    page = (ROOT / "docs" / "synthetic.md").read_text(encoding="utf-8")
-    copy = tmp_path / "synthetic.md"
-    copy.write_text(page, encoding="utf-8")
-    _run(str(measured), str(copy), script="tests/benchmarks/tables.py")
-    assert copy.read_text(encoding="utf-8") == page
+    page = _check_page("synthetic.md", "benchmarks/tables.py", measured, tmp_path)
     results = json.loads(measured.read_text(encoding="utf-8"))
     assert set(re.findall("<!-- ([a-z0-9-]+) -->", page)) == {"host", *results["parts"]}
     assert results["left_out"] == []
     # What is in the package is what was measured.
-    with h5py.File(ROOT / "sktransfer" / "vgg16_synthetic.h5", "r") as file:
+    with h5py.File(ROOT / "sktransfer" / "weights" / "vgg16_synthetic.h5", "r") as file:
         assert results["weights_sha256"] == {"synthetic": file.attrs["sha256"]}
     # A set on which these weights lose is named in words, too.
     lost = [row["set"] for row in results["parts"]["judged"]["rows"] if row["outcome"] == "lost"]
     assert re.findall(r"\*\*lose one, ([a-z ]+)\*\*", page) == lost
 
 
+def test_the_page_of_fine_tuning_shows_what_was_measured(tmp_path: Path) -> None:
+    measured = ROOT / "docs" / "measured" / "finetuning.json"
+    page = _check_page("finetuning.md", "benchmarks/tables.py", measured, tmp_path)
+    results = json.loads(measured.read_text(encoding="utf-8"))
+    assert set(re.findall("<!-- ([a-z0-9-]+) -->", page)) == set(results["parts"])
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import finetuning_defaults
+    finally:
+        sys.path.pop(0)
+    # The tables are of these runs, and each is of every way but the one that takes too long.
+    assert finetuning_defaults.summarise(results["runs"]) == results["parts"]
+    ways = list(finetuning_defaults.WAYS)
+    rows = results["parts"]["tuning-accuracy"]["rows"]
+    assert len({row["images"].partition(",")[0] for row in rows}) >= 6
+    for row in rows:
+        assert [way for way in ways if row[way] == "-"] in ([], ["Keras"])
+    # No default is below the logistic regression by more than the error of so many test images.
+    runs = results["runs"]
+    cases = {name.split(" | ")[0] for name in runs}
+    for case in cases:
+        found = {
+            way: [row for name, row in runs.items() if name.startswith(f"{case} | {way} |")]
+            for way in ("logistic", "head", "block5")
+        }
+        for way in ("head", "block5"):
+            gain = np.mean([row["accuracy"] for row in found[way]]) - np.mean(
+                [row["accuracy"] for row in found["logistic"]]
+            )
+            tested = sum(row["tested"] for row in found[way])
+            assert gain > -2 * np.sqrt(0.5 / tested), (case, way)
+
+
 def test_the_evaluation_judges_by_its_rule(tmp_path: Path) -> None:
     """Four draws of two sets, made up: one won, one lost."""
-    sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+    sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         import synthetic
     finally:
@@ -108,11 +143,7 @@ def test_the_evaluation_judges_by_its_rule(tmp_path: Path) -> None:
 
 
 def test_the_page_about_scale_shows_what_follows_from_the_measured_rates(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    copy = tmp_path / "scale.md"
-    copy.write_text(page, encoding="utf-8")
-    _run(str(MEASURED), str(copy), script="tests/benchmarks/scale.py")
-    assert copy.read_text(encoding="utf-8") == page
+    _check_page("scale.md", "benchmarks/scale.py", MEASURED, tmp_path)
 
 
 def test_the_simulated_cluster_is_limited_by_what_it_shares() -> None:
@@ -128,7 +159,7 @@ def test_the_simulated_cluster_is_limited_by_what_it_shares() -> None:
     )
     run = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT / "tests" / "benchmarks",
+        cwd=ROOT / "benchmarks",
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -160,7 +191,7 @@ def test_parts_run_and_are_added_to_a_file(tmp_path: Path) -> None:
     run = _run(
         "--quick", "savings", "growth", "article", "accelerator", "throughput", "--json", str(file)
     )
-    assert "== article: left out, as it needs --data" in run.stdout
+    assert "== article: left out, as it needs --data and --weights" in run.stdout
     results = json.loads(file.read_text(encoding="utf-8"))
     assert results["host"]["cores"] >= 1
     assert sorted(results["parts"]) == ["accelerator", "growth", "reading", "savings", "throughput"]
@@ -185,3 +216,47 @@ def test_results_of_another_host_are_not_mixed(tmp_path: Path) -> None:
 
 def test_an_unknown_part() -> None:
     assert "no such part: speed; there are engines-224" in _run("speed", returncode=2).stderr
+
+
+_AGREEMENT = """
+import json, sys, tempfile
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, "benchmarks")
+import keras_scripts
+rng = np.random.default_rng(0)
+X, y = rng.integers(0, 256, (80, 28, 28), dtype=np.uint8), rng.permutation(np.arange(80) % 2)
+own = {image.tobytes(): label for image, label in zip(X, y)}
+frame = keras_scripts.make_frame(X, y)
+found = {}
+with tempfile.TemporaryDirectory() as folder:
+    keras_scripts.save_files(frame, Path(folder))
+    for name, script in (keras_scripts.IN_STEP | keras_scripts.OUT_OF_STEP).items():
+        rows, labels = script(frame, Path(folder))
+        images = np.round(rows).astype(np.uint8)
+        pairs = [own.get(image.tobytes()) == label for image, label in zip(images, labels)]
+        found[name] = [len(rows), float(np.mean(pairs)), len(np.unique(images, axis=0))]
+print(json.dumps([found, list(keras_scripts.OUT_OF_STEP)]))
+"""
+
+
+def test_everyday_scripts_keep_labels_in_step_or_do_not() -> None:
+    """Run each against Keras, and look whether its labels are those of the rows that came out."""
+    pytest.importorskip("tensorflow")
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _AGREEMENT],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    found, out_of_step = json.loads(run.stdout.splitlines()[-1])
+    for name, (n_rows, agreement, n_different) in found.items():
+        if name == "the same, folders called six and eight":
+            assert (n_rows, agreement) == (80, 0), name  # both labels exchanged
+        elif name not in out_of_step:
+            assert (n_rows, agreement, n_different) == (80, 1, 80), name
+        elif not name.startswith(("batches in threads", "files as os.listdir")):
+            # Those two are out of step only where threads and file system have it so.
+            assert agreement < 0.9 or n_different == 1, name

@@ -26,11 +26,11 @@ from sktransfer import (
     FeatureStoreWarning,
     VGGFeatureExtractor,
     load_digit_pair,
-    temporary,
 )
-from sktransfer.engines import processor
+from sktransfer.engines import choice, keras as keras_engine
 from sktransfer.engines.choice import is_installed
 from sktransfer.engines.keras import KerasEngine
+from sktransfer.features import temporary
 
 
 def _random(layer: str | list[str] = "block1_pool", **params: Any) -> VGGFeatureExtractor:
@@ -192,9 +192,9 @@ def test_hiding_the_accelerators_changes_the_recipe(
 ) -> None:
     """What a GPU computed is not what a CPU would."""
     X = np.zeros((2, 9, 12), dtype=np.uint8)
-    monkeypatch.setattr(processor, "_devices", lambda: ["some GPU"])
-    for hidden in ("0", "0", "-1", "-1"):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    for found in (["some GPU"], ["some GPU"], [], []):
+        monkeypatch.setattr(keras_engine, "list_accelerators", lambda found=found: found)
+        monkeypatch.setattr(choice, "list_accelerators", lambda found=found: found)
         _random("block1_pool", cache=store).fit_transform(X)
     assert store.info().n_rows == 2
 
@@ -304,14 +304,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SKTRANSFER_CACHE_DIR", str(tmp_path / "caches"))
     monkeypatch.delenv("SKTRANSFER_CACHE", raising=False)
     monkeypatch.setattr(temporary, "_current", None)
+    monkeypatch.setattr(temporary, "_members", {})
     return tmp_path / "caches"
+
+
+def _paths() -> list[Path]:
+    return [store.path for store in temporary.list_stores()]
 
 
 _USE = """
 import os, sys, time
 import numpy as np
 from sktransfer import VGGFeatureExtractor
-from sktransfer.temporary import temporary_store
+from sktransfer.features.temporary import temporary_store
 store = temporary_store()
 print(store.path, flush=True)
 with store.open() as use:
@@ -334,8 +339,9 @@ def _first_line(process: subprocess.Popen[str]) -> Path:
 def test_the_temporary_store_is_private_and_removed_at_exit(folder: Path) -> None:
     process = _use("wait")
     path = _first_line(process)
-    assert path.parent == folder
-    assert path.stat().st_mode & 0o777 == 0o700
+    assert path.parent.parent == folder
+    for private in (path, path.parent):
+        assert private.stat().st_mode & 0o777 == 0o700
     process.kill()
     process.communicate()
     process = _use()
@@ -359,6 +365,146 @@ def test_orphans_are_swept_at_the_next_start_and_the_living_are_not(folder: Path
     assert temporary.sweep_orphans() == [kept]
 
 
+def _content(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def test_nothing_of_the_users_is_removed(folder: Path, tmp_path: Path) -> None:
+    _use().communicate()  # makes the private folder
+    (private,) = folder.iterdir()
+    names = [
+        folder / "sktransfer-results",
+        folder / "sktransfer-1-abcdefgh",
+        folder / "store-0123456789abcdef0123456789abcdef",
+        private / "results",
+        private / "store-results",
+        private / "store-00000000000000000000000000000000",
+    ]
+    for path in names:
+        path.mkdir()
+        (path / "rows.npy").write_bytes(b"rows")
+    (names[1] / "owner.lock").touch()
+    with FeatureStore(folder / "sktransfer-features").open() as use:
+        use.write("a", [bytes(16)], np.ones((1, 3), np.float32))
+    # A store of the user's, which no process of ours has made as a temporary one.
+    with FeatureStore(private / "store-33333333333333333333333333333333").open() as use:
+        use.write("a", [bytes(16)], np.ones((1, 3), np.float32))
+        with use.claim([bytes(16)], wait=True):
+            pass
+    # A link to a folder that looks like an orphan, and an orphan that holds a file of the user's.
+    outside = tmp_path / "outside"
+    shutil.copytree(folder / "sktransfer-features", outside)
+    (outside / "main-1-0123456789abcdef.lock").touch()
+    (private / "store-11111111111111111111111111111111").symlink_to(outside)
+    mixed = private / "store-22222222222222222222222222222222"
+    shutil.copytree(outside, mixed)
+    (mixed / "notes.txt").write_text("mine", encoding="utf-8")
+    before = _content(tmp_path)
+    process = _use()
+    _first_line(process)
+    process.communicate()
+    temporary.sweep_orphans()
+    after = _content(tmp_path)
+    gone = {str(path.relative_to(tmp_path)) for path in mixed.parent.rglob("*")} - set(after)
+    assert gone == set()
+    removed = {name for name in before if name not in after}
+    assert removed == {
+        name for name in before if name.startswith(str(mixed.relative_to(tmp_path)) + os.sep)
+    } - {str((mixed / "notes.txt").relative_to(tmp_path))}
+    assert all(after[name] == before[name] for name in after)
+
+
+def test_a_sweep_that_was_cut_off_is_completed(folder: Path) -> None:
+    process = _use("wait")
+    path = _first_line(process)
+    process.kill()
+    process.communicate()
+    empty = path.with_name("store-00000000000000000000000000000000")
+    empty.mkdir()
+    for file in path.glob("features-*"):
+        file.unlink()
+    assert temporary.sweep_orphans() == sorted([empty, path])
+    assert _paths() == []
+
+
+def test_a_place_that_cannot_be_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKTRANSFER_CACHE_DIR", "~nosuchuser/x")
+    X = _images(3)
+    with pytest.warns(FeatureStoreWarning, match=r"\$SKTRANSFER_CACHE_DIR must be .* Got '~nosuch"):
+        features = _random().fit_transform(X)
+    np.testing.assert_array_equal(features, _random(cache=None).fit_transform(X))
+
+
+@pytest.mark.parametrize("fault", ["link", "open", "owner"])
+def test_a_folder_that_others_can_reach_is_not_used(
+    fault: str, folder: Path, tmp_path: Path
+) -> None:
+    parent = temporary._parent()
+    target = tmp_path / "target"
+    target.mkdir(mode=0o700)
+    (target / "store-00000000000000000000000000000000").mkdir()
+    folder.mkdir()
+    if fault == "link":
+        parent.symlink_to(target)
+        message = "is a link"
+    else:
+        target.rename(parent)
+        message = "is open to other users: its mode is 755 and must be 700"
+        parent.chmod(0o755)
+    if fault == "owner":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a folder to another user")
+        parent.chmod(0o700)
+        os.chown(parent, 65534, 65534)
+        message = "belongs to another user"
+    before = _content(tmp_path)
+    X = _images(3)
+    with pytest.warns(FeatureStoreWarning, match=message) as caught:
+        features = _random().fit_transform(X)
+    assert len(caught) == 1
+    np.testing.assert_array_equal(features, _random(cache=None).fit_transform(X))
+    _random().fit_transform(X)  # without another warning
+    assert _paths() == temporary.sweep_orphans() == []
+    assert _content(tmp_path) == before
+
+
+@pytest.mark.parametrize("fault", ["link", "owner"])
+def test_a_store_that_others_put_there_is_not_used(
+    fault: str, folder: Path, tmp_path: Path
+) -> None:
+    parent = temporary._parent()
+    parent.parent.mkdir()
+    parent.mkdir(mode=0o700)
+    path = parent / f"store-{temporary._family()}"
+    if fault == "link":
+        (tmp_path / "target").mkdir()
+        path.symlink_to(tmp_path / "target")
+    else:
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a folder to another user")
+        path.mkdir()
+        os.chown(path, 65534, 65534)
+    with pytest.warns(FeatureStoreWarning, match=r"is a link|belongs to another user"):
+        _random().fit_transform(_images(3))
+    assert list(path.iterdir()) == []
+
+
+def test_another_folder_means_another_store(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = temporary.temporary_store()
+    assert temporary.temporary_store() is first
+    monkeypatch.setenv("SKTRANSFER_CACHE_DIR", str(tmp_path / "others"))
+    second = temporary.temporary_store()
+    assert first is not None and second is not None
+    assert second.path.parent.parent == tmp_path / "others"
+    monkeypatch.setenv("SKTRANSFER_CACHE_DIR", str(folder))
+    assert temporary.temporary_store() == first
+
+
 def test_off_means_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKTRANSFER_CACHE", "off")
     assert temporary.temporary_store() is None
@@ -371,7 +517,7 @@ def test_no_folder_is_one_warning_and_no_store(
 ) -> None:
     folder.touch()  # a file in the way
     X = _images(3)
-    with pytest.warns(FeatureStoreWarning, match="cannot be made in .*without being kept"):
+    with pytest.warns(FeatureStoreWarning, match="cannot be made in .*without being stored"):
         features = _random().fit_transform(X)
     np.testing.assert_array_equal(features, _random(cache=None).fit_transform(X))
     _random().fit_transform(X)  # without another warning
@@ -384,7 +530,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sktransfer import VGGFeatureExtractor
-from sktransfer.temporary import temporary_store
+from sktransfer.features.temporary import temporary_store
 X = np.random.default_rng(0).integers(0, 256, (60, 81), dtype=np.uint8)
 y = np.arange(60) % 2
 extractor = VGGFeatureExtractor("block1_pool", pooling="avg", weights=None, input_size=32,
@@ -402,14 +548,65 @@ if __name__ == "__main__":
     n_rows, n_written = map(int, result.stdout.split())
     assert n_rows == 60
     assert n_written <= 66
-    assert list(folder.iterdir()) == []
+    assert _paths() == []
 
 
-def test_pickles_do_not_tell_where_the_store_is(folder: Path) -> None:
-    extractor = _random().fit(_images())
-    content = pickle.dumps(extractor)
-    assert str(folder).encode() not in content
-    assert list(folder.iterdir()), "workers would find no store"
+_WORKERS = """
+import os, subprocess, sys, time
+import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
+START_FIRST, BACKEND = sys.argv[1] == "first", sys.argv[2]
+parallel_config(backend=BACKEND, n_jobs=2)
+if START_FIRST:
+    Parallel()(delayed(os.getpid)() for _ in range(2))
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sktransfer import VGGFeatureExtractor
+from sktransfer.features import temporary
+X = np.random.default_rng(0).integers(0, 256, (60, 81), dtype=np.uint8)
+extractor = VGGFeatureExtractor("block1_pool", pooling="avg", weights=None, input_size=32,
+                                random_state=0)
+model = make_pipeline(extractor, LogisticRegression(max_iter=10000))
+assert temporary.list_stores() == []
+for _ in range(2):
+    cross_val_score(model, X, np.arange(60) % 2, cv=3, n_jobs=2)
+    (store,) = temporary.list_stores()
+    info = store.info()
+    print(info.n_rows, info.n_written)
+    # The workers end, and somebody else removes orphans; this process has made no store itself.
+    get_reusable_executor().shutdown(kill_workers=True)
+    another = "from sktransfer.features.temporary import temporary_store; temporary_store()"
+    subprocess.run([sys.executable, "-c", another], check=True)
+assert temporary._members == {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "backend"), [("first", "loky"), ("later", "loky"), ("later", "multiprocessing")]
+)
+def test_workers_share_a_store_that_their_parent_never_made(
+    start: str, backend: str, folder: Path
+) -> None:
+    if backend == "multiprocessing" and not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    command = [sys.executable, "-c", _WORKERS, start, backend]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    first, second = result.stdout.splitlines()
+    n_rows, n_written = map(int, first.split())
+    assert n_rows == 60
+    assert n_written <= 66
+    assert second == first
+    assert _paths() == []
+
+
+def test_pickling_leaves_no_trace_on_disk(folder: Path) -> None:
+    for extractor in (_random(), _random().fit(_images())):
+        content = pickle.dumps(extractor)
+        assert str(folder).encode() not in content
+    assert not folder.exists()
 
 
 def test_a_removed_folder_is_made_anew(folder: Path) -> None:
@@ -428,18 +625,90 @@ def test_a_removed_folder_is_made_anew(folder: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_forked_child_does_not_remove_the_store(folder: Path) -> None:
     code = """
-import os, sys
-from sktransfer.temporary import temporary_store
+import os, subprocess, sys
+from sktransfer.features.temporary import temporary_store
 store = temporary_store()
 child = os.fork()
 if child == 0:
     assert temporary_store() == store
     sys.exit(0)
-os.waitpid(child, 0)
-print(store.path.exists())
+_, status = os.waitpid(child, 0)
+another = "from sktransfer.features.temporary import sweep_orphans; print(sweep_orphans())"
+subprocess.run([sys.executable, "-c", another], check=True)
+print(status, store.path.exists(), flush=True)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stdout == "True\n", result.stderr
+    assert result.stdout == "[]\n0 True\n", result.stderr
+    assert _paths() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_fork_while_another_thread_makes_the_store_does_not_hang(folder: Path) -> None:
+    code = """
+import os, sys
+from sktransfer.features import temporary
+with temporary._lock:  # as if another thread made the store at this moment
+    child = os.fork()
+if child == 0:
+    os._exit(temporary.temporary_store() is None)
+_, status = os.waitpid(child, 0)
+print(status)
+"""
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.stdout == "0\n", result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_fork_while_another_thread_uses_a_store_stalls_nobody(tmp_path: Path) -> None:
+    """A child that inherited SQLite's locks in memory would wait for them for a minute."""
+    code = """
+import os, sys, threading, time
+import numpy as np
+from sktransfer import FeatureStore
+images, out = [bytes([i]) * 16 for i in range(200)], np.zeros((200, 64), np.float32)
+store = FeatureStore(sys.argv[1])
+
+def read(use):
+    assert use.read("a", images, out.copy()).all()
+    use.refresh()
+
+with store.open() as use:
+    use.write("a", images, out)
+is_over, longest = threading.Event(), 0.0
+
+def work():
+    global longest
+    while not is_over.is_set():
+        start = time.monotonic()
+        with store.open() as mine:
+            read(mine)
+        longest = max(longest, time.monotonic() - start)
+
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+with store.open() as use:
+    for _ in range(20):
+        time.sleep(0.02)
+        child = os.fork()
+        if child == 0:
+            start = time.monotonic()
+            read(use)
+            with store.open() as mine:
+                read(mine)
+            os._exit(time.monotonic() - start > 20)
+        assert os.waitpid(child, 0)[1] == 0
+        read(use)
+is_over.set()
+for thread in threads:
+    thread.join()
+assert longest < 20, longest
+assert not list(store.path.glob("*-wal"))  # all is closed
+"""
+    command = [sys.executable, "-W", "error", "-c", code, str(tmp_path / "store")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert result.returncode == 0, result.stderr
 
 
 def test_waiting_for_nobody(store: FeatureStore) -> None:

@@ -15,7 +15,13 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, precision_score, recall_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    precision_score,
+    recall_score,
+)
 from sklearn.model_selection import LeaveOneOut, StratifiedKFold, cross_val_predict, cross_val_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -29,8 +35,8 @@ from sktransfer import (
     compare_transfer,
     load_digit_pair,
 )
-from sktransfer.comparison.few import draw_few
-from sktransfer.probing import METRICS, check_labels, make_folds
+from sktransfer.evaluation.comparison.few import draw_few
+from sktransfer.evaluation.probing import METRICS, check_labels, make_folds
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,7 @@ def test_rows_are_what_cross_validation_by_hand_gives(
             FunctionTransformer(lambda X: X / 16), LogisticRegression(max_iter=1000)
         ),
         "raw pixels": _scaled(),
-        # The extractor inside the folds: computed anew in each, with the same result.
+        # The extractor inside the folds: computed again in each, with the same result.
         "vgg": make_pipeline(_random(), *_scaled()),
     }
     assert [row.name for row in result.rows] == list(by_hand)
@@ -133,7 +139,7 @@ def test_optional_weights_that_are_missing_leave_their_row_with_the_reason(
     extractors = {"file": missing, "random": _random()}
     result = compare_transfer(X, y, extractors=extractors, optional=["file"], cv=2)
     assert [row.name for row in result.rows[3:]] == ["file", "random"]
-    assert result.verdict.startswith("Without trained weights, whether transfer helps cannot be")
+    assert result.verdict.startswith("Without trained weights, the comparison cannot say")
     row = result.rows[3]
     assert "none.h5" in row.unavailable
     assert row.n_features is None
@@ -159,7 +165,7 @@ def test_extractors_and_images_stay_as_they_were(digits: tuple[np.ndarray, np.nd
     np.testing.assert_array_equal(X, digits[0])
 
 
-@pytest.mark.filterwarnings("ignore:.*doubtful:sktransfer.images.ImageWarning")  # as meant
+@pytest.mark.filterwarnings("ignore:.*doubtful:sktransfer.inputs.images.ImageWarning")  # as meant
 def test_classifiers_that_stop_early_are_marked(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     # Pixels of very unequal scale need more than 100 iterations where nothing scales them.
@@ -202,7 +208,7 @@ def test_few_labels_are_drawn_from_each_fold_and_scored_by_hand(
         raw = max((row.few[position] for row in result.rows[:3]), key=lambda few: few.mean)
         difference = result.rows[3].few[position].mean - raw.mean
         assert result.rows[3].few[position].against_raw.mean == pytest.approx(difference)
-        control = result.rows[4].few[position]
+        control = result.rows[5].few[position]
         assert result.rows[3].few[position].against_control.mean == pytest.approx(
             result.rows[3].few[position].mean - control.mean
         )
@@ -215,12 +221,12 @@ def test_few_labels_stand_in_every_form(digits: tuple[np.ndarray, np.ndarray]) -
     result = compare_transfer(X, y, extractors={"vgg": _random()}, cv=3, few_labels=[3])
     few = result.rows[3].few[0]
     text = str(result)
-    assert "accuracy by images of each class to learn from\nfeatures " in text
+    assert "accuracy by training images of each class\nfeatures " in text
     assert (
         f"{few.mean:.3f} ± {np.std(few.scores):.3f}  {result.rows[3].mean('accuracy'):.3f}" in text
     )
-    assert "differences in accuracy, 3 of each class to learn from" in text
-    assert "### Accuracy by images of each class to learn from" in result.to_markdown()
+    assert "differences in accuracy, 3 training images of each class" in text
+    assert "### Accuracy by training images of each class" in result.to_markdown()
     assert json.loads(result.to_json())["rows"][3]["few"][0]["scores"] == few.scores
     lines = list(csv.DictReader(io.StringIO(result.to_csv())))
     assert len(lines) == 4 * 3 * 2
@@ -240,7 +246,7 @@ def test_as_few_labels_as_there_are(digits: tuple[np.ndarray, np.ndarray]) -> No
 @pytest.mark.parametrize(
     ("few_labels", "message"),
     [
-        ([31], r"be no more than every fold .* Got 31, and 30 images of class [01] in"),
+        ([31], r"in every fold. Got 31, and 30 images of class [01] in"),
         ([0], r"whole numbers of labels per class, from 1 up\. Got \[0\] instead"),
         ([2.5], r"Got \[2\.5\] instead"),
         ([True], r"Got \[True\] instead"),
@@ -294,7 +300,7 @@ def test_raw_pixels_are_seen_as_the_first_extractor_sees_them(tmp_path: Path) ->
     folds = StratifiedKFold(2, shuffle=True, random_state=0)
     expected = cross_val_score(LogisticRegression(max_iter=1000), rows / 16, y[:40], cv=folds)
     assert result.rows[1].scores["accuracy"] == expected.tolist()
-    with pytest.raises(ValueError, match="compare_transfer cannot tell the shape of images"):
+    with pytest.raises(ValueError, match="compare_transfer cannot determine the shape of images"):
         compare_transfer(np.hstack([X, X])[:, :67], y, extractors={"vgg": _random()})
 
 
@@ -440,8 +446,9 @@ def test_the_control_is_made_for_each_configuration_and_no_other(
         "mine": _random(pooling=None, input_size=40, random_state=3),
         "large": _random(weights=vgg16_blocks, pooling=None, input_size=40),
     }
-    result = compare_transfer(X[:60], y[:60], extractors=extractors, cv=2, random_state=4)
-    rows = result.rows[3:]
+    params: dict[str, Any] = {"cv": 2, "random_state": 4, "n_controls": 1}
+    result = compare_transfer(X[:60], y[:60], extractors=extractors, **params)
+    rows = [row for row in result.rows[3:] if row.kind != "article"]
     assert [(row.name, row.kind, row.control) for row in rows] == [
         ("a", "transfer", "a, random weights"),
         ("a, random weights", "control", None),
@@ -461,7 +468,30 @@ def test_the_control_is_made_for_each_configuration_and_no_other(
         differences = np.subtract(row.scores["accuracy"], result.best_raw.scores["accuracy"])
         assert row.against_raw.mean == pytest.approx(np.mean(differences))
         assert (row.against_control is None) == (row.kind == "control")
-    assert "allow for 4 trained rows being judged" in str(result)
+    # Four trained rows against two each, their rows as in the article, and three controls.
+    assert result.n_tests == 4 * 2 + 4 + 3
+    said = "corrected for all 15 tests of this comparison together (Holm)"
+    assert said in " ".join(str(result).split())
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed")
+def test_trained_features_are_classified_as_in_the_article_too(
+    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Path
+) -> None:
+    X, y = digits
+    vgg = _random(weights=vgg16_blocks)
+    result = compare_transfer(X, y, extractors={"vgg": vgg}, cv=4, few_labels=[3])
+    raw, row = result.rows[0], result.rows[4]
+    assert (row.name, row.kind, row.control) == ("vgg, as in the article", "article", None)
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    by_hand = cross_val_score(LogisticRegression(max_iter=100), vgg.fit_transform(X), y, cv=folds)
+    assert row.scores["accuracy"] == by_hand.tolist()
+    # Both sides alike, whichever raw row is the best.
+    assert row.against_raw.mean == pytest.approx(row.mean("accuracy") - raw.mean("accuracy"))
+    assert row.few == []
+    assert "vgg, as in the article: accuracy" in result.verdict
+    own = compare_transfer(X, y, extractors={"vgg": vgg}, cv=2, classifier=_scaled())
+    assert all(row.kind != "article" for row in own.rows)
 
 
 def test_every_row_has_its_cost(digits: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
@@ -503,7 +533,7 @@ def test_one_fold_for_each_image(digits: tuple[np.ndarray, np.ndarray]) -> None:
     result = compare_transfer(X, y, extractors={}, classifier=GaussianNB(), cv=LeaveOneOut())
     assert np.isnan(result.rows[0].scores["roc_auc"]).all()
     assert "null" in result.to_json()
-    assert len(str(result).splitlines()) < 20
+    assert len(str(result).splitlines()) < 30
     assert len(result.to_csv().splitlines()) == 1 + 2 * 40
 
 
@@ -545,5 +575,71 @@ def test_raw_pixels_reach_what_the_article_reports(shared_data: Path) -> None:
         X, y = archive["images"], (archive["digit"] == 8).astype(int)
     result = compare_transfer(X, y, extractors={})
     assert result.n_images == 8200
-    assert result.verdict == "Only raw pixels were scored: whether transfer helps cannot be said."
+    assert result.verdict.startswith("Only raw pixels were scored, so the comparison cannot say")
     assert np.mean(result.rows[0].scores["accuracy"]) == pytest.approx(0.982, abs=0.002)
+
+
+def test_a_control_is_the_mean_of_several_draws_whose_spread_counts(
+    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Path
+) -> None:
+    """Rather than a lucky or an unlucky one."""
+    X, y = digits
+    extractors = {"vgg": _random(weights=vgg16_blocks)}
+    params: dict[str, Any] = {"extractors": extractors, "cv": 4, "scoring": "accuracy"}
+    result = compare_transfer(X, y, n_controls=3, random_state=5, few_labels=[3], **params)
+    row = result.rows[-1]
+    assert (row.name, row.kind) == ("vgg, random weights", "control")
+    folds = StratifiedKFold(4, shuffle=True, random_state=5)
+    by_hand = [
+        cross_val_score(_scaled(), _random(random_state=seed).fit_transform(X), y, cv=folds)
+        for seed in (5, 6, 7)
+    ]
+    np.testing.assert_allclose(row.scores["accuracy"], np.mean(by_hand, axis=0))
+    np.testing.assert_allclose(row.drawn, np.mean(by_hand, axis=1))
+    assert np.sum(row.confusion) == pytest.approx(len(X))
+    assert len(row.few[0].scores) == 4
+    assert "Random weights are drawn with 3 seeds: scores are means over them" in str(result)
+    one = compare_transfer(X, y, n_controls=1, random_state=5, **params)
+    assert one.rows[-1].scores["accuracy"] == by_hand[0].tolist()
+    assert "seeds" not in str(one)
+
+
+@pytest.mark.parametrize("n_controls", [0, 1.5, True, "3"])
+def test_bad_numbers_of_controls(n_controls: Any, digits: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match=r"'n_controls' parameter of compare_transfer must be a"):
+        compare_transfer(*digits, extractors={}, n_controls=n_controls)
+
+
+def test_classes_are_counted_one_by_one(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X, y = digits[0], digits[1].copy()
+    kept = np.flatnonzero((y == 0) | (np.cumsum(y) <= 20))
+    X, y = X[kept], y[kept]
+    near = KNeighborsClassifier(9)
+    names = {"target_names": ["six", "eight"]}
+    extractors = {"vgg": _random()}
+    result = compare_transfer(X, y, extractors=extractors, classifier=near, cv=4, **names)
+    row = result.rows[0]
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    predicted = cross_val_predict(near, X / 16, y, cv=folds)
+    np.testing.assert_array_equal(row.confusion, confusion_matrix(y, predicted))
+    assert row.recalls == pytest.approx(recall_score(y, predicted, average=None))
+    assert row.balanced_accuracy == pytest.approx(balanced_accuracy_score(y, predicted))
+    read = json.loads(result.to_json())["rows"][0]
+    assert (read["recalls"], read["balanced_accuracy"]) == (row.recalls, row.balanced_accuracy)
+    text = str(result)
+    assert "recall of each class: the share of its test images found\nfeatures " in text
+    assert "confusion matrix of vgg: rows are classes, columns predictions\nclass " in text
+
+
+def test_unequal_classes_have_balanced_accuracy_in_the_verdict(
+    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Path
+) -> None:
+    X, y = digits
+    kept = np.flatnonzero((y == 0) | (np.cumsum(y) <= 20))
+    params: dict[str, Any] = {"extractors": {"vgg": _random(weights=vgg16_blocks)}, "cv": 4}
+    result = compare_transfer(X[kept], y[kept], n_controls=1, **params)
+    row = result.rows[3]
+    words = f"balanced accuracy, the mean of their recalls, is {row.balanced_accuracy:.3f} against"
+    assert f"The classes are of unequal size: {words}" in result.verdict
+    equal = compare_transfer(X, y, n_controls=1, **params)
+    assert "unequal" not in equal.verdict

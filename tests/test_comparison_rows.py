@@ -7,15 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sktransfer.comparison.rows import (
-    ComparisonRow,
-    FewLabels,
-    best_of,
-    best_raw_at,
-    say_p,
-    word_verdict,
-)
-from sktransfer.probing.significance import compare_draws, compare_scores
+from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels, best_of, best_raw_at
+from sktransfer.evaluation.comparison.verdict import say_p, word_verdict
+from sktransfer.evaluation.probing.significance import by_draws, compare_scores, judge_alone
 
 FOLDS = [(np.arange(900), np.arange(100))] * 10
 # Ten folds of noise with mean zero.
@@ -47,16 +41,16 @@ def _verdict(*args: Any, **params: Any) -> str:
 def test_a_clear_win_is_split_into_architecture_and_training() -> None:
     words = _verdict(0.90 + NOISE, 0.92 - NOISE, 0.95 + 2 * NOISE)
     assert words.startswith(
-        "Transfer helped: accuracy 0.950 against 0.900 of the best raw row (raw), a difference of "
+        "Transfer helped: accuracy 0.950 against 0.900 for the best raw row (raw), a difference of "
         "+0.050 (95 % interval +0.047 to +0.053, p < 0.001)."
     )
     assert (
-        "Of this, +0.020 comes with random weights already and is owed to the architecture; "
-        "+0.030 (60 %) to the training (p < 0.001)."
+        "Random weights alone gain +0.020, which is due to the architecture; pretraining adds "
+        "+0.030, 60 % of the gain (p < 0.001)."
     ) in words
     # One in twenty: 0.05 more of them right.
-    assert "It pays from about 20 images on (19 to 22): of so many, one more is" in words
-    assert "Features take 2 ms an image, 40 ms for these 20." in words
+    assert "about one more correct prediction per 20 images (95 % interval 19 to 22)." in words
+    assert "Features take 2 ms per image, 40 ms for these 20." in words
 
 
 def test_few_labels_have_a_verdict_of_their_own() -> None:
@@ -66,74 +60,83 @@ def test_few_labels_have_a_verdict_of_their_own() -> None:
     draws = [(np.arange(6) + 6 * i, np.arange(10) + 10 * i) for i in range(10)]
     for row in rows:
         row.few = [FewLabels(3, few[row.name].tolist())]
-    rows[1].few[0].against_raw = compare_draws(few["control"], few["raw"], draws)
-    rows[2].few[0].against_raw = compare_draws(few["transfer"], few["raw"], draws)
-    rows[2].few[0].against_control = compare_draws(few["transfer"], few["control"], draws)
+    rows[1].few[0].against_raw = judge_alone(by_draws(few["control"], few["raw"], draws))
+    rows[2].few[0].against_raw = judge_alone(by_draws(few["transfer"], few["raw"], draws))
+    rows[2].few[0].against_control = judge_alone(by_draws(few["transfer"], few["control"], draws))
     words = word_verdict(rows, "accuracy")
     assert words.startswith("Transfer made no difference: accuracy 1.000 against 1.000")
     assert words.endswith(
-        "With 3 labels of each class, the features helped, but their training not measurably: "
-        "accuracy 0.901 against 0.800 of raw, +0.101 (95 % interval +0.099 to +0.103, p < 0.001); "
-        "to random weights +0.001 (95 % interval -0.005 to +0.007, p = 0.710)."
+        "With 3 labels of each class, the features helped, but pretraining made no measurable "
+        "difference: accuracy 0.901 against 0.800 for raw, +0.101 (95 % interval +0.099 to +0.103, "
+        "p < 0.001); compared with random weights +0.001 (95 % interval -0.005 to +0.007, "
+        "p = 0.710)."
     )
     assert best_raw_at(rows, 0) is rows[0]
 
 
 def test_a_win_that_random_weights_share() -> None:
     words = _verdict(0.90 + NOISE, 0.95 - NOISE, 0.951 + 2 * NOISE)
-    assert words.startswith("The features helped, but their training not measurably: ")
-    assert "+0.001 (2 %) to the training, which is within noise: +0.001 (95 % interval" in words
+    assert words.startswith("The features helped, but pretraining made no measurable difference: ")
+    assert (
+        "pretraining adds +0.001, 2 % of the gain, which is within noise: +0.001 (95 % interval"
+        in words
+    )
 
 
 def test_a_win_that_random_weights_exceed() -> None:
     words = _verdict(0.90 + NOISE, 0.96 - NOISE, 0.94 + 2 * NOISE)
     assert words.startswith("The features helped, but random weights would have helped more: ")
-    assert "Random weights gain +0.060: nothing is owed to the training (p < 0.001)." in words
+    assert (
+        "Random weights gain +0.060: none of the gain is due to pretraining (p < 0.001)." in words
+    )
 
 
 def test_a_win_without_the_architecture() -> None:
     words = _verdict(0.90 + NOISE, 0.88 - NOISE, 0.95 + 2 * NOISE)
     assert words.startswith("Transfer helped: ")
-    assert "Random weights gain nothing (-0.020): all is owed to the training (p < 0.001)." in words
+    assert (
+        "Random weights gain nothing (-0.020): the whole gain is due to pretraining (p < 0.001)."
+        in words
+    )
 
 
 def test_noise_and_what_was_left_to_gain() -> None:
     words = _verdict(0.90 + NOISE, 0.90 - NOISE, 0.901 - 2 * NOISE)
     assert words.startswith("Transfer made no difference beyond noise: ")
     assert "Raw pixels leave 0.100 to gain." in words
-    assert "Against the same network with random weights the difference is +0.001 (95 %" in words
-    assert "It pays" not in words
-    assert words.endswith("Features take 2 ms an image.")
+    assert "The difference to the same network with random weights is +0.001 (95 %" in words
+    assert "one more correct" not in words
+    assert words.endswith("Features take 2 ms per image.")
 
 
 def test_a_loss() -> None:
     words = _verdict(0.90 + NOISE, 0.85 - NOISE, 0.87 + 2 * NOISE)
     assert words.startswith("Transfer hurt: accuracy 0.870 against 0.900 ")
-    assert "difference is +0.020 (95 % interval" in words
-    assert "It pays" not in words
+    assert "random weights is +0.020 (95 % interval" in words
+    assert "one more correct" not in words
 
 
 def test_all_equal() -> None:
     words = _verdict(0.9, 0.9, 0.9)
     assert words.startswith(
-        "Transfer made no difference: accuracy 0.900 against 0.900 of the best raw row (raw), the "
+        "Transfer made no difference: accuracy 0.900 against 0.900 for the best raw row (raw), the "
         "same in every fold."
     )
-    assert "random weights the difference is 0 in every fold." in words
+    assert "random weights is 0 in every fold." in words
 
 
 def test_a_ceiling() -> None:
     words = _verdict(1.0, 1.0 - np.abs(NOISE), 1.0)
     assert words.startswith("Transfer made no difference: ")
-    assert "Raw pixels leave nothing to gain here: only a harder task, or fewer labels" in words
+    assert "Raw pixels leave nothing to gain: only a harder task or fewer labels" in words
 
 
 def test_no_spread_to_judge_by() -> None:
     words = _verdict(0.90, 0.85 + NOISE, 0.95)
     assert words.startswith("Transfer cannot be judged: ")
-    assert "+0.050 in every fold alike, which leaves the test no spread to judge by" in words
+    assert "+0.050, identical in every fold, so no test is possible" in words
     words = _verdict(0.90, 0.85 + NOISE, [np.nan, *[0.9] * 9])
-    assert "a difference of nothing that can be told, as scores are undefined" in words
+    assert "a difference of unknown size, because some scores are undefined" in words
 
 
 def test_other_metrics_have_no_number_of_images() -> None:
@@ -141,7 +144,7 @@ def test_other_metrics_have_no_number_of_images() -> None:
     assert rows[2].against_raw is not None
     assert rows[2].against_raw.finding == "higher"
     assert rows[2].pays_from is None
-    assert "It pays" not in word_verdict(rows, "roc_auc")
+    assert "one more correct" not in word_verdict(rows, "roc_auc")
     # A metric without a known ceiling.
     assert "to gain" not in _verdict(3 + NOISE, 3 - NOISE, 3 - 2 * NOISE, metric="mine")
 
@@ -158,8 +161,10 @@ def test_several_trained_rows_are_named() -> None:
 def test_nothing_trained_is_no_verdict_on_transfer() -> None:
     rows = _rows(0.90 + NOISE, 0.92 - NOISE, 0.95 + 2 * NOISE)
     words = word_verdict(rows[:2], "accuracy")
-    assert words.startswith("Without trained weights, whether transfer helps cannot be said.")
-    assert "control has accuracy 0.920 against 0.900 of the best raw row" in words
+    assert words.startswith(
+        "Without trained weights, the comparison cannot say whether transfer helps."
+    )
+    assert "control has accuracy 0.920 against 0.900 for the best raw row" in words
     rows[2].unavailable = "no network"
     assert word_verdict(rows, "accuracy") == words
     assert word_verdict(rows[:1], "accuracy").startswith("Only raw pixels were scored")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import TransferCurveDisplay, VGGFeatureExtractor, load_digit_pair
-from sktransfer.curves.estimates import Design
-from sktransfer.curves.judging import judge
-from sktransfer.curves.result import CurveRow, TransferCurve
+from sktransfer.displays._palette import row_look
+from sktransfer.evaluation.curves.estimates import Design
+from sktransfer.evaluation.curves.judging import judge
+from sktransfer.evaluation.curves.result import CurveRow, TransferCurve
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("agg")
 plt = pytest.importorskip("matplotlib.pyplot")
 
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_windows")
 
 
 def _curve(*, shift: float = 0.0, n_features: int = 1, sizes: int = 6) -> TransferCurve:
@@ -65,7 +59,13 @@ def test_points_and_laws_are_those_of_the_result() -> None:
         ]
         assert [line.get_linestyle() for line in drawn] == [":" if row.law.doubt else "--"]
     assert display.ax_.get_xscale() == "log"
-    assert display.ax_.get_ylabel() == "accuracy"
+    assert display.ax_.get_ylabel() == "accuracy (logarithmic in 1 - accuracy)"
+    # Every measured size has a tick, and the largest its number.
+    ticks = {*display.ax_.get_xticks(), *display.ax_.get_xticks(minor=True)}
+    assert ticks == set(curve.sizes)
+    numbers = [label.get_text() for label in display.ax_.get_xticklabels()]
+    assert numbers[0] == f"{curve.sizes[-1]:,}"
+    assert 3 <= len(numbers) <= 9
     assert display.figure_ is display.ax_.figure
 
 
@@ -75,6 +75,28 @@ def test_rows_differ_in_colour_and_in_marker() -> None:
     assert len({line.get_color() for line in points}) == len(points) == 8
     marks = {(line.get_marker(), line.get_markerfacecolor()) for line in points}
     assert len(marks) == len(points)
+
+
+def test_kinds_have_the_colours_of_every_drawing() -> None:
+    curve = _curve(n_features=2)
+    points = _lines(TransferCurveDisplay(curve).plot().ax_, "None")
+    colors = [line.get_color() for line in points]
+    looks = [("raw", 0), ("raw", 1), ("control", 0), ("transfer", 0), ("transfer", 1)]
+    assert [row.kind for row in curve.rows] == [kind for kind, _ in looks]
+    assert colors == [row_look(*look)[0] for look in looks]
+
+
+@pytest.mark.parametrize("n_features", [1, 6])
+def test_the_legend_of_long_names_is_not_clipped(n_features: int) -> None:
+    curve = _curve(n_features=n_features)
+    for row in curve.rows:
+        row.name = f"vgg19 a_file_of_weights_notop.h5, {row.name} block5_conv4 max-pooled, 224 px"
+    figure = TransferCurveDisplay(curve).plot().figure_
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    box, page = legend.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0
+    assert box.y1 < figure.axes[0].get_window_extent().y0
 
 
 def test_the_legend_names_rows_and_what_is_drawn() -> None:
@@ -155,7 +177,7 @@ def test_from_estimator_computes_what_it_draws() -> None:
 
 
 def test_what_is_no_extractor_is_refused() -> None:
-    with pytest.raises(TypeError, match="needs a VGGFeatureExtractor, or a pipeline"):
+    with pytest.raises(TypeError, match=r"needs a VGGFeatureExtractor or Image.*, or a pipeline"):
         TransferCurveDisplay.from_estimator(VGGFeatureExtractor, [], [])
 
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
+from sklearn.isotonic import isotonic_regression
 
-from sktransfer.curves.draws import choose_sizes, split
-from sktransfer.curves.estimates import (
+from sktransfer.evaluation.curves.draws import choose_sizes, split
+from sktransfer.evaluation.curves.estimates import (
     Design,
     estimate,
     first_part,
     labels_for,
-    make_rise,
     resample,
     slope_terms,
 )
-from sktransfer.curves.judging import judge
-from sktransfer.curves.result import CurveRow
-from sktransfer.probing.folding import check_labels
+from sktransfer.evaluation.curves.judging import judge
+from sktransfer.evaluation.curves.rows import CurveRow
+from sktransfer.evaluation.probing.folding import check_labels
 
 
 def _design(sizes: list[int], n_images: int, n_test: int, is_test_fixed: bool = False) -> Design:
@@ -136,7 +135,7 @@ def test_labels_for_a_score_are_read_between_sizes_on_a_logarithmic_axis() -> No
 
 
 def test_falling_curves_are_made_to_rise_before_they_are_read() -> None:
-    risen = make_rise(np.array([0.5, 0.8, 0.6, 0.9]))
+    risen = isotonic_regression(np.array([0.5, 0.8, 0.6, 0.9]))
     np.testing.assert_allclose(risen, [0.5, 0.7, 0.7, 0.9])
     # A flat part is reached where it begins.
     found = labels_for(np.array([0.7]), np.array([4, 8, 16, 32]), risen)
@@ -151,7 +150,7 @@ def test_a_curve_reaches_a_score_with_the_labels_found_for_it(
     scores: list[float], wanted: float
 ) -> None:
     sizes = 4 * 2 ** np.arange(len(scores))
-    rising = make_rise(np.array(scores))
+    rising = isotonic_regression(np.array(scores))
     (n,) = labels_for(np.array([wanted]), sizes, rising)
     if np.isinf(n):
         assert rising[-1] < wanted
@@ -215,9 +214,9 @@ def test_savings_against_computation_by_hand() -> None:
 def test_what_is_missing_shrinks_by_the_same_part_with_each_doubling() -> None:
     row = _row("raw", "raw", [0.6, 0.8, 0.9, 0.95, 0.975], spread=1e-6)
     judge([row], _design([4, 8, 16, 32, 64], 100, 36), 0)
-    assert row.cut is not None
-    assert row.cut.value == pytest.approx(0.5, abs=1e-4)
-    assert row.cut.low <= row.cut.value <= row.cut.high
+    assert row.error_reduction is not None
+    assert row.error_reduction.value == pytest.approx(0.5, abs=1e-4)
+    assert row.error_reduction.low <= row.error_reduction.value <= row.error_reduction.high
 
 
 def test_differences_are_taken_repeat_by_repeat() -> None:

@@ -19,6 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.metrics import f1_score
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -29,9 +30,9 @@ from sktransfer import (
     load_digit_pair,
     transfer_curve,
 )
-from sktransfer.curves.draws import split
-from sktransfer.curves.result import TransferCurve
-from sktransfer.probing.folding import check_labels
+from sktransfer.evaluation.curves.draws import split
+from sktransfer.evaluation.curves.result import TransferCurve
+from sktransfer.evaluation.probing.folding import check_labels
 
 # Curves of few labels and repeats rarely tell where they end.
 pytestmark = pytest.mark.filterwarnings("ignore::sktransfer.CurveWarning")
@@ -222,7 +223,7 @@ def test_metrics_beyond_0_to_1_have_no_law(digits: tuple[np.ndarray, np.ndarray]
     X, y = digits
     result = transfer_curve(X, y, extractors={}, scoring="neg_log_loss", **SMALL)
     assert {row.no_law for row in result.rows} == {"it is for scores from 0 to 1"}
-    assert result.rows[0].cut is None
+    assert result.rows[0].error_reduction is None
     assert "Asymptote: cannot be compared" in str(result)
 
 
@@ -234,7 +235,7 @@ def test_a_fixed_test_part_is_never_learned_from(digits: tuple[np.ndarray, np.nd
     # All labels: one draw, however often it is drawn.
     expected = _scaled().fit(X[:60], y[:60]).score(X[60:], y[60:])
     assert result.rows[0].scores[-1] == pytest.approx([expected] * 3)
-    assert "on these test images" in " ".join(str(result).split())
+    assert "on the same test images" in " ".join(str(result).split())
     mask = np.zeros(80, dtype=bool)
     mask[tested] = True
     same = transfer_curve(X, y, extractors={}, test=mask, sizes=[10, 30, 60], n_repeats=3)
@@ -308,8 +309,9 @@ def test_doubts_are_one_warning(digits: tuple[np.ndarray, np.ndarray]) -> None:
     ) as caught:
         result = transfer_curve(X, shuffled, extractors={}, **SMALL)
     assert len(caught) == 1
-    assert "raw pixels: asymptote in doubt, the curve does not rise beyond noise." in str(result)
-    assert "Asymptote: cannot be compared, for want of two rows without doubt" in str(result)
+    text = str(result)
+    assert "raw pixels: the asymptote is in doubt: the curve does not rise beyond noise." in text
+    assert "Asymptote: cannot be compared, because fewer than two rows have a reliable" in text
 
 
 def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -357,7 +359,7 @@ def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.nd
             np.arange(80) // 40,
             {"test": np.arange(40)},
             ValueError,
-            r"leave images of every class to learn from\. Got all of class 0 in it",
+            r"leave images of every class for training\. Got all of class 0 in it",
         ),
         (None, {"scoring": "r2"}, ValueError, r"'scoring' parameter of transfer_curve"),
         (None, {"scoring": "nonsense"}, ValueError, r"'scoring' parameter of transfer_curve"),
@@ -485,3 +487,49 @@ def test_on_real_digits_trained_features_start_higher_and_need_fewer_labels(
     ]
     assert saving.needed is not None
     assert saving.needed < result.sizes[-1] / 4
+
+
+def test_groups_are_learned_from_or_tested_on(digits: Any) -> None:
+    X, y = digits
+    # The five images of a group are copies: learned from, they would be known.
+    chosen = np.arange(40)
+    X, y = np.repeat(X[chosen], 5, axis=0), np.random.default_rng(0).permutation(np.arange(40) % 2)
+    y, groups = np.repeat(y, 5), np.repeat(chosen, 5)
+    near = KNeighborsClassifier(1)
+    params: dict[str, Any] = {"extractors": {}, "classifier": near, "sizes": [20, 100]}
+    loose = transfer_curve(X, y, **params)
+    tight = transfer_curve(X, y, groups=groups, **params)
+    assert loose.rows[0].means[-1].value > 0.85
+    assert tight.rows[0].means[-1].value < 0.7
+    # 50 test images are ten groups.
+    wide, narrow = (each.rows[0].means[-1] for each in (tight, loose))
+    assert wide.high - wide.low > narrow.high - narrow.low
+    fixed = transfer_curve(X, y, groups=groups, test=range(50), **params)
+    assert fixed.n_test == 50
+
+
+@pytest.mark.parametrize(
+    ("groups", "test", "message"),
+    [
+        (np.arange(39), 0.25, r"one group per image\. Got 40 images and 39 groups"),
+        (np.arange(40) % 3, 0.25, r"at least 4 groups to test on a share of 0\.25 .* Got 3"),
+        (np.arange(40) // 10, [0, 1], r"must hold all images of a group or none\. Got some of 1"),
+        (np.arange(40) % 4, 0.25, r"training and test images hold every class"),
+    ],
+)
+def test_bad_groups(groups: np.ndarray, test: Any, message: str, digits: Any) -> None:
+    y = np.arange(40) % 4 == 0  # all of one group
+    with pytest.raises(ValueError, match=message):
+        transfer_curve(digits[0][:40], y, extractors={}, groups=groups, test=test)
+
+
+def test_classes_are_counted_with_all_labels(digits: Any) -> None:
+    X, y = digits[0][:60], digits[1][:60]
+    curve = transfer_curve(
+        X, y, extractors={}, classifier=GaussianNB(), sizes=[4, 20], n_repeats=3, test=range(20)
+    )
+    row = curve.rows[0]
+    confusion = np.array(row.confusion)
+    np.testing.assert_allclose(confusion.sum(axis=1), np.bincount(y[:20]))
+    assert np.trace(confusion) / 20 == pytest.approx(row.means[-1].value)
+    assert f"of raw pixels ({min(row.recalls):.3f})" in " ".join(str(curve).split())

@@ -8,11 +8,15 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,21 +25,22 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
+from memory import memory_below
 from numpy.testing import assert_array_equal
 from sklearn.datasets import _openml, load_digits
 
-from sktransfer import _bunches, labelled_files, mnist
-from sktransfer.datasets import (
+from sktransfer.datasets import bunches, csv_files, mnist
+from sktransfer.datasets.folders import IMAGE_EXTENSIONS
+from sktransfer.datasets.loaders import (
     fetch_mnist_pair,
     list_images,
     load_digit_pair,
     read_labelled_images,
     read_pixel_csv,
 )
-from sktransfer.labelled_files import IMAGE_EXTENSIONS
+from sktransfer.files import text as _text_files
 
 PIXELS = np.array([[0, 255, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12], [13, 14, 15, 16]], np.uint8)
 LABELS = [8, 6, 7, 8]
@@ -222,9 +227,9 @@ def test_the_rule_by_which_labels_are_picked(labels, data):
     keys = tuple(map(str, wanted))
     if not set(wanted) <= set(known):
         with pytest.raises(ValueError, match="must name labels that are in here"):
-            _bunches.select(labels, keys, "f", "here")
+            bunches.select(labels, keys, "f", "here")
         return
-    rows, target, names = _bunches.select(labels, keys, "f", "here")
+    rows, target, names = bunches.select(labels, keys, "f", "here")
     assert_array_equal(rows, np.isin(labels, wanted))
     if len(wanted) == 2:
         assert_array_equal(target, labels[rows] == wanted[0])
@@ -265,7 +270,7 @@ def test_a_csv_file_is_read_as_it_was_written(pixels, newline, quoting, ending, 
     )
     at = data.draw(st.integers(0, pixels.shape[1]))
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelled_files, "_CHUNK_BYTES", chunk_bytes)
+        patch.setattr(csv_files, "_CHUNK_BYTES", chunk_bytes)
         path = Path(folder, f"x{ending}")
         write_csv(path, pixels, labels, at=at, newline=newline, quoting=quoting)
         bunch = read_pixel_csv(path)
@@ -342,7 +347,7 @@ def test_csv_files_as_other_programs_write_them(tmp_path, text, labels):
 def test_the_dtype_is_that_of_the_whole_file(tmp_path, monkeypatch):
     text = "label,a\n6,1\n8,2\n7,0.5\n6,3\n"
     for chunk_bytes in (1, 8 << 20):
-        monkeypatch.setattr(labelled_files, "_CHUNK_BYTES", chunk_bytes)
+        monkeypatch.setattr(csv_files, "_CHUNK_BYTES", chunk_bytes)
         bunch = read_text(tmp_path, text, digits=(8, 6))
         assert_array_equal(bunch.data, [[1.0], [2.0], [3.0]])
         assert bunch.data.dtype == np.float64
@@ -366,30 +371,37 @@ BAD_CSV = {
     "no header": ("5,0,0,1,2,3,4\n", r"first line reads '5', '0', '0', '1', '2', \.\.\.\. Kaggle"),
     "semicolons": ("label;a;b\n1;2;3\n", r"reads 'label;a;b'.* separate columns by commas"),
     "two labels": ("label,a,label\n1,2,3\n", r"has 2 columns called 'label'\. Leave one"),
-    "no pixels": ("label\n1\n", r"has labels and no pixels"),
+    "no pixels": ("label\n1\n", r"has labels but no pixels"),
     "index": (",label,a\n0,1,2\n", r"column 1 has no name: '', 'label', 'a'\. .*index=False"),
     "short row": ("label,a,b\n1,2,3\n1,2\n", r"line 3 has 2 columns, but its header has 3"),
     "long row": ("label,a,b\n\n1,2,3,4\n", r"line 3 has 4 columns, but its header has 3"),
     "all short": ("label,a,b\n1,2\n1,2\n", r"line 2 has 2 columns, but its header has 3"),
     "text": (
         "label,a,b\n1,2,3\n1,2,x\n",
-        r"line 3, column 'b': 'x' is not a number, and every col",
+        r"line 3, column 'b': 'x' is not a finite number, as every pixel must be\. F",
     ),
-    "1_0": ("label,a\n1,1_0\n", r"line 2, column 'a': '1_0' is not a number"),
-    "0x10": ("label,a\n1,0x10\n", r"line 2, column 'a': '0x10' is not a number"),
+    "1_0": ("label,a\n1,1_0\n", r"line 2, column 'a': '1_0' is not a finite number"),
+    "0x10": ("label,a\n1,0x10\n", r"line 2, column 'a': '0x10' is not a finite number"),
     "long text": (
-        f"label,a\n1,{'y' * 200_000}\n",
-        r"line 2, column 'a': 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy' is not a number",
+        f"label,a\n1,{'y' * 60_000}\n",
+        r"line 2, column 'a': 'yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy' is not a finite number",
     ),
-    "gap": ("label,a,b\n1,,3\n", r"line 2, column 'a': the value is missing \(''\)\. Fill it in"),
-    "nan": ("label,a,b\n1,2,NaN\n", r"line 2, column 'b': the value is missing \('NaN'\)"),
-    "question": ("label,a,b\n1,2,?\n", r"line 2, column 'b': the value is missing \('\?'\)"),
+    "no line ends": (
+        "label,a\n" + "1,2," * 20_000,
+        r"line 2 has more than 65,664 characters, .* made: it may lack line ends",
+    ),
+    "long header": ("label," + "a," * (9 << 20), r"line 1 has more than 16,777,216 characters"),
+    "columns": ("label," + "a," * (1 << 20), r"which has more than 1,048,576 columns"),
+    "NUL": ("label,a\n1,2\n\0,3\n", r"which has a NUL character in line 3: it is in UTF-16, or"),
+    "gap": ("label,a,b\n1,,3\n", r"line 2, column 'a': '' is not a finite number, .*\. Fill it in"),
+    "nan": ("label,a,b\n1,2,NaN\n", r"line 2, column 'b': 'NaN' is not a finite number"),
+    "question": ("label,a,b\n1,2,?\n", r"line 2, column 'b': '\?' is not a finite number"),
     "infinite": (
         "label,a,b\n1,2,3\n1,-inf,3\n",
         r"line 3, column 'a': '-inf' is not a finite numb",
     ),
-    "no class": ("label,a,b\n1,2,3\n,2,3\n", r"line 3, column 'label': the value is missing"),
-    "only commas": ("label,a,b\n1,2,3\n,,\n", r"line 3, column 'label': the value is missing"),
+    "no class": ("label,a,b\n1,2,3\n,2,3\n", r"line 3, column 'label': '' is not a label"),
+    "only commas": ("label,a,b\n1,2,3\n,,\n", r"line 3, column 'label': '' is not a label"),
     "bytes": (b"label,a\n1,\xff\n", r"needs a text file in UTF-8\. Got '.*', which is not: .*0xff"),
     "zip": (b"PK\x03\x04abc", r"which is a zip archive: unpack it first"),
 }
@@ -401,7 +413,7 @@ def test_a_csv_file_with_a_fault_is_an_error_that_says_where(
     tmp_path, monkeypatch, case, chunk_bytes
 ):
     text, message = BAD_CSV[case]
-    monkeypatch.setattr(labelled_files, "_CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(csv_files, "_CHUNK_BYTES", chunk_bytes)
     with pytest.raises(ValueError, match=rf"^read_pixel_csv .*{message}"):
         read_text(tmp_path, text)
 
@@ -412,9 +424,9 @@ def test_a_quote_that_is_not_closed_swallows_no_row(tmp_path):
 
 
 def test_a_fault_far_down_is_named_by_its_line(tmp_path):
-    lines = ["label,a,b"] + ["1,2,3"] * 5000
+    lines = ["label,a,b", " ", ""] + ["1,2,3"] * 5000
     lines[4321] = "1,2,three"
-    with pytest.raises(ValueError, match=r"line 4322, column 'b': 'three' is not a number"):
+    with pytest.raises(ValueError, match=r"line 4322, column 'b': 'three' is not a finite number"):
         read_text(tmp_path, "\n".join(lines))
 
 
@@ -434,6 +446,63 @@ def test_csv_files_that_cannot_be_opened(tmp_path):
     packed[-6] ^= 255
     with pytest.raises(OSError, match=r"cannot unpack '.*': CRC check failed.* is damaged"):
         read_text(tmp_path, bytes(packed))
+
+
+def test_long_lines_and_long_labels_fill_no_memory(tmp_path):
+    """Each unpacks to 50 MB or more, or would make an array of some GB."""
+    lines = {
+        "header": b"label," + b"a," * (25 << 20),
+        "row": b"label,a\n1," + b"2" * (50 << 20),
+        "spaces": b"label,a\n1," + b" " * (50 << 20),
+        "label": b"label,a\n" + b"x" * 60_000 + b",1\n" + b"y,1\n" * 30_000,
+    }
+    path = tmp_path / "x.csv.gz"
+    for content in lines.values():
+        path.write_bytes(gzip.compress(content, 1))
+        too_long = pytest.raises(ValueError, match=r"x\.csv\.gz'.* has (more than )?[\d,]+ char")
+        # A line is held as the pieces that it came in, then joined: the longest header takes most.
+        with memory_below(100 << 20), too_long:
+            read_pixel_csv(path)
+
+
+def test_a_packed_file_that_unpacks_to_far_more_is_refused(tmp_path, monkeypatch):
+    content = b"label,a\n" + b"1,2\n" * 50_000
+    monkeypatch.setattr(_text_files, "FREE_BYTES", 100_000)
+    with pytest.raises(ValueError, match=r"more than 100 times its size.* unpack it \(gunz"):
+        read_text(tmp_path, gzip.compress(content))
+    lying = gzip.compress(content)[:-4] + bytes(4)
+    with pytest.raises(ValueError, match=r"unpacks to more than 100 times its size"):
+        read_text(tmp_path, lying)
+    assert len(read_text(tmp_path, content).data) == 50_000
+    monkeypatch.undo()
+    assert len(read_text(tmp_path, gzip.compress(content)).data) == 50_000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipes_sockets_and_devices_are_refused_without_waiting(tmp_path):
+    names = ["pipe.csv", "pipe.csv.gz", "pipe.npz", "socket.csv"]
+    for name in names[:3]:
+        os.mkfifo(tmp_path / name)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / names[3]))
+    (tmp_path / "device.csv").symlink_to(os.devnull)
+    # In a process of its own: a pipe that is opened makes the reader wait for ever.
+    code = (
+        "import sys\n"
+        "from sktransfer.datasets.loaders import read_labelled_images\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n"
+        "        read_labelled_images(path)\n"
+        "    except OSError as error:\n"
+        "        print(error)\n"
+    )
+    paths = [str(tmp_path / name) for name in [*names, "device.csv"]]
+    command = [sys.executable, "-c", code, *paths]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert len(run.stdout.splitlines()) == len(paths)
+    for line, path in zip(run.stdout.splitlines(), paths, strict=True):
+        assert line.startswith("read_"), line
+        assert f" {path!r}: it is a " in line
 
 
 # -- folders
@@ -521,7 +590,9 @@ def test_folders_that_hold_no_labelled_images(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"list_images needs a folder of .* no such folder"):
         list_images(tmp_path / "x")
     make_folder(tmp_path, "file.png")
-    with pytest.raises(NotADirectoryError, match=r"list_images needs a folder .* which is a file"):
+    with pytest.raises(
+        NotADirectoryError, match=r"list_images needs a folder .* which is not a folder"
+    ):
         list_images(tmp_path / "file.png")
     with pytest.raises(
         ValueError, match=r"has no folders in it\. The 1 images in it have no class"
@@ -537,6 +608,86 @@ def test_folders_that_hold_no_labelled_images(tmp_path):
         list_images(make_folder(tmp_path / "nothing"))
     with pytest.raises(TypeError, match=r"'folder' parameter of list_images must be"):
         list_images(None)
+
+
+@pytest.fixture
+def latin1(tmp_path: Path) -> Path:
+    """A folder with a name in Latin-1, as older systems wrote it, and class folders such too."""
+    root = tmp_path / os.fsdecode(b"d\xe9fi")
+    for name in (b"\xe9t\xe9", b"hiver"):
+        try:
+            (root / os.fsdecode(name)).mkdir(parents=True)
+        except OSError as error:
+            pytest.skip(f"names must be UTF-8 here: {error}")
+        (root / os.fsdecode(name) / os.fsdecode(b"\xe8.png")).touch()
+    return root
+
+
+def test_names_in_latin1_are_listed_and_can_be_printed(latin1):
+    bunch = list_images(latin1)
+    assert [Path(path).is_file() for path in bunch.filenames] == [True, True]
+    assert bunch.target_names.tolist() == ["\\xe9t\\xe9", "hiver"]
+    assert b"images of" in bunch.DESCR.encode("utf-8")
+    picked = read_labelled_images(latin1, digits=(os.fsdecode(b"\xe9t\xe9"), "hiver"))
+    assert picked.target.tolist() == [0, 1]
+    " ".join(picked.target_names).encode("utf-8")
+    with pytest.raises(ValueError, match="must name labels") as caught:
+        read_labelled_images(latin1, digits=("hiver", os.fsdecode(b"\xe8")))
+    str(caught.value).encode("utf-8")
+
+
+def test_files_in_latin1_are_read_and_named(latin1):
+    path = write_csv(latin1 / "x.csv", PIXELS, LABELS)
+    description = read_labelled_images(path).DESCR
+    assert description == "4 images of " + bunches.spell(f"{path}.")
+    path.write_text("label,a\n1,x\n")
+    archive = latin1 / "x.npz"
+    np.savez(archive, images=PIXELS, y=LABELS)
+    assert read_labelled_images(archive).data.shape == (4, 4)
+    archive.write_bytes(b"damaged")
+    for source in (path, archive, latin1 / "none.csv", latin1 / "hiver" / "no folder"):
+        with pytest.raises((OSError, ValueError), match=r"d\\udce9fi") as caught:
+            read_labelled_images(source)
+        str(caught.value).encode("utf-8")
+
+
+def test_folders_that_are_spelled_alike_are_not_one_class(latin1):
+    make_folder(latin1, "\\xe9t\\xe9/1.png")
+    with pytest.raises(ValueError, match=r"of different names.* in which several are spelled"):
+        list_images(latin1)
+
+
+def test_folders_may_lie_deeper_than_python_recurses(tmp_path):
+    levels = 1200
+    place = tmp_path
+    for _ in range(levels):
+        place = place / "a"
+        place.mkdir()
+    (place / "1.png").touch()
+    paths, labels = list_images(tmp_path, return_X_y=True)
+    assert paths == [str(place / "1.png")]
+    assert labels.tolist() == ["a"]
+    # pytest removes folders by recursion.
+    while place != tmp_path:
+        (place / "1.png").unlink(missing_ok=True)
+        place.rmdir()
+        place = place.parent
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    root = make_folder(tmp_path, "a/1.png", "b/2.png")
+    scan = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(
+        PermissionError, match=r"list_images cannot list '.*b': Permission denied\. M"
+    ):
+        list_images(root)
 
 
 @settings(deadline=None, max_examples=25)
@@ -614,7 +765,7 @@ BAD_ARCHIVES: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, r"which holds no array at all"),
     "pickled images": (
         {"x": np.array([{}]), "y": [1]},
-        r"loads nothing pickled\. The array 'x' of",
+        r"does not load pickled objects\. The array 'x' of",
     ),
     "pickled labels": ({"x": PIXELS, "y": np.array([1, "a", 2, 3], object)}, r"The array 'y' of"),
     "flat": ({"x": PIXELS[0], "y": LABELS}, r"images as an array of numbers.* shape \(4,\)"),
@@ -633,6 +784,8 @@ BAD_ARCHIVES: dict[str, tuple[dict[str, Any], str]] = {
         {"x": PIXELS, "y": [1, 2, np.nan, 3]},
         r"label for every image\. Got nan for image 2 in",
     ),
+    "Latin-1": ({"x": PIXELS, "y": np.array([b"\xe9", b"a", b"b", b"c"])}, r"text in UTF-8.*0xe9"),
+    "surrogates": ({"x": PIXELS, "y": np.full(4, "\ud800")}, r"text in UTF-8.* invalid character"),
     "dates": (
         {"x": PIXELS, "y": np.zeros(4, "datetime64[D]")},
         r"labels that are numbers or text\. Got dtype datetime64\[D\]",
@@ -648,6 +801,56 @@ def test_archives_that_hold_no_labelled_images(tmp_path, case):
         read_labelled_images(tmp_path / "x.npz")
 
 
+def test_labels_of_characters_that_do_not_exist_are_a_damaged_archive(tmp_path):
+    labels = np.full(4, 0x7FFFFFFF, np.uint32).view("U1")
+    np.savez(tmp_path / "x.npz", x=PIXELS, y=labels)
+    with pytest.raises(OSError, match=r"array 'y': it holds characters that do not exist\. Copy"):
+        read_labelled_images(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((2000, 8192), np.uint8), np.arange(3), "Got 2000 images and 3 labels"),
+        (np.zeros((3, 4), np.uint8), np.zeros((3, 5_000_000), np.uint8), r"\(3, 5000000\)"),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_not_read(tmp_path, images, labels, message):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, images=images, y=labels)
+    with memory_below(4 << 20), pytest.raises(ValueError, match=message):
+        read_labelled_images(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "{",
+        "((" * 3000,
+        "None",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-4, 4)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (4, 10**99)}",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (4, 99999999999)}",
+        "{'descr': 8, 'fortran_order': False, 'shape': (4, 4)}",
+        "{'descr': 'é\0', 'fortran_order': False, 'shape': (4, 4)}",
+    ],
+)
+def test_broken_headers_are_one_error_that_names_the_file(tmp_path, header):
+    path = tmp_path / "x.npz"
+    text = header.encode("latin-1") + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        array = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(128)
+        archive.writestr("images.npy", array)
+        labels = io.BytesIO()
+        np.save(labels, np.arange(4))
+        archive.writestr("y.npy", labels.getvalue())
+    with pytest.raises(
+        OSError, match=r"cannot read '.*x\.npz': its array 'images': .* Copy or down"
+    ):
+        read_labelled_images(path)
+
+
 def test_archives_that_are_damaged(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, images=PIXELS, y=LABELS)
@@ -655,13 +858,14 @@ def test_archives_that_are_damaged(tmp_path):
     for broken in (b"", content[: len(content) // 2], b"label,a\n1,2\n"):
         path.write_bytes(broken)
         with pytest.raises(
-            OSError, match=r"needs an \.npz archive as .* was cut off, or is another"
+            OSError,
+            match=r"cannot read '.*': it is not an \.npz archive, is damaged, or is cut off\. Copy",
         ):
             read_labelled_images(path)
     at = content.index(PIXELS.tobytes())
     path.write_bytes(content[:at] + b"\0\0\0\0" + content[at + 4 :])
     with pytest.raises(
-        OSError, match=r"cannot read the array 'images' of '.*': Bad CRC-32.* damaged"
+        OSError, match=r"cannot read '.*': its array 'images': Bad CRC-32.* Copy or download"
     ):
         read_labelled_images(path)
 
@@ -862,7 +1066,7 @@ def test_a_download_that_fails_is_tried_again(openml, tmp_path):
 def test_without_openml_the_error_says_what_to_do(openml, tmp_path, status):
     openml.instead = lambda path: (status, b"", 0)
     message = (
-        rf"fetch_mnist_pair needs a network .* openml\.org \(data set 554\).* HTTP Error {status}.*"
+        rf"fetch_mnist_pair needs an inter.* openml\.org \(data set 554\).* HTTP Error {status}.*"
         r"HTTPS_PROXY.*load_digit_pair.*read_pixel_csv"
     )
     with pytest.raises(OSError, match=message):
@@ -882,16 +1086,21 @@ def test_without_a_network_the_error_says_what_to_do(openml, tmp_path, monkeypat
 
     fetch_mnist_pair(data_home=tmp_path / "full")
     monkeypatch.setattr(_openml, "urlopen", fail)
-    with pytest.raises(OSError, match=r"needs a network .* no route.*HTTPS_PROXY.*load_digit_pair"):
+    with pytest.raises(OSError, match=r"an internet conn.* no route.*HTTPS_PROXY.*load_digit"):
         fetch_mnist_pair(data_home=tmp_path / "empty")
     assert len(fetch_mnist_pair(data_home=tmp_path / "full").data) == 11
 
 
+DESCRIBED = (
+    b'{"data_set_description": {"status": "active", "format": 3, "name": "x", "version": "1"}}'
+)
 BROKEN: dict[str, tuple[Callable[[OpenML, str], Any], str]] = {
     "a page of a proxy": (lambda site, path: (200, b"<html>Log in</html>", 0), r"Expecting value"),
     "no such data set": (lambda site, path: (412, b"", 0), r"data_id 554 not found"),
     "JSON of something else": (lambda site, path: (200, b"{}", 0), r"'data_set_description'"),
     "a list": (lambda site, path: (200, b"[]", 0), r"indices must be integers"),
+    "a number for a name": (lambda site, path: (200, DESCRIBED, 0), r"AttributeError"),
+    "deep JSON": (lambda site, path: (200, b"[" * 200_000, 0), r"RecursionError"),
     "other bytes": (
         lambda site, path: (200, b"other", 0) if "download" in path else None,
         r"md5 checksum",
@@ -909,14 +1118,14 @@ def test_what_is_not_mnist_is_refused(openml, tmp_path, case):
     answer, reason = BROKEN[case]
     openml.instead = lambda path: answer(openml, path)
     message = (
-        rf"fetch_mnist_pair needs MNIST as openml\.org .* is something else: .*{reason}.*"
+        rf"data from openml\.org .* that fetch_mnist_pair expects: .*{reason}.*"
         r"Try again; if that does not help, delete '(.*openml)' first.* Without it: load_digit_pair"
     )
     with pytest.raises(OSError, match=message):
         fetch_mnist_pair(data_home=tmp_path)
     # The cure works: scikit-learn itself drops what has another hash or is no JSON.
     openml.instead = lambda path: None
-    if case in ("JSON of something else", "a list"):
+    if case in ("JSON of something else", "a list", "a number for a name"):
         shutil.rmtree(tmp_path / "openml")
     assert len(fetch_mnist_pair(data_home=tmp_path).data) == 11
 
@@ -928,6 +1137,21 @@ def test_a_file_that_rots_in_the_cache_is_fetched_again(openml, tmp_path):
     for broken in (gzip.compress(b"rot"), kept.read_bytes()[:-30], b"rot"):
         kept.write_bytes(broken)
         assert len(fetch_mnist_pair(data_home=tmp_path).data) == 11
+
+
+def test_places_where_no_downloads_can_be_kept(openml, tmp_path):
+    (tmp_path / "file").touch()
+    message = (
+        r"'data_home' parameter of fetch_mnist_pair must be a folder .* Got '.*': .* pass anoth"
+    )
+    with pytest.raises(OSError, match=message):
+        fetch_mnist_pair(data_home=tmp_path / "file")
+    (tmp_path / "openml").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "openml" / "554.gz")
+        with pytest.raises(OSError, match=r"Got .*: '.*554\.gz' is a pipe"):
+            fetch_mnist_pair(data_home=tmp_path)
+    assert openml.requests == []
 
 
 def spoil_size(site: OpenML) -> None:
@@ -965,7 +1189,7 @@ def test_an_mnist_that_changed_is_refused(openml, tmp_path, request, with_pandas
     if not with_pandas:
         request.getfixturevalue("no_pandas")
     spoil(openml)
-    with pytest.raises(OSError, match=rf"What came is something else: {reason}\. Try again"):
+    with pytest.raises(OSError, match=rf"that fetch_mnist_pair expects: {reason}\. Try again"):
         fetch_mnist_pair(data_home=tmp_path)
 
 

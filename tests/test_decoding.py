@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sktransfer.decoding import check_header, decode, explain, open_header
+from sktransfer.inputs.decoding import check_header, decode, explain, open_header
 
 BYTES, DEEP = (0.0, 255.0), (0.0, 65535.0)
 # An image without any symmetry, so that no turn or flip of it looks like another.
@@ -428,13 +428,104 @@ def test_explain_knows_permissions_and_passes_on_the_rest() -> None:
     assert explain(ValueError("its depth")) == "its depth"
 
 
+def _blank_png(width: int, height: int) -> bytes:
+    """A file that promises so many pixels and holds none."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header) + _png_chunk(b"IEND", b"")
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(
+    ("width", "height"), [(13_300, 13_300), (9_460, 9_460), (1, 170_000_000), (200_000, 1)]
+)
+def test_more_pixels_than_pillows_limit_are_refused_by_the_header(
+    width: int, height: int, tmp_path: Path
+) -> None:
+    path = _write(tmp_path / "large.png", _blank_png(width, height))
+    limits = r"PIL\.Image\.MAX_IMAGE_PIXELS allows 89,478,485, and no side above 89,478\. Make it"
+    for read in (check_header, decode):
+        with pytest.raises(OSError, match=rf"its {width:,} x {height:,} pixels .*: {limits}"):
+            read(path)
+
+
 def test_a_decompression_bomb_is_an_unreadable_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _save(tmp_path / "image.png", GREY)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
-    with pytest.raises(OSError, match="exceeds limit of 10 pixels"):
-        open_header(path)
+    # Pillow warns up to twice its limit, and raises above; warnings are errors here.
+    for limit in (GREY.size - 1, 5):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        for read in (check_header, decode, open_header):
+            problem = rf"too many: PIL\.Image\.MAX_IMAGE_PIXELS allows {limit}, and no side above"
+            with pytest.raises(OSError, match=problem):
+                read(path)
+        assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("limit", [None, 300_000_000])
+def test_a_raised_limit_allows_longer_sides(
+    limit: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _save(tmp_path / "long.png", np.full((1, 100_000), 7, np.uint8))
+    with pytest.raises(OSError, match="its 100,000 x 1 pixels are too many"):
+        decode(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    pixels, _ = decode(path)
+    assert pixels.shape == (1, 100_000, 1)
+
+
+def test_a_lowered_limit_is_one_of_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    pixels, _ = decode(Image.new("L", (2000, 1)))
+    assert pixels.shape == (1, 2000, 1)
+    with pytest.raises(OSError, match="its 2,001 x 1 pixels are too many"):
+        decode(Image.new("L", (2001, 1)))
+
+
+FOREIGN = [SyntaxError("broken"), struct.error("short"), IndexError("4"), KeyError("a"),
+           AttributeError("seek"), ZeroDivisionError("0"), TypeError("None"), SystemError("tile"),
+           RecursionError("deep")]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("method", ["load", "getexif"])
+def test_whatever_a_pil_image_raises_is_one_error(
+    error: Exception, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object) -> None:
+        raise error
+
+    image = Image.new("L", (3, 3))
+    monkeypatch.setattr(Image.Image, method, fail)
+    with pytest.raises(OSError, match=f"Pillow fails with {type(error).__name__}: ") as caught:
+        decode(image)
+    assert caught.value.__cause__ is error
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _save(tmp_path / "image.png", GREY)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.core, "new", fail)
+    with pytest.raises(MemoryError):
+        decode(path)
+
+
+def test_an_import_that_fails_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _save(tmp_path / "image.png", GREY)
+
+    def fail(*_: object) -> None:
+        raise ImportError("cannot import name 'PngImagePlugin'")
+
+    monkeypatch.setattr(Image.Image, "getexif", fail)
+    with pytest.raises(ImportError, match="PngImagePlugin"):
+        decode(path)
 
 
 def test_files_are_closed(tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
 import sys
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +11,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
+from interpreter import run_python
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.patches import Polygon
@@ -27,19 +25,7 @@ VGG16 = [layer.name for layer in list_layers("vgg16")[1:]]
 VGG19 = [layer.name for layer in list_layers("vgg19")[1:]]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_windows() -> Iterator[None]:
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
-
-
-@pytest.fixture(autouse=True)
-def close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_windows")
 
 
 def texts_of(ax: Axes) -> list[str]:
@@ -47,7 +33,7 @@ def texts_of(ax: Axes) -> list[str]:
 
 
 def cuts_of(ax: Axes) -> list[str]:
-    return [text for text in texts_of(ax) if text.startswith("cut: ")]
+    return [text for text in texts_of(ax) if text.startswith("cut")]
 
 
 def dashed_lines(ax: Axes) -> list[Any]:
@@ -116,14 +102,14 @@ def test_the_line_parts_what_is_kept_from_what_is_not():
     assert max(xs.max() for xs in boxes[:n_kept]) < at < min(xs.min() for xs in boxes[n_kept:])
 
 
-def test_a_layer_with_several_poolings_has_one_flag():
+def test_a_layer_with_several_poolings_is_one_cut():
     extractor = VGGFeatureExtractor(
         ["block1_pool", "block2_pool", "block1_pool"], pooling=["avg", "max", None]
     )
     display = ArchitectureDisplay.from_estimator(extractor)
     assert cuts_of(display.ax_) == [
-        "cut: block1_pool (avg, flat), 802,880 features",
-        "cut: block2_pool (max), 128 features",
+        "cut 1: block1_pool (avg, flat), 802,880 features",
+        "cut 2: block2_pool (max), 128 features",
     ]
 
 
@@ -131,11 +117,14 @@ def test_several_cuts():
     display = ArchitectureDisplay.from_architecture(cut=["flatten", "block1_pool", "block4_pool"])
     # Drawn in the order of the network, whatever the order of the features.
     assert cuts_of(display.ax_) == [
-        "cut: block1_pool, 802,816 features",
-        "cut: block4_pool, 100,352 features",
-        "cut: flatten, 25,088 features",
+        "cut 1: block1_pool, 802,816 features",
+        "cut 2: block4_pool, 100,352 features",
+        "cut 3: flatten, 25,088 features",
     ]
-    assert len(dashed_lines(display.ax_)) == 3
+    # Above each line stands its number.
+    places = {text.get_text(): text.get_position()[0] for text in display.ax_.texts}
+    lines = dashed_lines(display.ax_)
+    assert [line.get_xdata()[0] for line in lines] == [places["1"], places["2"], places["3"]]
     assert "14.7 M parameters, 15.3 G multiply-adds per image" in texts_of(display.ax_)
 
 
@@ -226,7 +215,7 @@ def assert_readable(display: ArchitectureDisplay) -> None:
         ("vgg16", "block1_conv2", 1024),
         ("vgg19", "flatten", 32),
         ("vgg16", ["block1_conv1", "block1_conv2", "block1_pool", "fc1", "fc2"], 224),
-        ("vgg19", ["block1_conv1", "block3_conv4"], 224),  # texts that face each other
+        ("vgg19", ["block1_conv1", "block3_conv4"], 224),
         ("vgg19", VGG19, 224),
     ],
 )
@@ -310,9 +299,7 @@ matplotlib.use("agg")
 ArchitectureDisplay.from_architecture("vgg19", cut="fc2").figure_.canvas.draw()
 print(sorted({"keras", "tensorflow", "torch", "jax"} & set(sys.modules)))
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == ["False", "[]"]
+    assert run_python(code).split() == ["False", "[]"]
 
 
 # -- errors

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -21,16 +19,10 @@ from sktransfer import (
     compare_transfer,
     load_digit_pair,
 )
-from sktransfer.comparison.result import TransferComparison
+from sktransfer.displays._palette import row_look
+from sktransfer.evaluation.comparison.result import TransferComparison
 
-
-@pytest.fixture(autouse=True, scope="module")
-def no_windows() -> Iterator[None]:
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
+pytestmark = pytest.mark.usefixtures("no_windows")
 
 
 @pytest.fixture(scope="module")
@@ -68,29 +60,39 @@ def test_folds_means_and_intervals_are_those_of_the_result(result: TransferCompa
         for line in _lines(ax, marker)
     }
     assert means == {i: pytest.approx(row.mean("accuracy")) for i, row in enumerate(result.rows)}
-    best = result.best_raw.mean("accuracy")
-    (dashed,) = [line for line in ax.lines if line.get_linestyle() == "--"]
-    assert dashed.get_xdata()[0] == pytest.approx(best)
-    bars = [line for line in _lines(ax, "None") if line is not dashed]
-    others = [row for row in result.rows if row is not result.best_raw]
+    # Differences and their intervals stand apart from the scores.
+    assert not _lines(ax, "None")
+    beside = display.differences_ax_
+    (dashed,) = [line for line in beside.lines if line.get_linestyle() == "--"]
+    assert dashed.get_xdata()[0] == 0
+    bars = [line for line in _lines(beside, "None") if line is not dashed]
+    marks = _lines(beside, "s") + _lines(beside, "D")
+    others = [row for row in result.rows if row.kind != "raw"]
     for row, bar in zip(others, bars, strict=True):
         difference = row.against_raw
         assert difference is not None
-        ends = np.clip([best + difference.low, best + difference.high], 0, 1)
-        np.testing.assert_allclose(bar.get_xdata(), ends)
+        np.testing.assert_allclose(bar.get_xdata(), [difference.low, difference.high])
+        assert difference.mean in [mark.get_xdata()[0] for mark in marks]
     texts = [text.get_text() for text in ax.texts]
     assert texts == [f"{row.name}  {row.mean('accuracy'):.3f}" for row in result.rows]
-    assert "4 folds" in ax.get_xlabel()
+    assert ax.get_xlabel() == "accuracy\n(4 folds and mean)"
+    assert "difference to the best" in beside.get_xlabel()
 
 
-def test_kinds_differ_in_shape_and_in_grey(result: TransferComparison) -> None:
-    from sktransfer.displays._palette import inks
-    from sktransfer.displays.comparison import _STYLES
-
-    colors = [color or inks().muted for color, _ in _STYLES.values()]
-    greys = [to_rgb(color) @ np.array([0.299, 0.587, 0.114]) for color in colors]
-    assert len({marker for _, marker in _STYLES.values()}) == 3
-    assert min(1 - grey for grey in greys) > 0.5  # dark enough on white for text
+def test_kinds_differ_in_shape_and_can_be_read_on_white(
+    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Any
+) -> None:
+    trained = _extractor().set_params(weights=vgg16_blocks)
+    compared = compare_transfer(*digits, extractors={"VGG": trained}, cv=2, few_labels=[])
+    ax = TransferComparisonDisplay(compared).plot().ax_
+    colors = {marker: {line.get_color() for line in _lines(ax, marker)} for marker in "sDop"}
+    assert [len(colors[marker]) for marker in "sDop"] == [1, 1, 1, 1]
+    for (color,) in colors.values():
+        assert to_rgb(color) @ np.array([0.299, 0.587, 0.114]) < 0.5
+    # Every drawing has the same colours for the same kinds.
+    assert {row_look(kind)[0] for kind in ("raw", "control", "transfer")} == set.union(
+        *colors.values()
+    )
 
 
 def test_a_column_is_wide_enough(result: TransferComparison) -> None:
@@ -135,7 +137,7 @@ def test_a_pipeline_gives_extractor_and_classifier(digits: tuple[np.ndarray, np.
     names = [row.name for row in display.result.rows]
     assert names[2:] == ["vgg16 random weights, block1_pool max-pooled, 32 px"]
     assert "C=0.1" in display.result.classifier
-    assert display.ax_.get_xlabel().startswith("balanced_accuracy (")
+    assert display.ax_.get_xlabel().startswith("balanced_accuracy\n(")
     with pytest.raises(TypeError, match=r"from_estimator needs a VGGFeatureExtractor"):
         TransferComparisonDisplay.from_estimator(LogisticRegression(), *digits)
     with pytest.raises(TypeError, match=r"'classifier' parameter of compare_transfer"):

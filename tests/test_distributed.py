@@ -225,7 +225,7 @@ def _texts(n_columns: int) -> Any:
     [
         (lambda: _uncomputable((4, 8, 8), np.float64), ValueError, "dtype float64.*value_range="),
         (lambda: _uncomputable((4, 8, 8), np.int64), ValueError, "dtype int64.*value_range="),
-        (lambda: _uncomputable((4, 67)), ValueError, "cannot tell the shape of images"),
+        (lambda: _uncomputable((4, 67)), ValueError, "cannot determine the shape of images"),
         (lambda: _uncomputable((4, 8, 8, 5)), ValueError, "must have 1 .* channels"),
         (lambda: da.zeros((0, 8, 8), dtype=np.uint8), ValueError, "needs at least one image"),
         (lambda: dask.delayed([1]), TypeError, "takes Dask arrays.*dask.delayed.Delayed"),
@@ -257,7 +257,7 @@ def test_other_images_than_in_fit_are_refused_at_once() -> None:
 
 def test_arrays_after_a_fit_on_files(paths: list[str]) -> None:
     fitted = _extractor().fit(paths)
-    with pytest.raises(ValueError, match="fitted on files and cannot tell black and white"):
+    with pytest.raises(ValueError, match="fitted on files and cannot determine black and white"):
         fitted.transform(_uncomputable((4, 8, 8), np.float64))
 
 
@@ -328,22 +328,22 @@ def client() -> Iterator[Any]:
 
 
 def _slow_down(seconds: float) -> None:
-    from sktransfer import computing
+    from sktransfer.features.runner import Runner
 
-    compute = computing.compute_features
-    computing.at_full_speed = compute  # type: ignore[attr-defined]
+    compute = Runner.compute
+    Runner.at_full_speed = compute  # type: ignore[attr-defined]
 
-    def compute_slowly(*args: Any, **kwargs: Any) -> np.ndarray:
+    def compute_slowly(*args: Any) -> np.ndarray:
         time.sleep(seconds)
-        return compute(*args, **kwargs)
+        return compute(*args)
 
-    computing.compute_features = compute_slowly
+    Runner.compute = compute_slowly  # type: ignore[method-assign]
 
 
 def _speed_up() -> None:
-    from sktransfer import computing
+    from sktransfer.features.runner import Runner
 
-    computing.compute_features = computing.__dict__.pop("at_full_speed", computing.compute_features)
+    Runner.compute = getattr(Runner, "at_full_speed", Runner.compute)  # type: ignore[method-assign]
 
 
 def _peak_mib() -> float:
@@ -357,16 +357,16 @@ def _received(name: str, dask_worker: Any) -> int:
 
 
 def _count_loads() -> None:
-    from sktransfer import VGGFeatureExtractor, weights
+    from sktransfer import weights
 
-    load = VGGFeatureExtractor._load_fitted_weights
+    load = weights.FittedWeights.load
     weights.n_loads = 0  # type: ignore[attr-defined]
 
     def load_and_count(self: Any) -> Any:
         weights.n_loads += 1  # type: ignore[attr-defined]
         return load(self)
 
-    VGGFeatureExtractor._load_fitted_weights = load_and_count  # type: ignore[method-assign]
+    weights.FittedWeights.load = load_and_count  # type: ignore[method-assign]
 
 
 def _loads() -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -18,12 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sktransfer import EmbeddingDisplay, VGGFeatureExtractor
 from sktransfer.displays import _palette
 
-
-@pytest.fixture(autouse=True)
-def close_figures() -> Any:
-    with mpl.rc_context({"backend": "agg"}):
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_windows")
 
 
 def same() -> FunctionTransformer:
@@ -191,7 +184,7 @@ def test_plot_draws_in_the_axes_given_and_passes_options():
         ({"projection": 3}, r"'projection' parameter of EmbeddingDisplay\.from_estimator must be"),
         ({"max_images": 1}, r"'max_images' parameter of .* Got 1 instead"),
         ({"X": rows(1)}, r"needs at least two images\. Got 1"),
-        ({"X": rows(86), "y": [*range(43)] * 2}, r"can tell 42 classes apart .* Got 43"),
+        ({"X": rows(86), "y": [*range(43)] * 2}, r"has 42 different colours .* Got 43"),
         ({"extractor": object()}, r"'extractor' parameter of EmbeddingDisplay"),
     ],
 )

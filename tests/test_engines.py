@@ -20,10 +20,9 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import FeatureStore, VGGFeatureExtractor, engines
-from sktransfer.engines import choice, choose_engine, processor
-from sktransfer.engines import keras as keras_engine
+from sktransfer.engines import choice, choose_engine, keras as keras_engine, processor, ready
+from sktransfer.features.preprocessing import Resizing, preprocess, to_255
 from sktransfer.networks import Cut, plan_cut
-from sktransfer.preprocessing import Resizing, preprocess, to_255
 from sktransfer.weights import draw_weights, read_weights
 
 # Bounds of the relative error against Keras in float32, ||a - b|| / ||b||.
@@ -357,8 +356,8 @@ def test_auto_takes_keras_where_there_is_an_accelerator(
 @pytest.mark.parametrize(
     ("engine", "precision", "message"),
     [
-        ("ncnn", "bfloat16", r"computes in float32: take engine='keras' or 'openvino', or leave"),
-        ("keras", "int8", r"float32 and bfloat16 and float16: take engine='openvino', or leave"),
+        ("ncnn", "bfloat16", r"supports float32: set engine='keras' or 'openvino', or leave"),
+        ("keras", "int8", r"float32 and bfloat16 and float16: set engine='openvino', or leave"),
     ],
 )
 def test_a_precision_that_the_engine_lacks(
@@ -372,12 +371,22 @@ def test_a_precision_that_the_engine_lacks(
 def test_float16_is_for_accelerators(
     installed: set[str], asked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match=r"Got 'float16', which is for accelerators, and none is"):
+    with pytest.raises(ValueError, match=r"Got 'float16', which is for accelerators, and Keras'"):
         _random(engine=asked, precision="float16").fit(_images())
     monkeypatch.setattr(choice, "list_accelerators", lambda: ["some GPU"])
     assert _random(engine=asked, precision="float16").fit(_images()).engine_ == "keras"
-    with pytest.raises(ValueError, match=r"Got 'float16' with engine='openvino', which computes"):
+    with pytest.raises(ValueError, match=r"Got 'float16' with engine='openvino', which supports"):
         _random(engine="openvino", precision="float16").fit(_images())
+
+
+def test_precisions_whose_bits_depend_on_the_set_of_layers() -> None:
+    alone, both = plan_cut(["block1_conv1"]), plan_cut(["block1_conv1", "block1_pool"])
+    found = []
+    for precision in engines.PRECISIONS:
+        config = engines.EngineConfig("keras", precision)
+        texts = {engines.describe_engine(config, cut, alone.layers[0]) for cut in (alone, both)}
+        found += [precision] * (len(texts) == 2)
+    assert found == list(engines.JOINT_PRECISIONS) == ["bfloat16", "float16"]
 
 
 @pytest.mark.parametrize("engine", ["openvino", "ncnn"])
@@ -386,6 +395,19 @@ def test_an_engine_that_is_not_installed(installed: set[str], engine: str) -> No
     message = rf"needs the package '{engine}'.*not installed.*pip install \"sktransfer\[fast\]\""
     with pytest.raises(ImportError, match=message):
         _random(engine=engine).fit(_images())
+
+
+@pytest.mark.parametrize(
+    "engine", [engine for engine, precision in EVERY if precision == "float32"]
+)
+def test_an_engine_needs_no_folder_for_its_weights(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = _random(engine=engine, cache=None).fit_transform(_images())
+    ready._engines.clear()
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
+    found = _random(engine=engine, cache=None).fit_transform(_images())
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_int8_without_openvino(installed: set[str]) -> None:
@@ -417,10 +439,10 @@ def test_a_fitted_extractor_whose_engine_is_gone(
 
 def test_accelerators_get_larger_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = _random(engine="keras").fit_transform(_images())
-    assert engines.batch_shape("keras", 32) == 16
-    monkeypatch.setattr(processor, "_devices", lambda: ["some GPU"])
-    monkeypatch.setattr(engines, "_engines", type(engines._engines)())
-    assert engines.batch_shape("keras", 32) == 256
+    assert engines.images_per_call("keras", 32) == 16
+    monkeypatch.setattr(keras_engine, "list_accelerators", lambda: ["some GPU"])
+    monkeypatch.setattr(ready, "_engines", type(ready._engines)())
+    assert engines.images_per_call("keras", 32) == 256
     features = _random(engine="keras").fit_transform(_images())
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-2)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sktransfer import VGGFeatureExtractor, weights
-from sktransfer.engines.keras import batch_shape
+from sktransfer.engines.keras import images_per_call
 from sktransfer.networks import list_layers, plan_cut
 
 ARCHITECTURES = ["vgg16", "vgg19"]
@@ -24,7 +24,7 @@ def _extractor(layer: str | list[str], **params: Any) -> VGGFeatureExtractor:
 
 
 def _images(size: int, n: int | None = None) -> np.ndarray:
-    n = batch_shape(size) if n is None else n
+    n = images_per_call(size) if n is None else n
     return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
 
 
@@ -42,7 +42,7 @@ def _keras_layers(
         model.get_layer(name).set_weights(list(values))
     cut = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
     inputs = module.preprocess_input(images.astype(np.float32))
-    outputs = cut.predict(inputs, batch_size=batch_shape(images.shape[1]), verbose=0)
+    outputs = cut.predict(inputs, batch_size=images_per_call(images.shape[1]), verbose=0)
     return [np.reshape(output, (len(images), -1)) for output in outputs]
 
 
@@ -118,6 +118,21 @@ def test_pooling_is_the_mean_or_maximum_of_each_feature_map(pooling: str) -> Non
     _check_columns(pooled, names, reference, 1e-6)
 
 
+def test_the_keras_model_is_the_cut_with_its_weights() -> None:
+    from keras.applications.vgg16 import preprocess_input
+
+    images = _images(32, 5)
+    layers = ["block1_conv2", "block2_pool"]
+    extractor = _extractor(
+        layers, pooling=["avg", None], weights=None, input_size=32, random_state=0
+    ).fit(images)
+    model = extractor.to_keras()
+    assert [layer.name for layer in model.layers[:3]] == ["input", "block1_conv1", "block1_conv2"]
+    outputs = model.predict(preprocess_input(images.astype(np.float32)), verbose=0)
+    reference = [np.asarray(output) for output in outputs]
+    _check_columns(extractor.transform(images), layers, reference, 1e-6)
+
+
 def test_several_layers_in_one_pass_equal_each_alone() -> None:
     images = _images(32, 3)
     params = {"weights": None, "input_size": 32, "random_state": 0}
@@ -132,7 +147,7 @@ def test_several_layers_in_one_pass_equal_each_alone() -> None:
 def test_rows_are_bitwise_the_same_alone_in_any_batch_and_order(
     architecture: str, size: int
 ) -> None:
-    images = _images(size, batch_shape(size) + 3)
+    images = _images(size, images_per_call(size) + 3)
     extractor = _extractor(
         ["block3_conv2", "flatten"],
         architecture=architecture,

@@ -20,9 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils._param_validation import InvalidParameterError
 
-from sktransfer import VGGFeatureExtractor, load_digit_pair
+from sktransfer import VGGClassifier, VGGFeatureExtractor, VGGRegressor, load_digit_pair
+from sktransfer.base import InvalidParameterError
+from sktransfer.features.fitted import get_runner
 from sktransfer.networks import list_layers
 
 
@@ -43,6 +44,47 @@ def test_flatten_and_logistic_regression_in_cross_validation(
     extractor = VGGFeatureExtractor("flatten", weights=None, input_size=32, random_state=0)
     model = make_pipeline(extractor, LogisticRegression(max_iter=1000))
     assert cross_val_score(model, *digits, cv=3).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [0, 16],
+        np.array([0, 16]),
+        np.array([0, 16], np.float32),
+        np.array([0, 16], object),
+        pd.Series([0.0, 16.0], index=["black", "white"]),
+        pd.Series([0, 16], index=[7, 8]),
+    ],
+    ids=lambda given: f"{type(given).__name__} {getattr(given, 'dtype', '')}",
+)
+def test_a_value_range_may_be_any_sequence(
+    given: Any, digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    X, y = digits[0][:20], digits[1][:20]
+    Image.fromarray(X[0].reshape(8, 8).astype(np.uint8)).save(tmp_path / "image.png")
+    paths = [tmp_path / "image.png"]
+    found, expected = _random(value_range=given), _random(value_range=(0, 16))
+    for images in (paths, X):
+        np.testing.assert_array_equal(found.fit_transform(images), expected.fit_transform(images))
+        assert found.value_range_ == (0.0, 16.0)
+        recipes = [get_runner(each).recipes() for each in (found, expected)]
+        assert recipes[0] == recipes[1]
+    assert found.value_range is given
+    assert clone(found).fit(X).value_range_ == (0.0, 16.0)
+    assert "value_range" in repr(found)
+    for kind in (VGGClassifier, VGGRegressor):
+        params = {"head_epochs": 1, "epochs": 1, "pooling": "max", "input_size": 32}
+        params |= {"weights": None, "random_state": 0, "checkpoint": tmp_path / "run"}
+        models = [
+            kind("block1_pool", value_range=each, **params).fit(X, y) for each in (given, (0, 16))
+        ]
+        assert models[0].value_range is given
+        np.testing.assert_array_equal(models[0].predict(X), models[1].predict(X))
+    pipeline = make_pipeline(_random(), LogisticRegression(max_iter=1000))
+    grid = {"vggfeatureextractor__value_range": [given, "auto"]}
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
+    assert search.best_params_["vggfeatureextractor__value_range"] is given
 
 
 def test_trained_blocks_tell_digits_apart(vgg19_blocks: Path) -> None:
@@ -321,3 +363,26 @@ def test_wrong_parameters_are_named(
 ) -> None:
     with pytest.raises(InvalidParameterError, match=message):
         _random(**params).fit(digits[0])
+
+
+def test_weights_in_a_mapping_are_not_printed() -> None:
+    weights = {"block1_conv1": (np.zeros((3, 3, 3, 64), np.float32), np.zeros(64, np.float32))}
+    extractor = VGGFeatureExtractor("block1_conv1", weights=weights)
+    shown = repr(extractor)
+    assert "weights=<weights of 1 layers>" in shown
+    assert len(shown) < 200
+    assert extractor.weights is weights
+
+
+def test_tuned_weights_are_not_printed_as_parameters() -> None:
+    X, y = np.zeros((4, 8, 8), np.uint8), [0, 1, 0, 1]
+    X[1::2] = 255
+    tuned = VGGClassifier(
+        "block1_pool", weights=None, pooling="avg", input_size=32, epochs=1, head_epochs=1,
+        random_state=0,
+    )  # fmt: skip
+    extractor = tuned.fit(X, y).to_extractor()
+    logged = {name: str(value) for name, value in extractor.get_params().items()}
+    assert logged["weights"] == "<weights of 2 layers>"
+    assert max(map(len, logged.values())) < 100
+    np.testing.assert_array_equal(clone(extractor).fit_transform(X), extractor.transform(X))

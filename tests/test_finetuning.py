@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.utils._param_validation import InvalidParameterError
 
 from sktransfer import (
     FeatureStore,
@@ -23,7 +24,12 @@ from sktransfer import (
     VGGRegressor,
     load_digit_pair,
 )
-from sktransfer.finetuning.rows import SpooledRows
+from sktransfer.base import InvalidParameterError
+from sktransfer.features.fitted import get_runner
+from sktransfer.files.parts import name_part
+from sktransfer.training.finetuning.checkpoint import TrainingState, TuningCheckpoint
+from sktransfer.training.finetuning.prediction import get_prediction
+from sktransfer.training.finetuning.rows import SpooledRows
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -41,6 +47,7 @@ def _classifier(layer: str = "block1_pool", **params: Any) -> VGGClassifier:
         "input_size": 32,
         "epochs": 2,
         "head_epochs": 2,
+        "trunk_learning_rate": 1e-5,
         "random_state": 0,
         "cache": None,
     } | params
@@ -49,7 +56,7 @@ def _classifier(layer: str = "block1_pool", **params: Any) -> VGGClassifier:
 
 def _regressor(**params: Any) -> VGGRegressor:
     params = {"weights": None, "pooling": "avg", "input_size": 32, "random_state": 0} | params
-    return VGGRegressor("block1_pool", **params)
+    return VGGRegressor("block1_pool", **{"head_epochs": 2} | params)
 
 
 def _state(model: VGGClassifier | VGGRegressor) -> list[bytes]:
@@ -83,8 +90,7 @@ def test_only_what_is_unfrozen_changes(
     before = VGGFeatureExtractor(
         "block2_pool", weights=None, input_size=32, random_state=0, pooling="avg"
     ).fit(digits[0])
-    initial, trunk = before._load_fitted_weights(), model._trunk
-    assert trunk is not None
+    initial, trunk = get_runner(before).load_weights(), get_runner(model).load_weights()
     changed = [
         name
         for name in trunk
@@ -98,11 +104,10 @@ def test_only_what_is_unfrozen_changes(
 
 
 def test_dense_layers_can_be_unfrozen_alone() -> None:
-    from sktransfer.finetuning.network import find_first_trained
     from sktransfer.networks import plan_cut
+    from sktransfer.training.finetuning.plan import find_trained
 
-    first = find_first_trained("fc2", plan_cut("fc2"), "test")
-    assert first is not None and first.name == "fc2"
+    assert [layer.name for layer in find_trained("fc2", plan_cut("fc2"), "test")] == ["fc2"]
 
 
 @pytest.mark.parametrize("unfreeze", ["block3", "block2_conv9", "block2_pool", "input", ""])
@@ -182,12 +187,13 @@ from sktransfer import VGGClassifier, load_digit_pair
 X, y = load_digit_pair((8, 6), return_X_y=True)
 model = VGGClassifier(
     "block1_pool", weights=None, pooling="avg", input_size=32, unfreeze="block1_conv2",
-    hidden_layer_sizes=(8,), epochs=int(sys.argv[2]), head_epochs=2, random_state=0, cache=None,
+    hidden_layer_sizes=(8,), epochs=int(sys.argv[2]), head_epochs=2, trunk_learning_rate=1e-5,
+    random_state=0, cache=None,
     checkpoint=sys.argv[3] if len(sys.argv) > 3 else None,
 )
 if len(sys.argv) > 4:  # killed in the middle of an epoch, without any clearing up
     import os, signal
-    from sktransfer.finetuning.training import Trainer
+    from sktransfer.training.finetuning.training import Trainer
     train = Trainer._train
     def train_or_die(self, *args):
         result = train(self, *args)
@@ -235,6 +241,90 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(digits: Data, tmp_pat
     assert _state(model) == _arrays(whole)[:-1]
 
 
+def test_an_interrupted_fit_goes_on_in_the_same_process(
+    digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    from sktransfer.training.finetuning.training import Trainer
+
+    X, y = digits
+
+    def model(checkpoint: Path | None) -> VGGClassifier:
+        # Made afresh, as a cell of a notebook does: Keras names each object of a process anew.
+        layers = keras.layers
+        rotation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)])
+        augmentation = [layers.RandomTranslation(0.1, 0.1), rotation]
+        optimizer = keras.optimizers.serialize(keras.optimizers.AdamW(0.01))
+        return _classifier(
+            unfreeze="block1_conv2",
+            optimizer=optimizer,
+            augmentation=augmentation,
+            checkpoint=checkpoint,
+        )
+
+    whole = model(None).fit(X[:32], y[:32])
+    train, computed = Trainer._train, []
+
+    def interrupt(self: Trainer, *args: Any) -> Any:
+        if len(computed) in stops:
+            stops.remove(len(computed))
+            raise KeyboardInterrupt
+        computed.append(len(self.history) + 1)
+        return train(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train", interrupt)
+    stops = {1, 3}  # in the phase of the head, and in that of the blocks
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            clone(model(tmp_path)).fit(X[:32], y[:32])
+    resumed = clone(model(tmp_path)).fit(X[:32], y[:32])
+    assert computed == [1, 2, 3, 4]
+    assert _state(resumed) == _state(whole)
+    assert [row["epoch"] for row in resumed.history_] == [1, 2, 3, 4]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_automatic_names_and_seeds_are_left_out_of_what_tells_runs_apart() -> None:
+    import keras
+
+    from sktransfer.training.finetuning.configuration import identify
+
+    def parts() -> list[keras.Layer]:
+        inputs = keras.Input((8, 8, 3))
+        flipped = keras.layers.RandomFlip()(inputs)
+        model = keras.Model(inputs, keras.layers.Add()([flipped, inputs]))
+        pipeline = keras.layers.Pipeline([keras.layers.RandomFlip(), model])
+        return [keras.layers.RandomFlip(), keras.layers.RandomContrast(0.1), pipeline]
+
+    def identity(layers: list[keras.Layer]) -> Any:
+        return identify([keras.layers.serialize(layer) for layer in layers])
+
+    known = identity(parts())
+    assert identity(parts()) == known
+    looked_at = parts()
+    looked_at[0](np.zeros((1, 4, 4, 3), np.float32))
+    assert identity(looked_at) == known
+    seeded = [keras.layers.RandomFlip(seed=5), *parts()[1:]]
+    assert identity(seeded) == known  # training gives seeds of its own
+    for other in (
+        keras.layers.RandomFlip("vertical"),
+        keras.layers.RandomFlip(dtype="float64"),
+        keras.layers.RandomFlip(name="mine"),
+    ):
+        assert identity([other, *parts()[1:]]) != known
+    flip, contrast, pipeline = parts()
+    assert identity([contrast, flip, pipeline]) != known
+    inputs = keras.Input((8, 8, 3))
+    flipped = keras.layers.RandomFlip()(inputs)
+    model = keras.Model(inputs, keras.layers.Add()([inputs, flipped]))
+    swapped = keras.layers.Pipeline([keras.layers.RandomFlip(), model])
+    assert identity([flip, contrast, swapped]) != known
+    names = [keras.optimizers.serialize(keras.optimizers.get("adam")) for _ in range(2)]
+    assert names[0] != names[1]
+    assert identify(names[0]) == identify(names[1])
+
+
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_other_backends_train_alike(backend: str, tmp_path: Path) -> None:
     pytest.importorskip(backend, reason=f"{backend} is not installed")
@@ -248,10 +338,13 @@ def test_other_backends_train_alike(backend: str, tmp_path: Path) -> None:
             np.testing.assert_allclose(found[name], wanted[name], atol=1e-3 * scale)
 
 
-def test_the_order_of_rows_and_their_repetition_make_no_difference(digits: Data) -> None:
+@pytest.mark.parametrize("chosen", [{}, {"head_epochs": "auto", "trunk_learning_rate": "auto"}])
+def test_the_order_of_rows_and_their_repetition_make_no_difference(
+    chosen: dict[str, Any], digits: Data
+) -> None:
     X, y = digits
     weights = np.random.default_rng(0).integers(0, 4, len(y))
-    params: dict[str, Any] = {"unfreeze": "all", "batch_size": 16}
+    params: dict[str, Any] = {"unfreeze": "all", "batch_size": 16} | chosen
     weighted = _classifier(**params).fit(X[::-1], y[::-1], weights[::-1])
     repeated = _classifier(**params).fit(X.repeat(weights, axis=0), y.repeat(weights))
     assert _state(weighted) == _state(repeated)
@@ -287,13 +380,13 @@ def test_nothing_global_is_changed(digits: Data) -> None:
 
 
 def test_rows_are_the_same_from_memory_and_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sktransfer.finetuning.rows._MEMORY_BYTES", 100)
+    monkeypatch.setattr("sktransfer.training.finetuning.rows._MEMORY_BYTES", 100)
     rows = np.random.default_rng(0).normal(size=(50, 2, 3)).astype(np.float32)
     spool = SpooledRows((2, 3))
     for start in range(0, 50, 7):
         spool.append(rows[start : start + 7].reshape(-1, 6))
     chosen = np.array([49, 0, 7, 7, 30])
-    np.testing.assert_array_equal(spool.take(chosen), rows[chosen])
+    np.testing.assert_array_equal(next(spool.batches([chosen])), rows[chosen])
 
 
 # -- how training goes
@@ -313,7 +406,7 @@ def test_history_has_a_row_for_every_epoch(digits: Data) -> None:
 
 def test_training_stops_early_and_keeps_the_best_epoch(digits: Data) -> None:
     X, y = digits
-    wild = {"class_name": "SGD", "config": {"learning_rate": 1.0}}
+    wild = {"class_name": "SGD", "config": {"learning_rate": 0.5}}
     model = _classifier(
         early_stopping=True,
         validation_fraction=0.3,
@@ -331,6 +424,164 @@ def test_training_stops_early_and_keeps_the_best_epoch(digits: Data) -> None:
         _classifier(early_stopping=True).fit(X[:4], y[:4])
 
 
+def test_early_stopping_never_ends_above_the_loss_that_it_started_with(digits: Data) -> None:
+    X, y = digits
+    # So large a step only makes it worse: what is left is the probe.
+    wild = {"class_name": "SGD", "config": {"learning_rate": 1.0}}
+    model = _classifier(
+        "block2_pool",
+        unfreeze="block2_conv2",
+        head_epochs="auto",
+        optimizer=wild,
+        trunk_learning_rate=0.1,
+        early_stopping=True,
+        n_iter_no_change=2,
+        epochs=10,
+    ).fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    probe, *blocks = model.history_
+    assert probe["phase"] == "probe"
+    assert len(blocks) == 2
+    assert min(row["validation_loss"] for row in blocks) > probe["validation_loss"]
+    frozen = _classifier("block2_pool", head_epochs="auto").fit(X[:60], y[:60])
+    assert _state(model) == _state(frozen)
+
+
+# -- the head as a probe, and the learning rate of the trunk
+
+
+def test_a_linear_head_is_the_logistic_regression_that_it_replaces(digits: Data) -> None:
+    X, y = digits
+    weights = np.linspace(0.5, 2, 60)
+    model = _classifier("block2_pool", head_epochs="auto", pooling=None)
+    model.fit(X[:60], y[:60], sample_weight=weights)
+    assert [(row["phase"], row["learning_rate"]) for row in model.history_] == [("probe", None)]
+    head = get_prediction(model).head
+    scaled = (model.transform(X).astype(np.float64) - head.mean) / np.sqrt(head.variance)
+    # More columns than rows: what is solved is the smaller problem, with the same solution.
+    assert scaled.shape[1] > 60
+    assert 30 < np.square(scaled[:60]).sum(axis=1).mean() < 110
+    weights = weights / weights.mean()
+    found = {
+        penalty: LogisticRegression(C=penalty, max_iter=1000, tol=1e-8)
+        .fit(scaled[:60], y[:60], sample_weight=weights)
+        .predict_proba(scaled)
+        for penalty in (0.01, 0.1, 1.0, 10.0, 100.0)
+    }
+    differences = [np.abs(model.predict_proba(X) - each).max() for each in found.values()]
+    assert sorted(differences)[0] < 1e-2 < sorted(differences)[1]
+
+
+def test_a_regressors_head_is_ridge_regression(digits: Data) -> None:
+    X, _ = digits
+    Y = np.column_stack([X.mean(axis=1), X[:, 20]])
+    model = _regressor(head_epochs="auto", pooling=None).fit(X[:60], Y[:60])
+    assert [row["phase"] for row in model.history_] == ["probe"]
+    assert model.score(X[60:], Y[60:]) > 0.8
+    drawn = _regressor(pooling=None, epochs=20).fit(X[:60], Y[:60])
+    assert model.score(X[60:], Y[60:]) > drawn.score(X[60:], Y[60:])
+    single = _regressor(head_epochs="auto", pooling=None).fit(X[:60], Y[:60, 0])
+    assert single.predict(X).shape == (80,)
+
+
+def test_a_probe_goes_on_where_rows_do_not_fit_or_change(
+    digits: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    X, y = digits
+    flipped = _classifier(head_epochs="auto", augmentation=[keras.layers.RandomFlip()])
+    assert _phases(flipped.fit(X[:20], y[:20])) == ["probe", "head", "head"]
+    monkeypatch.setattr("sktransfer.training.finetuning.probe._BYTES", 8 * 64 * 30)
+    model = _classifier(head_epochs="auto").fit(X, y)
+    assert _phases(model) == ["probe", "head", "head"]
+    assert model.history_[0]["score"] > 0.8
+    tuned = _classifier(head_epochs="auto", unfreeze="block1_conv2").fit(X, y)
+    assert _phases(tuned) == ["probe", *["head"] * 10, "blocks", "blocks"]
+
+
+def test_a_probe_of_few_or_weightless_classes(digits: Data) -> None:
+    X, y = digits
+    one_each = [int(np.flatnonzero(y == label)[0]) for label in (6, 8)]
+    model = _classifier(head_epochs="auto", pooling=None).fit(X[one_each], y[one_each])
+    assert model.score(X[one_each], y[one_each]) == 1
+    lonely = np.where(np.arange(80) == 0, 7, y)
+    model = _classifier(head_epochs="auto", pooling=None).fit(X, lonely)
+    assert model.score(X, lonely) == 1
+    weightless = _classifier(head_epochs="auto", class_weight={6: 0, 8: 1}).fit(X, y)
+    assert (weightless.predict(X) == 8).all()
+
+
+def test_the_trunks_rate_is_chosen_by_a_trial(digits: Data, tmp_path: Path) -> None:
+    X, y = digits
+    model = _classifier(
+        "block2_pool", unfreeze="block2_conv2", trunk_learning_rate="auto", epochs=4
+    ).fit(X, y)
+    assert _phases(model) == ["head"] * 2 + ["trial"] * 3 + ["blocks"] * 4
+    tried = [row for row in model.history_ if row["phase"] == "trial"]
+    rates = [row["trunk_learning_rate"] for row in tried]
+    assert rates == pytest.approx([1e-5, 1e-4, 3e-4])
+    best = min(tried, key=lambda row: row["validation_loss"])["trunk_learning_rate"]
+    assert {row["trunk_learning_rate"] for row in model.history_[5:]} == {best}
+    assert _state(clone(model).fit(X, y)) == _state(model)
+    # What was chosen is kept.
+    model.set_params(warm_start=True, epochs=1).fit(X, y)
+    assert _phases(model)[-2:] == ["blocks", "blocks"]
+    assert model.history_[-1]["trunk_learning_rate"] == best
+    model.partial_fit(X, y)
+    assert model.history_[-1]["trunk_learning_rate"] == best
+    # Nothing can be held out of one image of each class, nor by partial_fit.
+    few = [int(np.flatnonzero(y == label)[0]) for label in (6, 8)]
+    for fit in (clone(model).fit, clone(model).partial_fit):
+        arguments = {"classes": [6, 8]} if fit.__name__ == "partial_fit" else {}
+        last = fit(X[few], y[few], **arguments).history_[-1]
+        assert last["trunk_learning_rate"] == pytest.approx(1e-5)
+
+
+def test_the_rates_tried_are_shares_of_that_of_the_optimizer() -> None:
+    import keras
+
+    from sktransfer.training.finetuning.fitting import list_rates
+
+    def rates(optimizer: keras.Optimizer) -> list[float]:
+        return list_rates(keras.optimizers.serialize(optimizer))
+
+    assert rates(keras.optimizers.SGD(0.1)) == pytest.approx([0.001, 0.01, 0.03])
+    warming = keras.optimizers.schedules.CosineDecay(0.0, 10, warmup_target=0.01, warmup_steps=5)
+    assert rates(keras.optimizers.Adam(warming)) == pytest.approx([1e-5, 1e-4, 3e-4])
+
+
+def test_a_run_killed_after_its_trial_goes_on_with_the_rate_chosen(
+    digits: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sktransfer.training.finetuning.training import Trainer
+
+    def model(checkpoint: Path | None) -> VGGClassifier:
+        return _classifier(
+            unfreeze="block1_conv2",
+            head_epochs="auto",
+            trunk_learning_rate="auto",
+            epochs=3,
+            checkpoint=checkpoint,
+        )
+
+    whole, train, stops = model(None).fit(*digits), Trainer._train, [5, 6]
+
+    def interrupt(self: Trainer, *args: Any) -> Any:
+        if stops and len(self.history) == stops[0]:
+            stops.pop(0)
+            raise KeyboardInterrupt
+        return train(self, *args)
+
+    monkeypatch.setattr(Trainer, "_train", interrupt)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            model(tmp_path).fit(*digits)
+    resumed = model(tmp_path).fit(*digits)
+    assert _phases(resumed) == ["probe", "trial", "trial", "trial", "blocks", "blocks", "blocks"]
+    assert _state(resumed) == _state(whole)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_warm_start_goes_on_and_may_unfreeze_more(digits: Data) -> None:
     model = _classifier("block2_pool", warm_start=True).fit(*digits)
     head = _state(model)
@@ -340,7 +591,7 @@ def test_warm_start_goes_on_and_may_unfreeze_more(digits: Data) -> None:
     assert _state(model) != head
     cold = clone(model).set_params(warm_start=False).fit(*digits)
     assert _phases(cold) == ["head", "head", "blocks"]
-    with pytest.raises(ValueError, match="goes on training the network that it was fitted with"):
+    with pytest.raises(ValueError, match="continues training the network that it was fitted with"):
         model.set_params(hidden_layer_sizes=(3,)).fit(*digits)
 
 
@@ -357,11 +608,32 @@ def test_partial_fit_is_an_epoch_with_one_optimizer_throughout(digits: Data) -> 
     with pytest.raises(ValueError, match=r"needs all classes\. Got classes=None"):
         _classifier().partial_fit(X, y)
     with pytest.raises(
-        ValueError, match=r"knows the classes \[6, 8\]. Got other labels in y, \[7\]"
+        ValueError, match=r"was fitted on the classes \[6, 8\]. Got other labels in y, \[7\]"
     ):
         parts.partial_fit(X, np.where(y == 6, 7, y))
     with pytest.raises(ValueError, match=r"classes of its first call, \[6, 8\]\. Got \[6, 7, 8\]"):
         parts.partial_fit(X, y, classes=[6, 7, 8])
+
+
+def test_partial_fit_goes_on_with_another_optimizer(digits: Data) -> None:
+    X, y = digits
+    adam = _classifier(unfreeze="block1_conv2").partial_fit(X, y, classes=[8, 6])
+    for params in (
+        {"optimizer": {"class_name": "Adam", "config": {"learning_rate": 0.01}}},
+        {"optimizer": "sgd"},
+        {"trunk_learning_rate": 1e-3},
+        {"unfreeze": "all"},
+        {"unfreeze": None},
+    ):
+        before = _state(adam)
+        adam.set_params(**params).partial_fit(X, y)
+        assert _state(adam) != before
+        row = adam.history_[-1]
+        if params.get("optimizer", "sgd") != "sgd":
+            assert row["learning_rate"] == pytest.approx(0.01)
+        if "trunk_learning_rate" in params:
+            assert row["trunk_learning_rate"] == pytest.approx(1e-3)
+    assert [row["epoch"] for row in adam.history_] == [1, 2, 3, 4, 5, 6]
 
 
 def test_augmentation_is_seeded_and_trains_on_changed_images(digits: Data) -> None:
@@ -425,14 +697,14 @@ def test_pickles_are_complete_or_small(digits: Data, tmp_path: Path) -> None:
     bare = pickle.loads(small)
     for method in (bare.predict, bare.to_extractor, bare.partial_fit):
         arguments = {"predict": (X,), "partial_fit": (X, y)}.get(method.__name__, ())
-        with pytest.raises(ValueError, match=r"without its weights, .* Call load_weights\(path\)"):
+        with pytest.raises(ValueError, match=r"has no weights, .* Call load_weights\(path\)"):
             method(*arguments)
     np.testing.assert_array_equal(bare.load_weights(path).predict_proba(X), probabilities)
     assert bare.weights_sha256_ == model.weights_sha256_
 
 
 def test_keras_reads_what_was_saved_and_predicts_the_same(digits: Data, tmp_path: Path) -> None:
-    from sktransfer.preprocessing import Resizing, preprocess, to_255
+    from sktransfer.features.preprocessing import Resizing, preprocess, to_255
 
     X, y = digits
     model = _classifier(unfreeze="all", hidden_layer_sizes=(8,)).fit(X, y)
@@ -459,6 +731,18 @@ def test_weights_of_another_network_are_refused(digits: Data, tmp_path: Path) ->
         model.load_weights(path)
     with pytest.raises(FileNotFoundError, match="load_weights needs a file that exists"):
         model.load_weights(tmp_path / "none.weights.h5")
+    broken = tmp_path / "broken.weights.h5"
+    broken.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(OSError, match=r"load_weights cannot read .*broken\..*': .* damaged"):
+        model.load_weights(broken)
+    with h5py.File(broken, "w") as file:
+        file["layers"] = h5py.ExternalLink(path.name, "layers")
+    with pytest.raises(OSError, match=r"its /layers is a link to another place"):
+        model.load_weights(broken)
+    with h5py.File(broken, "w") as file:
+        file["layers"] = np.zeros(3)
+    with pytest.raises(ValueError, match=r"broken\.weights\.h5', which Keras does not accept"):
+        model.load_weights(broken)
     with pytest.raises(ValueError, match=r"ends with '\.weights\.h5'"):
         model.save_weights(tmp_path / "model.h5")
     with pytest.raises(NotFittedError):
@@ -549,23 +833,186 @@ def test_wrong_calls_say_what_to_do(digits: Data, tmp_path: Path) -> None:
         _classifier(class_weight="balanced").partial_fit(X, y, classes=[6, 8])
     with pytest.raises(ValueError, match="not in class_weight"):
         _classifier(class_weight={6: 1, 9: 2}).fit(X, y)
-    with pytest.raises(ValueError, match="must leave weight to some row"):
+    with pytest.raises(ValueError, match="must give some row a weight above zero"):
         _classifier(class_weight={6: 0, 8: 0}).fit(X, y)
     with pytest.raises(ValueError, match=r"needs at least two classes .* Got one class"):
         _classifier().fit(X, np.ones(80))
 
 
-def test_a_damaged_checkpoint_is_named(digits: Data, tmp_path: Path) -> None:
-    from sktransfer.finetuning.checkpoint import Checkpoint, TrainingState
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    from sktransfer.training.finetuning.checkpoint import TrainingState, TuningCheckpoint
 
-    checkpoint = Checkpoint(tmp_path, "run", "VGGClassifier")
-    assert checkpoint.load() is None
-    state = TrainingState(1, 2, [np.ones(3)], [[np.int64(4)]], [], np.inf, 0, [{"epoch": 1}])
-    checkpoint.save(state)
-    loaded = checkpoint.load()
+    phases = [("head", 2), ("blocks", 3)]
+    history = [{"epoch": 1, "phase": "head"}, {"epoch": 2, "phase": "blocks"}]
+    checkpoint = TuningCheckpoint(tmp_path, "run", "VGGClassifier")
+    assert checkpoint.load(phases, 0) is None
+    checkpoint.save(TrainingState(1, 1, [np.ones(3)], [[np.int64(4)]], [], np.inf, 0, history))
+    loaded = checkpoint.load(phases, 0)
     assert loaded is not None
-    assert (loaded.phase, loaded.epoch, loaded.best_loss) == (1, 2, np.inf)
+    assert (loaded.phase, loaded.epoch, loaded.best_loss) == (1, 1, np.inf)
     np.testing.assert_array_equal(loaded.arrays[0], np.ones(3))
     (tmp_path / "run.npz").write_bytes(b"PK")
-    with pytest.raises(OSError, match=r"cannot read the checkpoint .* Delete it to begin anew"):
-        checkpoint.load()
+    with pytest.raises(OSError, match=r"cannot read the checkpoint .* Delete it to start again"):
+        checkpoint.load(phases, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"phase": -1}, "phase must be an int from 0 to 1, and is -1"),
+        ({"phase": 2}, "phase must be an int from 0 to 1, and is 2"),
+        ({"phase": 0.0}, "phase must be an int from 0 to 1, and is 0.0"),
+        ({"phase": None}, "phase must be an int from 0 to 1, and is None"),
+        ({"phase": 0}, "history is not that of the finished epochs"),
+        ({"epoch": -3}, "epoch of phase 'blocks' must be an int from 1 to 3, and is -3"),
+        ({"epoch": 0}, "epoch of phase 'blocks' must be an int from 1 to 3, and is 0"),
+        ({"epoch": 4}, "epoch of phase 'blocks' must be an int from 1 to 3, and is 4"),
+        ({"epoch": float("nan")}, "must be an int from 1 to 3, and is nan"),
+        ({"epoch": True}, "must be an int from 1 to 3, and is True"),
+        ({"epoch": "2"}, "must be an int from 1 to 3, and is '2'"),
+        ({"epoch": 1}, "history is not that of the finished epochs"),
+        ({"n_without_gain": -1}, "epochs without gain must be an int from 0 to 2, and are -1"),
+        ({"best_loss": float("nan")}, "best loss must be a number, and is nan"),
+        ({"best_loss": "low"}, "best loss must be a number, and is 'low'"),
+        ({"best_loss": 0.5}, "arrays are those of another network"),
+        ({"history": []}, "history is not that of the finished epochs"),
+        ({"history": None}, "it lacks a part, or holds one of another type"),
+        ({"history": [{}]}, "it lacks a part, or holds one of another type"),
+        ({"arrays": []}, "arrays are those of another network"),
+        ({"arrays": [np.zeros(2, np.float32)]}, "arrays are those of another network"),
+        ({"arrays": [np.zeros(3)]}, "arrays are those of another network"),
+        ({"best": [np.zeros(3, np.float32)]}, "arrays are those of another network"),
+        ({"optimizers": []}, "arrays are those of another network"),
+        ({"optimizers": [[]]}, "arrays are those of another network"),
+    ],
+)
+def test_an_impossible_checkpoint_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    from sktransfer.training.finetuning.checkpoint import TrainingState, TuningCheckpoint
+
+    names = ["head", "blocks", "blocks"]
+    state: dict[str, Any] = {
+        "phase": 1,
+        "epoch": 2,
+        "arrays": [np.ones(3, np.float32)],
+        "optimizers": [[np.int64(4)]],
+        "best": [],
+        "best_loss": np.inf,
+        "n_without_gain": 0,
+        "history": [{"epoch": i + 1, "phase": name} for i, name in enumerate(names)],
+    }
+    checkpoint = TuningCheckpoint(tmp_path, "run", "VGGClassifier")
+
+    def load() -> TrainingState:
+        loaded = checkpoint.load([("head", 2), ("blocks", 3)], 0)
+        assert loaded is not None
+        checkpoint.check_arrays(loaded, [np.zeros(3, np.float32)], [[np.zeros((), np.int64)]])
+        return loaded
+
+    checkpoint.save(TrainingState(**state))
+    assert load().epoch == 2
+    checkpoint.save(TrainingState(**state | changes))
+    with pytest.raises(OSError, match=f"cannot resume .*{message}.* Delete it to start again"):
+        load()
+    assert list(tmp_path.iterdir()) == [tmp_path / "run.npz"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("sktransfer.training.checkpoints.np.savez", full)
+    message = r"cannot write its checkpoint .*\.npz'.*No space left .* fit again"
+    with pytest.raises(OSError, match=message):
+        TuningCheckpoint(tmp_path, "run", "VGGClassifier").save(
+            TrainingState(0, 1, [], [], [], 0.5, 0, [])
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_beside_its_checkpoint_is_removed(tmp_path: Path) -> None:
+    new = name_part(tmp_path / "run.npz")
+    old = new.with_name(new.name.replace(f"-{os.getpid()}-", "-999999999-"))
+    others = old.with_name(old.name.replace("run", "other"))
+    for path in (old, new, others):
+        path.touch()
+    TuningCheckpoint(tmp_path, "run", "VGGClassifier").save(
+        TrainingState(0, 1, [], [], [], 0.5, 0, [])
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"run.npz", new.name, others.name}
+
+
+@pytest.mark.parametrize("checkpoint", ["~nosuchuser/x", "a\0b", "x" * 300])
+def test_a_checkpoint_that_cannot_be_is_one_error(checkpoint: str) -> None:
+    X, y = load_digit_pair(return_X_y=True)
+    classifier = VGGClassifier(
+        "block1_pool", weights=None, input_size=32, random_state=0, checkpoint=checkpoint
+    )
+    with pytest.raises(OSError, match=r"'checkpoint' parameter of VGGClassifier must be .* Got '"):
+        classifier.fit(X[:8], y[:8])
+
+
+def test_weights_that_cannot_be_saved_leave_the_former_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "former.weights.h5"
+    path.write_bytes(b"former")
+    X, y = load_digit_pair(return_X_y=True)
+    fitted = VGGClassifier(
+        "block1_pool", weights=None, input_size=32, pooling="avg", epochs=1, random_state=0
+    ).fit(X[:8], y[:8])
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("No space left on device")
+
+    with pytest.raises(FileNotFoundError, match="save_weights needs a folder that exists"):
+        fitted.save_weights(tmp_path / "none" / path.name)
+    monkeypatch.setattr("sktransfer.training.finetuning.tuned.h5py.File", full)
+    with pytest.raises(OSError, match="No space left"):
+        fitted.save_weights(path)
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [
+        (path.name, b"former")
+    ]
+
+
+# -- scores of classes, and targets that a classifier does not take
+
+
+def test_log_probabilities_and_decisions_agree_with_probabilities() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (9, 8, 8), dtype=np.uint8)
+    params: dict[str, Any] = {"weights": None, "pooling": "avg", "input_size": 32}
+    params |= {"epochs": 1, "head_epochs": 2, "random_state": 0}
+    for y in (np.array(list("abc") * 3), np.arange(9) % 2):
+        model = VGGClassifier("block1_pool", **params).fit(X, y)
+        probabilities = model.predict_proba(X)
+        np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), probabilities, rtol=1e-5)
+        scores = model.decision_function(X)
+        if len(model.classes_) == 2:
+            assert scores.shape == (9,)
+            found = model.classes_[(scores > 0).astype(int)]
+        else:
+            assert scores.shape == (9, 3)
+            found = model.classes_[scores.argmax(axis=1)]
+        np.testing.assert_array_equal(found, model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.eye(3)[[0, 1, 2, 0]], r"shape \(4, 3\): these are one-hot, so pass y\.argmax"),
+        (np.eye(2, dtype=bool)[[0, 1, 1, 0]], "these are one-hot"),
+        (np.array([[1, 1], [0, 1], [1, 0], [0, 0]]), "OneVsRestClassifier"),
+        ([[1, 0], [0, 1], [1, 0], [1, 1]], r"shape \(4, 2\): for several labels"),
+        ([[1], [1, 2], [2], []], r"shape \(4, various\): for several labels"),
+    ],
+    ids=range(5),
+)
+def test_several_labels_of_an_image_are_refused(y: Any, message: str) -> None:
+    X = np.zeros((4, 8, 8), np.uint8)
+    model = VGGClassifier("block1_pool", weights=None, input_size=32, random_state=0)
+    with pytest.raises(ValueError, match=rf"needs one label for each image: .*{message}"):
+        model.fit(X, y)

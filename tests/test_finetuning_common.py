@@ -23,14 +23,28 @@ def _make(kind: type[Tuned], layer: str = "block1_pool", **params: Any) -> Tuned
     return kind(layer, weights=None, **params)
 
 
+# With a fixed rate, as each trial of rates takes three times as long again.
+_UNFROZEN: dict[str, Any] = {
+    "unfreeze": "block1_conv2",
+    "trunk_learning_rate": 1e-5,
+    "epochs": 2,
+    "batch_size": 64,
+}
+
 INSTANCES: dict[str, Tuned] = {
+    "classifier-probe": _make(VGGClassifier, head_epochs="auto"),
     "classifier-frozen": _make(VGGClassifier),
     "classifier-hidden": _make(
         VGGClassifier, "block2_pool", pooling="max", hidden_layer_sizes=(16,), architecture="vgg19"
     ),
-    "classifier-unfrozen": _make(VGGClassifier, unfreeze="block1_conv2", epochs=2, batch_size=64),
+    "classifier-unfrozen": _make(VGGClassifier, **_UNFROZEN),
+    "regressor-probe": _make(VGGRegressor, head_epochs="auto"),
+    "regressor-probe-avg": _make(VGGRegressor, pooling="avg", head_epochs="auto"),
     "regressor-frozen": _make(VGGRegressor),
-    "regressor-unfrozen": _make(VGGRegressor, unfreeze="block1_conv2", epochs=2, batch_size=64),
+    "regressor-avg": _make(VGGRegressor, pooling="avg"),
+    "regressor-max": _make(VGGRegressor, pooling="max"),
+    "regressor-deep-avg": _make(VGGRegressor, "block3_pool", pooling="avg", epochs=20),
+    "regressor-unfrozen": _make(VGGRegressor, **_UNFROZEN),
 }
 
 
@@ -46,3 +60,22 @@ def test_check_estimator(name: str) -> None:
     not_passed.pop("check_array_api_input", None)
     assert not not_passed
     assert len(results) > 50
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize("layer", ["block3_conv3", "block5_pool"])
+def test_default_parameters_learn_the_targets_of_the_checks(layer: str, pooling: str) -> None:
+    model = VGGRegressor(layer, pooling=pooling, input_size=32, weights=None, random_state=0)
+    assert not model.__sklearn_tags__().regressor_tags.poor_score
+    checks.check_regressors_train("VGGRegressor", model)
+
+
+def test_only_early_pooled_cuts_are_said_to_score_poorly() -> None:
+    poor = {
+        (layer, pooling)
+        for layer in ("block1_conv1", "block2_pool", "block3_conv2", "block3_conv3", "flatten")
+        for pooling in (None, "avg", "max")
+        if _make(VGGRegressor, layer, pooling=pooling).__sklearn_tags__().regressor_tags.poor_score
+    }
+    early = ("block1_conv1", "block2_pool", "block3_conv2")
+    assert poor == {(layer, pooling) for layer in early for pooling in ("avg", "max")}

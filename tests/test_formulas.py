@@ -6,10 +6,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sktransfer import make_formula_images
-from sktransfer.formulas import FormulaImages
-from sktransfer.formulas.classes import FAMILIES
-from sktransfer.formulas.painting import draw_colours, draw_palette, shade, take_colours
-from sktransfer.formulas.textures import Cells, Grating, Layers, Leaves
+from sktransfer.training.formulas import FormulaImages
+from sktransfer.training.formulas.classes import FAMILIES
+from sktransfer.training.formulas.painting import draw_colours, draw_palette, shade, take_colours
+from sktransfer.training.formulas.textures import Cells, Grating, Layers, Leaves
 
 
 def draw(formula, label, number=0, size=32):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sktransfer import HistoryDisplay, VGGClassifier
-from sktransfer.finetuning.history import summarise_curve
+from sktransfer.training.finetuning.history import summarise_curve
 
 
 def _rows(scores: list[float], validation: list[float] | None = None) -> list[dict[str, Any]]:
@@ -43,6 +43,7 @@ def test_start_slope_and_asymptote(
     )
 
 
+@pytest.mark.usefixtures("no_windows")
 def test_curves_are_drawn_by_name() -> None:
     plt = pytest.importorskip("matplotlib.pyplot")
     histories = {
@@ -50,8 +51,15 @@ def test_curves_are_drawn_by_name() -> None:
         "tuned": _rows([0.5, 0.7, 0.9], [0.4, 0.6, 0.8]),
     }
     display = HistoryDisplay(histories).plot()
-    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert labels == ["frozen, training", "tuned, training", "tuned, validation"]
+    (legend,) = display.figure_.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == [
+        "frozen",
+        "tuned",
+        "training images",
+        "validation images",
+        "layers are unfrozen",
+    ]
     assert display.summarise()["tuned"].start == 0.4
     assert display.summarise()["frozen"].start == 0.5
     _, ax = plt.subplots()
@@ -59,6 +67,22 @@ def test_curves_are_drawn_by_name() -> None:
     assert ax.get_ylabel() == "loss"
     with pytest.raises(ValueError, match=r"'metric' parameter of HistoryDisplay\.plot must be one"):
         display.plot(metric="accuracy")
+    plt.close("all")
+
+
+@pytest.mark.usefixtures("no_windows")
+def test_trials_of_a_rate_are_no_part_of_the_curve() -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    rows = _rows([0.5, 0.1, 0.1, 0.7, 0.9])
+    for row, phase in zip(rows, ["probe", "trial", "trial", "blocks", "blocks"], strict=True):
+        row["phase"] = phase
+    rows[1]["validation_score"] = 0.2
+    display = HistoryDisplay({"tuned": rows}).plot()
+    assert display.summarise()["tuned"].slope == pytest.approx(0.2)
+    curve, mark = display.ax_.lines
+    assert list(curve.get_xdata()) == [1, 2, 3]
+    assert list(curve.get_ydata()) == [0.5, 0.7, 0.9]
+    assert (list(mark.get_xdata()), list(mark.get_ydata())) == ([2], [0.7])
     plt.close("all")
 
 

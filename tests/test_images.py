@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +14,9 @@ import pytest
 import scipy.sparse
 from PIL import Image
 
-from sktransfer import images as images_module
-from sktransfer.images import ArrayImages, ImageList, ImageWarning, read_images
+from sktransfer.inputs import images as images_module
+from sktransfer.inputs.decoding import decode
+from sktransfer.inputs.images import ArrayImages, ImageList, ImageWarning, read_images
 
 RANGE = (0.0, 255.0)
 
@@ -97,7 +100,7 @@ def test_rows_of_square_rgb_are_guessed_with_a_warning(n_columns: int) -> None:
 
 @pytest.mark.parametrize("n_columns", [2, 5, 28, 63])
 def test_short_rows_are_strips_with_a_warning(n_columns: int) -> None:
-    problem = rf"{n_columns} columns, which fit no square, as strips of 1 x {n_columns} pixels"
+    problem = f"{n_columns} columns, which do not form a square, as strips of 1 x {n_columns} pix"
     with pytest.warns(ImageWarning, match=problem):
         assert read_images(_pixels(2, n_columns)).image_shape == (1, n_columns, 1)
 
@@ -122,7 +125,7 @@ def test_channel_last_rows_and_channel_first_rows_are_told_apart() -> None:
         (np.ones((2, 1000)), None, r"rows of 1000 columns.*grey 25 x 40, 20 x 50.*, 1 x 1000\."),
         (np.ones((2, 101)), None, r"Set image_shape=\(height, width\) or .* grey 1 x 101\."),
         (np.ones((2, 150)), None, r"grey 10 x 15, .*; RGB 5 x 10, 2 x 25, 1 x 50\."),
-        (np.ones((2, 65)), None, r"cannot tell the shape of images from rows of 65 columns"),
+        (np.ones((2, 65)), None, r"cannot determine the shape of images from rows of 65 columns"),
         (np.ones((2, 6)), (2, 2), r"multiply to the number of columns\. .*=\(2, 2\), 4 values"),
         (np.ones((2, 30)), (5, 3, 2), r"'image_shape' parameter of Reader .* shape \(5, 3, 2\)"),
         (np.ones((2, 7, 8)), (8, 7), r"must be the shape of each image\. Got image_shape=\(8, 7\)"),
@@ -141,7 +144,7 @@ def test_channel_last_rows_and_channel_first_rows_are_told_apart() -> None:
         (np.empty((3, 5, 0)), None, r"at least one pixel"),
         (np.ones((2, 4), complex), None, r"Complex data not supported\. Got dtype complex128"),
         (np.array([["a", "b"]]), None, r"arrays of numbers, or .* shape \(1, 2\) and dtype <U1"),
-        (np.array([b"abc"]), None, r"arrays of numbers, or .* dtype \|S3"),
+        (np.array([[b"ab", b"c"]]), None, r"arrays of numbers, or .* dtype \|S2: select the"),
         (np.array([["2020-01-01"]], "M8[D]"), None, r"arrays of numbers, or .* dtype datetime64"),
         ([[1, 2], [3]], None, r"Got list, which is neither: its rows differ in length, 1, 2"),
         (pd.DataFrame({"a": ["x", "y"], "b": [1, 2]}), None, r"Got DataFrame, which is neither"),
@@ -179,7 +182,9 @@ def test_what_can_be_read_once_only_is_refused(make) -> None:
 
 
 def test_a_dictionary_is_refused() -> None:
-    with pytest.raises(TypeError, match="Got dict, which is neither"):
+    with pytest.raises(
+        TypeError, match=r"Got dict with the keys 'image', which is neither: .*X\['image'\]"
+    ):
         read_images({"image": 1})
 
 
@@ -303,8 +308,8 @@ def test_object_columns_of_images() -> None:
 @pytest.mark.parametrize(
     ("item", "got"),
     [
-        (3.5, r"Got float of shape \(\)"),
-        (_pixels(4), r"Got ndarray of shape \(4,\)"),
+        (3.5, r"Got 3\.5 \(float\)"),
+        (_pixels(4), r"Got ndarray of shape \(4,\) and dtype float32: reshape it"),
         (np.array([["a", "b"]]), r"dtype <U1"),
         (_pixels(2, 2, 2, 2), r"Got ndarray of shape \(2, 2, 2, 2\)"),
     ],
@@ -328,6 +333,185 @@ def test_an_item_that_is_no_image_is_named(item: object, got: str) -> None:
 def test_an_item_of_an_impossible_shape_is_named(item: object, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read_images(["one.png", item])
+
+
+# What holds no images ---------------------------------------------------------------------------
+
+BYTES = b"\x89PNG" + bytes(5000)
+DATE = datetime.date(2020, 1, 1)
+
+
+def _objects(*items: object) -> np.ndarray:
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+def _struct_array(*items: object) -> pd.Series:
+    kind = pa.struct([("a", pa.binary())])
+    return pd.Series(items, dtype=pd.ArrowDtype(kind))
+
+
+COLUMNS = [
+    pd.Series,
+    lambda items: pd.DataFrame({"image": items}),
+    pl.Series,
+    lambda items: pl.DataFrame({"image": items}),
+    lambda items: pa.table({"image": pa.array(items)}),
+    lambda items: _objects(*items),
+    lambda items: _objects(*items)[:, None],
+    list,
+    tuple,
+]
+
+
+@pytest.mark.parametrize("make", COLUMNS)
+@pytest.mark.parametrize(
+    ("item", "problem"),
+    [
+        (
+            {"a": 1, "b": 2},
+            r"Got dict with the keys 'a', 'b': pass the path or image that",
+        ),
+        (
+            {"bytes": BYTES, "label": "cat"},
+            r"Got dict with the keys 'bytes', 'label': .*, such as item\['bytes'\]",
+        ),
+    ],
+    ids=["numbers", "labelled"],
+)
+def test_columns_of_no_images_are_named_by_item(make: Any, item: object, problem: str) -> None:
+    X = make([item] * 6)
+    container = "list" if isinstance(X, list | tuple) else type(X).__name__
+    where = f"Reader cannot read image 0 of the {container}: it must be a path, a PIL image, or .*"
+    with pytest.raises(TypeError, match=where + problem) as caught:
+        read_images(X, who="Reader")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("make", [list, pd.Series, lambda items: _objects(*items)])
+@pytest.mark.parametrize(
+    ("item", "problem"),
+    [
+        (DATE, "Got date: select the column"),
+        (object(), "Got object: select the column"),
+        ({1, 2}, "Got set: select the column"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_objects_that_are_no_images_are_named(make: Any, item: object, problem: str) -> None:
+    for items in ([item, item], ["one.png", item]):
+        with pytest.raises(TypeError, match=rf"cannot read image {items.index(item)} .*{problem}"):
+            read_images(make(items))
+
+
+@pytest.mark.parametrize("make", COLUMNS)
+def test_columns_of_nothing_are_missing_images(make: Any) -> None:
+    with pytest.raises(ValueError, match=r"an image at every pos.* Got .* at positions 0, 1: leav"):
+        read_images(make([None, None]))
+
+
+@pytest.mark.parametrize("make", [list, pd.Series, pl.Series, pd.Index, np.array])
+@pytest.mark.parametrize("values", [[1, 2, 3], [0.5, 1, 2]])
+def test_a_column_of_numbers_is_no_set_of_images(make: Any, values: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"Got 1-D data of shape \(3,\).*\. Reshape your data"):
+        read_images(make(values))
+
+
+def test_a_series_of_numbers_is_named_by_dtype() -> None:
+    with pytest.raises(ValueError, match=r"of shape \(2,\), Series of dtype int64\. Reshape"):
+        read_images(pd.Series([1, 2]))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        pd.Series([DATE, DATE], dtype="datetime64[ns]"),
+        pd.DataFrame({"a": pd.to_datetime([DATE] * 2)}),
+        pd.DataFrame({"a": pd.to_datetime([DATE] * 2), "b": [1, 2]}),
+        pl.Series([DATE, DATE]),
+        pl.DataFrame({"a": [DATE, DATE]}),
+        pl.DataFrame({"a": [DATE, DATE], "b": [1, 2]}),
+        pl.DataFrame({"a": [DATE - DATE] * 2, "b": [1, 2]}),
+    ],
+    ids=range(7),
+)
+def test_dates_are_no_pixels(X: object) -> None:
+    problem = r"(date|Date|Duration|timedelta).*: select the column of paths or the columns of pix"
+    with pytest.raises((TypeError, ValueError), match=problem):
+        read_images(X)
+
+
+@pytest.mark.parametrize("nested", [{"a": 1, "b": 2}, [1, 2]], ids=["struct", "list"])
+def test_nested_columns_beside_others_are_no_pixels(nested: object) -> None:
+    with pytest.raises(ValueError, match=r"Got DataFrame, which is neither: its column 'a' holds"):
+        read_images(pl.DataFrame({"a": [nested] * 6, "b": [1] * 6}))
+
+
+@pytest.mark.parametrize(
+    "X", [_struct_array({"a": BYTES}, {"a": BYTES}), pl.LazyFrame({"a": [1]}), {"a": BYTES}]
+)
+def test_other_containers_have_one_error(X: object) -> None:
+    with pytest.raises(
+        TypeError, match=r"^Reader (cannot read image 0|needs images) .*Got"
+    ) as caught:
+        read_images(X, who="Reader")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.array([[BYTES, BYTES]], dtype=object),
+        pd.DataFrame({"a": [BYTES], "b": [1]}),
+        np.array(BYTES, dtype=object),
+        [[BYTES, 1], [BYTES, 2]],
+        BYTES,
+    ],
+    ids=range(5),
+)
+def test_the_content_of_files_is_never_printed(X: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="Reader needs") as caught:
+        read_images(X, who="Reader")
+    assert "x00" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("make", [pl.Series, lambda items: pl.DataFrame({"image": items})])
+def test_structs_are_not_flattened(make: Any) -> None:
+    """Six rows of two paths are not twelve images."""
+    X = make([{"image": "one.png", "mask": "two.png"}] * 6)
+    with pytest.raises(TypeError, match=r"Got dict with the keys 'image', 'mask': .*item\['image'"):
+        read_images(X)
+
+
+class _Flattened:
+    """A container of six entries whose values come out as twelve."""
+
+    shape = (6,)
+
+    def __init__(self, values: np.ndarray) -> None:
+        self._values = values
+
+    def __len__(self) -> int:
+        return 6
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self._values
+
+
+@pytest.mark.parametrize("values", [np.array(["one.png"] * 12), np.ones((12, 4, 4))])
+def test_each_entry_is_one_image(values: np.ndarray) -> None:
+    problem = (
+        r"Reader needs one image for each entry of its input\. Got _Flattened of 6 .* as 12 im"
+    )
+    with pytest.raises(ValueError, match=problem):
+        read_images(_Flattened(values), who="Reader")
+
+
+def test_arrow_arrays_of_paths_are_paths() -> None:
+    for X in (pa.array(PATHS), pa.table({"path": PATHS})):
+        assert read_images(X).items == PATHS
 
 
 # Laziness --------------------------------------------------------------------------------------
@@ -460,3 +644,47 @@ def test_a_pil_image_that_fails_is_named_by_position(broken_files: dict[str, str
         _load(read_images([broken_files["good"], image]))
     with pytest.raises(OSError, match=r"cannot read image 0, <PIL.*it has no pixels: 0 x 3"):
         _load(read_images([Image.new("L", (0, 3))]))
+
+
+def test_whatever_a_pil_image_raises_names_its_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = read_images([_pixels(3, 3), Image.new("L", (2, 2))], who="Reader")
+
+    def fail(self: object) -> None:
+        raise IndexError("bytearray index out of range")
+
+    problem = r"Reader cannot read image 1, <PIL.*: Pillow fails with IndexError: bytearray index"
+    monkeypatch.setattr(Image.Image, "load", fail)
+    with pytest.raises(OSError, match=problem):
+        _load(images)
+    monkeypatch.setattr(images_module, "check_header", lambda *_: decode(images.items[1]))
+    with pytest.raises(OSError, match=problem):
+        images.check_files()
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_images_of_too_many_pixels_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "large.png")
+    large = Image.new("L", (30, 20))
+    large.save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(
+        OSError, match=r"(?s)1 of 1 cannot:.*large\.png': its 30 x 20 pixels are too"
+    ):
+        read_images([path]).check_files()
+    with pytest.raises(OSError, match=r"cannot read image 0, <PIL.*: its 30 x 20 pixels are too"):
+        read_images([large]).check_files()
+
+
+@pytest.mark.parametrize("shape", [(1, 100_000), (100_000, 1, 3), (3, 1, 100_000)])
+def test_no_side_in_memory_is_longer_than_one_in_files(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.zeros(shape, np.uint8)
+    problem = r"x .* pixels are too many: PIL\.Image\.MAX_IMAGE_PIXELS .* no side above 89,478"
+    for images in (image[None], [image, image[..., :50_000]]):
+        with pytest.raises(ValueError, match=problem):
+            read_images(images, who="test")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert len(read_images([image], who="test")) == 1

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from sktransfer.evaluation.sweep.grid import plan_variants
 from sktransfer.networks import describe_network
-from sktransfer.sweep.grid import plan_variants
 
 
 def _plan(**params: Any) -> Any:

@@ -66,6 +66,52 @@ def test_preprocessing_agrees(
     _assert_close(_run(tmp_path / "model.onnx", X)["features"], extractor.transform(X))
 
 
+_WHITE = {"bool": 1, "uint8": 255, "uint16": 65535, "float32": 1}
+
+
+@pytest.mark.filterwarnings("ignore::sktransfer.ImageWarning")
+@pytest.mark.parametrize("value_range", ["auto", (0, 200), (0, 1), (1000, -1000), (-3, 0)])
+@pytest.mark.parametrize("n_channels", [1, 3, 4])
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize("dtype", list(_WHITE))
+def test_every_kind_of_pixel_agrees(
+    dtype: str, channels_first: bool, n_channels: int, value_range: Any, tmp_path: Path
+) -> None:
+    share = np.random.default_rng(0).uniform(0, 1, (3, 20, 24, n_channels))
+    share[..., 3:] = np.round(share[..., 3:] * 4) / 4  # transparent, opaque, and between
+    white, darkest, brightest = _WHITE[dtype], 0, _WHITE[dtype]
+    if dtype == "float32" and value_range != "auto":
+        darkest, brightest = value_range
+        white = max(value_range) or 3
+    X = darkest + (brightest - darkest) * share
+    X[..., 3:] = white * share[..., 3:]
+    X = (X >= 0.5 if dtype == "bool" else X).astype(dtype)
+    given = np.moveaxis(X, -1, 1) if channels_first else X
+    params = TINY | {"value_range": value_range}
+    extractor = VGGFeatureExtractor("block1_conv1", pooling="avg", **params).fit(given)
+    export_onnx(extractor, tmp_path / "model.onnx")
+    found = _run(tmp_path / "model.onnx", X)["features"]
+    _assert_close(found, extractor.transform(given))
+
+
+def test_alpha_of_a_classifier_and_of_files(tmp_path: Path) -> None:
+    X = _images(12, 16, 16, 4)
+    params = TINY | {"value_range": (0, 100)}
+    classifier = VGGClassifier("block1_pool", pooling="avg", head_epochs=1, epochs=1, **params)
+    with pytest.warns(UserWarning, match="some of which lie outside it"):
+        classifier.fit(X, np.arange(12) % 2).predict(X)
+        wanted = classifier.predict_proba(X)
+    export_onnx(classifier, tmp_path / "model.onnx")
+    _assert_close(_run(tmp_path / "model.onnx", X)["probabilities"], wanted)
+
+    Image.fromarray(X[0]).save(tmp_path / "image.png")
+    extractor = VGGFeatureExtractor("block1_pool", **params).fit([tmp_path / "image.png"])
+    with pytest.warns(UserWarning, match="some of which lie outside it"):
+        wanted = extractor.transform([tmp_path / "image.png"])
+    export_onnx(extractor, tmp_path / "model.onnx", image_shape=(16, 16, 4))
+    _assert_close(_run(tmp_path / "model.onnx", X[:1])["features"], wanted)
+
+
 @pytest.mark.parametrize("labels", [[3, 5, 9], ["ant", "bee", "cat"]])
 def test_a_classifier_gives_labels_and_probabilities(labels: list[Any], tmp_path: Path) -> None:
     X, y = _images(20, 16, 16), np.array(labels)[np.arange(20) % 3]
@@ -119,7 +165,7 @@ def test_files_need_a_shape(tmp_path: Path) -> None:
     image = _images(12, 10, 3)
     Image.fromarray(image).save(tmp_path / "image.png")
     extractor = VGGFeatureExtractor("block1_pool", **TINY).fit([tmp_path / "image.png"])
-    with pytest.raises(ValueError, match=r"needs the shape of the images .* image_shape=None"):
+    with pytest.raises(ValueError, match=r"the shape of the input images, .* image_shape=None"):
         export_onnx(extractor, tmp_path / "model.onnx")
     export_onnx(extractor, tmp_path / "model.onnx", image_shape=(12, 10, 3))
     found = _run(tmp_path / "model.onnx", image[None])["features"]
@@ -131,7 +177,7 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     extractor = VGGFeatureExtractor("block1_pool", **TINY).fit(X)
     with pytest.raises(ValueError, match=r"must be None or \(16, 16, 1\), on which"):
         export_onnx(extractor, path, image_shape=(8, 8))
-    with pytest.raises(TypeError, match="Got StandardScaler at its beginning"):
+    with pytest.raises(TypeError, match="Got StandardScaler as its first step"):
         export_onnx(make_pipeline(StandardScaler()).fit(X.reshape(4, -1)), path)
     extractor.precision_ = "bfloat16"
     with pytest.raises(ValueError, match="writes networks in float32"):

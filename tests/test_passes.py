@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from sktransfer import FeatureStore, VGGFeatureExtractor
-from sktransfer.sweep.grid import Variant, plan_variants
-from sktransfer.sweep.passes import (
+from sktransfer.evaluation.sweep.grid import Variant, plan_variants
+from sktransfer.evaluation.sweep.passes import (
     Pass,
     extractor_of,
     fill_store,

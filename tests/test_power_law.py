@@ -6,10 +6,9 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, example, given, strategies as st
 
-from sktransfer.curves.power_law import PowerLaw, fit_power_law
+from sktransfer.evaluation.curves.power_law import PowerLaw, fit_power_law
 
 SIZES = 4 * 2 ** np.arange(10)
 
@@ -22,6 +21,7 @@ def _fit(
     return fit_power_law(SIZES[: len(means)], np.asarray(means), errors, means + noise)
 
 
+@example(asymptote=0.99999, start=0.25, exponent=0.3515625)  # the ceiling holds resampled laws down
 @given(
     asymptote=st.floats(0.6, 1.0),
     start=st.floats(0.05, 0.55),
@@ -36,7 +36,7 @@ def test_a_law_is_recovered(asymptote: float, start: float, exponent: float) -> 
     assert law.scale == pytest.approx(scale, rel=2e-3)
     np.testing.assert_allclose(law.predict(SIZES), means, atol=1e-4)
     assert law.doubt is None
-    assert law.asymptote_interval[0] - 1e-6 <= law.asymptote <= law.asymptote_interval[1] + 1e-6
+    assert law.asymptote_interval[0] <= law.asymptote <= law.asymptote_interval[1]
     assert asymptotes.shape == (200,)
 
 

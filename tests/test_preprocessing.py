@@ -6,10 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import scipy.sparse
+from hypothesis import given, settings, strategies as st
+from memory import memory_below
 
-from sktransfer.preprocessing import (
+from sktransfer.features import preprocessing
+from sktransfer.features.preprocessing import (
     ASPECTS,
     CHANNEL_MEANS_BGR,
     INTERPOLATIONS,
@@ -177,6 +179,88 @@ def test_an_image_in_a_batch_equals_itself_alone_bit_for_bit(
     assert batch.shape == (5, 32, 32, 3)
     assert batch.flags.c_contiguous
     np.testing.assert_array_equal(batch, alone, strict=True)
+
+
+def _dense_resize(images: np.ndarray, resizing: Resizing) -> np.ndarray:
+    """The definition: a padded square, and all weights of each axis, zeros among them."""
+    n, height, width, n_channels = images.shape
+    if resizing.aspect == "pad" and height != width:
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        square = np.zeros((n, side, side, n_channels), dtype=images.dtype)
+        square[:, top : top + height, left : left + width] = images
+        images = square
+    if resizing.aspect == "crop":
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        images = images[:, top : top + side, left : left + side]
+    for axis in (1, 2):
+        n_in, n_out = images.shape[axis], resizing.size
+        if n_in != n_out:
+            first = np.moveaxis(images, axis, 0)
+            result = _dense_weights(n_in, resizing) @ first.reshape(n_in, -1)
+            images = np.moveaxis(result.reshape(n_out, *first.shape[1:]), 0, axis)
+    return images
+
+
+def _dense_weights(n_in: int, resizing: Resizing) -> scipy.sparse.csr_array:
+    scale = n_in / resizing.size
+    centres = (np.arange(resizing.size) + 0.5) * scale - 0.5
+    if resizing.interpolation == "nearest":
+        weights = np.arange(n_in) == np.minimum(np.floor(centres + 0.5), n_in - 1)[:, None]
+    else:
+        stretch = max(scale, 1.0) if resizing.antialias else 1.0
+        distances = np.abs(centres[:, None] - np.arange(n_in)[None, :]) / stretch
+        weights = preprocessing._KERNELS[resizing.interpolation](distances)
+        weights /= weights.sum(axis=1, keepdims=True)
+    return scipy.sparse.csr_array(weights.astype(np.float32))
+
+
+LARGE = [(300, 7), (7, 300), (1, 3000), (500, 2), (64, 32), (32, 20), (20, 32), (90, 160)]
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("aspect", ASPECTS)
+@pytest.mark.parametrize("in_strips", [False, True])
+def test_padding_by_weights_and_strips_change_no_bit(
+    aspect: str,
+    interpolation: str,
+    antialias: bool,
+    in_strips: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    preprocessing._axis.cache_clear()
+    if in_strips:
+        monkeypatch.setattr(preprocessing, "_STRIP_VALUES", 100)
+        monkeypatch.setattr(preprocessing, "_WEIGHTS_AT_ONCE", 1000)
+    resizing = Resizing(32, aspect, interpolation, antialias)
+    for height, width in (*SIZES, *LARGE):
+        pixels = _images(height, width, 4).astype(np.uint8)
+        values = to_255(pixels, (3, 190))
+        expected = _dense_resize(values, resizing)
+        np.testing.assert_array_equal(resize(values, resizing), expected, strict=True)
+        np.testing.assert_array_equal(resize(pixels, resizing, (3, 190)), expected, strict=True)
+
+
+@pytest.mark.parametrize("aspect", ["stretch", "pad"])
+@pytest.mark.parametrize(
+    ("shape", "interpolation", "antialias", "n_mib"),
+    [
+        ((200_000, 1), "bilinear", False, 40),
+        ((1, 200_000), "lanczos5", False, 40),
+        ((1, 200_000), "bilinear", True, 100),
+        ((4000, 6000), "bilinear", False, 40),
+        ((3000, 3000), "bicubic", True, 40),
+    ],
+)
+def test_resizing_needs_little_memory(
+    shape: tuple[int, int], interpolation: str, antialias: bool, aspect: str, n_mib: int
+) -> None:
+    """A padded square of the first image would take 149 GiB."""
+    pixels = np.zeros((1, *shape, 1), dtype=np.uint8)
+    with memory_below(n_mib << 20):
+        preprocess(pixels, Resizing(32, aspect, interpolation, antialias), BYTES)
 
 
 def test_memory_layout_does_not_matter() -> None:

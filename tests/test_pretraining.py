@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,21 +12,23 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from sktransfer import VGGFeatureExtractor, cli, networks, pretrain
-from sktransfer.networks import plan_cut
-from sktransfer.pretraining import training
-from sktransfer.pretraining.folding import fold_batch_norm
-from sktransfer.pretraining.network import HEADS, build_network
-from sktransfer.pretraining.recipe import plan_recipe
-from sktransfer.pretraining.storage import round_weights, write_weights
-from sktransfer.pretraining.stream import HELD_OUT, TRAINING, Stream, draw_ahead, workers
-from sktransfer.weights import draw_weights, hash_weights, read_weights, recorded_input_size
+from sktransfer import VGGFeatureExtractor, cli, pretrain
+from sktransfer.networks import layers, plan_cut
+from sktransfer.training.checkpoints import write_state
+from sktransfer.training.pretraining import run, training
+from sktransfer.training.pretraining.folding import fold_batch_norm
+from sktransfer.training.pretraining.network import HEADS, build_network
+from sktransfer.training.pretraining.recipe import plan_recipe
+from sktransfer.training.pretraining.storage import round_weights, write_weights
+from sktransfer.training.pretraining.stream import HELD_OUT, TRAINING, Stream, draw_ahead, workers
+from sktransfer.weights import draw_weights, hash_weights, read_weights, read_weights_and_input_size
 
 TINY: dict[str, Any] = {"n_classes": 2, "n_images": 32, "batch_size": 4, "learning_rate": 0.01}
 
@@ -70,10 +73,10 @@ def _stream(**changed: Any) -> Stream:
 def _few_channels() -> Iterator[None]:
     """VGG16 with few channels: what is tested does not depend on how many there are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(networks, "_FILTERS", (4, 8, 8, 16, 16))
-        networks.list_layers.cache_clear()
+        patch.setattr(layers, "_FILTERS", (4, 8, 8, 16, 16))
+        layers.list_layers.cache_clear()
         yield
-    networks.list_layers.cache_clear()
+    layers.list_layers.cache_clear()
 
 
 @pytest.fixture
@@ -178,8 +181,9 @@ def test_the_file_says_how_it_was_made(trained: Any) -> None:
     assert set(recipe["made_with"]) >= {"sktransfer", "keras"}
     assert attributes["license"] == "BSD-3-Clause"
     assert attributes["accuracy"] == trained.accuracy
-    assert recorded_input_size(trained.path) == 32
-    weights = read_weights(trained.path, plan_cut("flatten", "vgg16", input_size=32))
+    cut = plan_cut("flatten", "vgg16", input_size=32)
+    weights, input_size = read_weights_and_input_size(trained.path, cut)
+    assert input_size == 32
     assert attributes["sha256"] == trained.weights_sha256 == hash_weights(weights)
 
 
@@ -216,7 +220,7 @@ def test_the_extractor_tells_the_classes_apart(trained: Any) -> None:
 def test_a_finished_file_is_read_and_not_trained_anew(
     trained: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sktransfer.pretraining.train", None)
+    monkeypatch.setattr("sktransfer.training.pretraining.run.train", None)
     again = pretrain(trained.path, formula=stripes, n_jobs=2, **LONGER)
     assert again == trained
 
@@ -237,9 +241,42 @@ def test_another_recipe_does_not_overwrite(trained: Any) -> None:
 def test_a_file_of_the_users_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "mine.h5"
     out.write_bytes(b"precious")
-    with pytest.raises(FileExistsError, match="which is there, without a record of its recipe"):
+    with pytest.raises(FileExistsError, match="which exists without a record of its recipe"):
         pretrain(out, formula=stripes, **TINY)
     assert out.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    "recipe", ["", "[]", "3", "{}", "[" * 100_000, b"\xff", 7, '{"n_images": []}', "Infinity"]
+)
+def test_a_recipe_that_is_none(recipe: Any, tmp_path: Path) -> None:
+    import h5py
+
+    out = tmp_path / "mine.h5"
+    with h5py.File(out, "w", libver="latest") as file:
+        file.attrs.update(recipe=recipe, accuracy=0.5, history="[]", sha256="0")
+    with pytest.raises(FileExistsError, match=r"mine\.h5', which exists without a record"):
+        pretrain(out, formula=stripes, **TINY)
+
+
+@pytest.mark.parametrize("accuracy", [np.nan, -0.1, 2.0, 1e300])
+def test_an_accuracy_that_is_none(accuracy: float, tmp_path: Path) -> None:
+    import h5py
+
+    out = tmp_path / "mine.h5"
+    with h5py.File(out, "w", libver="latest") as file:
+        recipe = '{"n_images": 64}'
+        file.attrs.update(recipe=recipe, accuracy=accuracy, history="[]", sha256="0")
+    with pytest.raises(FileExistsError, match=r"mine\.h5', which exists without a record"):
+        pretrain(out, formula=stripes, **TINY)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "mine.h5"
+    os.mkfifo(out)
+    with pytest.raises(FileExistsError, match="which exists without a record of its recipe"):
+        pretrain(out, formula=stripes, **TINY)
 
 
 @pytest.mark.usefixtures("thin")
@@ -273,6 +310,51 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x.h5.checkpoint.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(OSError, match=r"pretrain cannot read the checkpoint .* Delete it"):
         pretrain(tmp_path / "x.h5", formula=stripes, **TINY)
+
+
+IDENTITY = {"n_images": 400, "batch_size": 4}
+# Of 100 steps, every fifth has a row.
+ROWS = [{"step": step, "images": 4 * step, "seconds": 1.0 * step} for step in (5, 10)]
+RUN = {"step": 12, "seconds": 12.0, "loss": 1.5, "n_right": 3, "n_seen": 8, "history": ROWS}
+OTHER_TYPE = "it lacks a part, or holds one of another type"
+OTHER_ARRAYS = "its arrays are those of another network or optimizer"
+
+
+@pytest.mark.parametrize(
+    ("changes", "arrays", "fault"),
+    [
+        ({"step": 101}, None, r"its step must be an int from 1 to 100\. Got 101"),
+        ({"step": -1}, None, r"its step must be an int from 1 to 100\. Got -1"),
+        ({"step": "12"}, None, r"its step must be an int from 1 to 100\. Got '12'"),
+        ({"step": 3.5}, None, r"its step must be an int"),
+        ({"step": 16}, None, "its history is not that of the finished steps"),
+        ({"history": ROWS[:1]}, None, "its history is not that of the finished steps"),
+        ({"history": [{"step": 5}]}, None, OTHER_TYPE),
+        ({"history": 3}, None, OTHER_TYPE),
+        ({"n_seen": 4}, None, "it counts other images than the 8 since the last row"),
+        ({"n_right": 9}, None, "it counts other images than the 8 since the last row"),
+        ({"loss": math.nan}, None, r"its loss must be a number from 0 up\. Got nan"),
+        ({"seconds": None}, None, r"its seconds must be a number from 0 up\. Got None"),
+        ({"other": 1}, None, OTHER_TYPE),
+        ({}, [np.zeros(4)], OTHER_ARRAYS),
+        ({}, [np.array(["a", "b", "c"])], OTHER_ARRAYS),
+        ({}, [], OTHER_ARRAYS),
+    ],
+)
+def test_a_checkpoint_that_no_run_wrote(
+    changes: dict[str, Any], arrays: Any, fault: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.npz"
+    variables: Any = [SimpleNamespace(shape=(3,), assign=lambda values: None)]
+    checkpoint = training.PretrainingCheckpoint(path, IDENTITY)
+    facts = {"identity": IDENTITY, "run": RUN | changes}
+    sound = [np.zeros(3, np.float32)]
+    write_state(path, facts, {"variables": sound if arrays is None else arrays})
+    lead = r"^pretrain cannot resume from the checkpoint '.*x\.npz': "
+    with pytest.raises(OSError, match=lead + fault + r".*\. Delete it to start again\.$"):
+        checkpoint.load(variables)
+    write_state(path, {"identity": IDENTITY, "run": RUN}, {"variables": sound})
+    assert vars(checkpoint.load(variables)) == RUN
 
 
 @pytest.mark.usefixtures("thin")
@@ -319,9 +401,10 @@ _CODE = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from sktransfer import networks, pretrain
+from sktransfer import pretrain
+from sktransfer.networks import layers
 from test_pretraining import TINY, stripes
-networks._FILTERS = (4, 8, 8, 16, 16)
+layers._FILTERS = (4, 8, 8, 16, 16)
 done = pretrain(sys.argv[1], formula=stripes, sizes=(32, 40), n_jobs=2, **TINY)
 import keras
 print(json.dumps([keras.config.backend(), done.history]))
@@ -359,7 +442,7 @@ def test_other_backends_train_the_same_network(backend: str, tmp_path: Path) -> 
     ("changed", "message"),
     [
         ({"n_classes": 1}, "'n_classes' parameter of pretrain must be an int in the range"),
-        ({"n_classes": None}, "must say how many labels the formula knows"),
+        ({"n_classes": None}, "must be the number of labels that the formula has"),
         ({"n_images": 0}, "'n_images' parameter of pretrain"),
         ({"sizes": 31}, r"from 32 up, .* Got 31 instead"),
         ({"sizes": ()}, "'sizes' parameter of pretrain"),
@@ -408,14 +491,50 @@ def test_the_number_of_classes_may_be_the_formulas_own() -> None:
     assert recipe.n_images == 12
 
 
+def test_a_file_that_appears_during_the_training_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "x.h5"
+    folded = run.folded_weights
+
+    def appear(*args: Any) -> Any:
+        out.write_bytes(b"precious")
+        return folded(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "folded_weights", appear)
+        with pytest.raises(FileExistsError, match=r"appeared during the training.*checkpoint"):
+            pretrain(out, formula=stripes, **TINY)
+    assert out.read_bytes() == b"precious"
+    assert {path.name for path in tmp_path.iterdir()} == {"x.h5", "x.h5.checkpoint.npz"}
+    out.unlink()
+    assert pretrain(out, formula=stripes, **TINY).path == out
+    out.unlink()
+    out.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileExistsError, match="which exists without a record"):
+        pretrain(out, formula=stripes, **TINY)
+    assert out.is_symlink()
+
+
 def test_out_must_be_a_file_that_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end with \.h5 or \.hdf5"):
         pretrain(tmp_path / "x.keras", formula=stripes, **TINY)
-    with pytest.raises(OSError, match=r"No such file or directory. Make its folder"):
+    with pytest.raises(OSError, match=r"No such file or directory. Create its folder"):
         pretrain(tmp_path / "nowhere" / "x.h5", formula=stripes, **TINY)
+    with pytest.raises(OSError, match=r"Got '~nosuchuser/x\.h5': this system knows no home"):
+        pretrain("~nosuchuser/x.h5", formula=stripes, **TINY)
     (tmp_path / "folder.h5").mkdir()
     with pytest.raises(OSError, match="it is a folder"):
         pretrain(tmp_path / "folder.h5", formula=stripes, **TINY)
+
+
+def test_a_file_of_the_checkpoints_name_stays(tmp_path: Path) -> None:
+    own = tmp_path / "x.h5.checkpoint.npz"
+    np.savez(own, mine=[1, 2, 3])
+    content = own.read_bytes()
+    with pytest.raises(OSError, match=r"cannot read the checkpoint '.*x\.h5\.checkpoint\.npz'"):
+        pretrain(tmp_path / "x.h5", formula=stripes, **TINY)
+    assert own.read_bytes() == content
 
 
 # -- the command
@@ -491,7 +610,7 @@ def test_the_folded_network_gives_what_keras_gives_at_the_end_of_each_block() ->
     import keras
 
     from sktransfer.networks import build
-    from sktransfer.pretraining.network import folded_weights
+    from sktransfer.training.pretraining.network import folded_weights
 
     model = build_network(2, "float32", 0.9, 0)
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_classification
 from sklearn.decomposition import PCA
@@ -26,9 +27,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sktransfer import VGGFeatureExtractor, load_digit_pair
-from sktransfer.probing import (
+from sktransfer.evaluation.probing import (
     METRICS,
     check_classifier,
     check_labels,
@@ -126,11 +128,11 @@ def test_what_is_no_cross_validation(cv: Any) -> None:
         (1, None, r"at least 2 folds"),
         (2, [0, 0, 0, 0], r"as many groups as folds\. Got cv=2 and 1 groups"),
         (2, [0, 1], r"one group per image\. Got 4 images and 2 groups"),
-        (ShuffleSplit(1), None, r"at least 2 folds, to tell a difference from noise\. Got 1"),
+        (ShuffleSplit(1), None, r"at least 2 folds to distinguish a difference from noise\. Got 1"),
         ([], None, r"Got 0"),
-        (LeaveOneGroupOut(), [0, 1, 0, 1], r"Fold 1 of 2 learns from 2 images of less than two"),
-        ([([0, 1], []), ([2, 3], [0, 1])], None, r"Fold 1 of 2 has no images to test on"),
-        ([([0, 1], [2]), ([2, 3], [3])], None, r"Fold 2 of 2 is tested on images that it learns"),
+        (LeaveOneGroupOut(), [0, 1, 0, 1], r"Fold 1 of 2 trains on 2 images of fewer than two"),
+        ([([0, 1], []), ([2, 3], [0, 1])], None, r"Fold 1 of 2 has no test images"),
+        ([([0, 1], [2]), ([2, 3], [3])], None, r"Fold 2 of 2 tests on images that it trains on"),
         ([([0, 1], [2]), ([2, 3], [4])], None, r"positions from 0 to 3\. Got .*4"),
         ([([0, 1], [-1]), ([2, 3], [0])], None, r"positions from 0 to 3\. Got .*-1"),
         ([([0.0, 1.0], [2]), ([2, 3], [0])], None, r"positions from 0 to 3"),
@@ -167,7 +169,7 @@ def test_pipelines_are_taken_apart() -> None:
     assert first is extractor
     assert [name for name, _ in rest.steps] == ["standardscaler", "logisticregression"]
     for wrong in (logistic, make_pipeline(StandardScaler(), extractor), "vgg"):
-        with pytest.raises(TypeError, match=r"probe needs a VGGFeatureExtractor, or a pipeline"):
+        with pytest.raises(TypeError, match=r"probe needs a VGGFeatureExtractor or Image.*, or a"):
             split_estimator(wrong, who=WHO)
 
 
@@ -279,8 +281,12 @@ class _NoScores(RandomForestClassifier):
 @pytest.mark.parametrize(
     ("scoring", "classifier", "message"),
     [
-        ("r2", LogisticRegression(), r"Got 'r2', .* is about quantities"),
-        (["accuracy", "neg_mean_squared_error"], LogisticRegression(), r"is about quantities"),
+        ("r2", LogisticRegression(), r"Got 'r2', .* is for regression, not for"),
+        (
+            ["accuracy", "neg_mean_squared_error"],
+            LogisticRegression(),
+            r"is for regression, not for",
+        ),
         ("f1macro", LogisticRegression(), r"no metric 'f1macro'; did you mean 'f1_macro'\?"),
         (7, LogisticRegression(), r"'scoring' parameter of probe must be None"),
         ([], LogisticRegression(), r"there is no metric"),
@@ -314,14 +320,17 @@ def test_classifiers_that_need_many_rows_pass(classifier: Any) -> None:
     assert callable(make_scorer_of(_labels([6, 8] * 10), None, classifier, who=WHO))
 
 
-def test_classifiers_that_stop_early_are_counted_and_never_changed() -> None:
+def _score_irises(classifier: Any, n_folds: int) -> Any:
     X, y = load_iris(return_X_y=True)
     labels = _labels(y)
-    folds = make_folds(labels, 3, random_state=0, who=WHO)
-    classifier = LogisticRegression(max_iter=2)
+    folds = make_folds(labels, n_folds, random_state=0, who=WHO)
     scorer = make_scorer_of(labels, "accuracy", classifier, who=WHO)
-    found = score_folds(X, y, folds, classifier, scorer)
-    assert found.n_not_converged == 3
+    return score_folds(X, y, folds, classifier, scorer)
+
+
+def test_classifiers_that_stop_early_are_counted_and_never_changed() -> None:
+    classifier = LogisticRegression(max_iter=2)
+    assert _score_irises(classifier, 3).n_not_converged == 3
     assert not hasattr(classifier, "coef_")
 
 
@@ -333,13 +342,8 @@ class _Warning(LogisticRegression):
 
 
 def test_other_warnings_are_passed_on() -> None:
-    X, y = load_iris(return_X_y=True)
-    labels = _labels(y)
-    folds = make_folds(labels, 2, random_state=0, who=WHO)
-    classifier = _Warning(max_iter=500)
-    scorer = make_scorer_of(labels, "accuracy", classifier, who=WHO)
     with pytest.warns(UserWarning, match="other"):
-        found = score_folds(X, y, folds, classifier, scorer)
+        found = _score_irises(_Warning(max_iter=500), 2)
     assert found.n_not_converged == 2
 
 
@@ -356,3 +360,58 @@ def test_time_is_measured_beside_the_store(tmp_path: Any) -> None:
     assert extractor.cache == tmp_path / "store"
     paths_like = list(X[:3].reshape(3, 8, 8))
     assert time_features(_extractor().fit(paths_like), paths_like, 3)[1] > 0
+
+
+# -- threads of BLAS
+
+
+class _SeesThreads(ClassifierMixin, BaseEstimator):
+    """Tells by its score how many threads BLAS has while it is fitted."""
+
+    def fit(self, X: Any, y: Any) -> _SeesThreads:
+        self.classes_ = np.unique(y)
+        self.n_threads_ = max(each["num_threads"] for each in _blas())
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.classes_[0])
+
+
+def _blas() -> list[dict[str, Any]]:
+    return [each for each in threadpool_info() if each["user_api"] == "blas"]
+
+
+@pytest.mark.skipif(not _blas(), reason="threadpoolctl knows no BLAS here")
+@pytest.mark.parametrize(("n_features", "n_threads"), [(10, 1), (11, 2)])
+def test_blas_has_one_thread_for_small_features_and_its_own_number_after_it(
+    n_features: int, n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sktransfer.evaluation.probing.threads.MIN_THREADED_BYTES", 4 * 11 * 8)
+    features = np.ones((4, n_features))
+    folds = [(np.array([0, 1]), np.array([2, 3])), (np.array([2, 3]), np.array([0, 1]))]
+
+    def scorer(fitted: Any, X: Any, y: Any) -> dict[str, float]:
+        return {"threads": fitted.n_threads_}
+
+    with threadpool_limits(2, user_api="blas"):
+        found = score_folds(features, np.array([0, 1, 0, 1]), folds, _SeesThreads(), scorer)
+        assert [each["num_threads"] for each in _blas()] == [2] * len(_blas())
+    assert found.scores["threads"] == [n_threads, n_threads]
+
+
+def test_scores_do_not_depend_on_the_threads_of_blas(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = make_classification(200, 100, n_informative=10, random_state=0)
+    labels = _labels(y)
+    folds = make_folds(labels, 3, random_state=0, who=WHO)
+    classifier = make_classifier()
+    scorer = make_scorer_of(labels, None, classifier, who=WHO)
+    held = score_folds(X, y, folds, classifier, scorer)
+    monkeypatch.setattr("sktransfer.evaluation.probing.threads.MIN_THREADED_BYTES", 0)
+    assert score_folds(X, y, folds, classifier, scorer).scores == held.scores
+
+
+def test_features_that_are_all_constant_predict_the_larger_class() -> None:
+    X, y = np.full((12, 60), 3.0), np.repeat([0, 1], [8, 4])
+    probe = make_classifier().fit(X, y)
+    assert probe.predict(X).tolist() == [0] * 12
+    assert probe[-1].coef_.shape == (1, 60)

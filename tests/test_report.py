@@ -22,6 +22,11 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import sktransfer
 from sktransfer import (
@@ -31,14 +36,16 @@ from sktransfer import (
     compare_transfer,
     diagnose,
     load_digit_pair,
-    report,
     sweep_layers,
     transfer_curve,
 )
+from sktransfer.report.brief import brief_comparison, brief_curve
+from sktransfer.report.drawing import DARK, LIGHT
+from sktransfer.report.images import look_at
 
 # Whatever a user names may look like this.
-NASTY = "<script>alert('x')</script> & \"quoted\" ${braces} $title"
-TEMPLATE = (Path(sktransfer.__file__).parent / "report.html").read_text(encoding="utf-8")
+NASTY = "<script>alert('x')</script> & \"quoted\" {{ title }} {% raw %}"
+TEMPLATE = (Path(sktransfer.__file__).parent / "report" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,7 @@ def results() -> SimpleNamespace:
         ),
         curve=curve,
         diagnosis=diagnose(random, X / 16 / 255, y, max_images=40, cv=2),
+        shown={"estimator": random, "X": X, "y": np.array(["six", NASTY])[y]},
     )
 
 
@@ -76,6 +84,7 @@ def page_path(results: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
         sweep=results.sweep,
         curve=results.curve,
         diagnosis=results.diagnosis,
+        **results.shown,
         title=f"Title {NASTY}",
         data=f"Data {NASTY}",
     ).to_html(path)
@@ -158,13 +167,35 @@ def tables_of(root: Node) -> dict[str, list[list[str]]]:
 def test_tables_hold_every_table_of_every_result(page, results):
     found = tables_of(read(page))
     expected = [
+        brief_comparison(results.comparison).table,
         *results.comparison.tables(),
         *results.sweep.tables(),
-        *results.curve.tables(),
+        brief_curve(results.curve).table,
+        *results.curve.tables()[1:],
     ]
-    assert list(found) == [caption for caption, _, _ in expected]
+    *captions, confusion = found
+    assert captions == [caption for caption, _, _ in expected]
     for caption, header, body in expected:
         assert found[caption] == [list(header), *map(list, body)]
+    _, *rows = found[confusion]
+    assert [row[0] for row in rows] == sorted(["six", NASTY])
+    assert sum(int(cell) for row in rows for cell in row[1:]) == 60
+
+
+def test_images_and_mistakes_are_those_of_a_cross_validation(results):
+    seen = look_at(**results.shown, who="test")
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    features = results.shown["estimator"].fit_transform(results.shown["X"])
+    found = cross_val_predict(model, features, results.shown["y"], cv=folds)
+    np.testing.assert_array_equal(seen.counts, confusion_matrix(results.shown["y"], found))
+    assert len(seen.mistakes) == min(12, int((found != results.shown["y"]).sum()))
+    surest = [mistake.probability for mistake in seen.mistakes]
+    assert surest == sorted(surest, reverse=True)
+    assert all(mistake.label != mistake.predicted for mistake in seen.mistakes)
+    assert [len(pictures) for pictures in seen.examples] == [6, 6]
+    assert seen.examples[0][0].shape == (64, 64, 1)
+    assert seen.examples[0][0].max() == 255
 
 
 def test_tables_hold_the_numbers_of_the_result(page, results):
@@ -183,12 +214,18 @@ def test_tables_hold_the_numbers_of_the_result(page, results):
 def test_the_verdict_stands_first(page, results):
     main = read(page).find("main")
     first = main.find("section")
-    assert first.find("h2").text == "Verdict"
+    assert first.find("h2").text == "In short"
     paragraphs = [p.text for p in first.find_all("p")]
-    for words in results.comparison.verdict.split("\n\n"):
-        assert words in paragraphs
-    points = [point.text for point in first.find_all("li")]
-    assert {*results.curve.sentences(), *results.sweep.sentences()} <= set(points)
+    (answer,) = brief_comparison(results.comparison).answers
+    assert paragraphs[0] == answer
+    assert results.comparison.verdict.startswith(answer)
+    assert paragraphs[-1] == f"{results.diagnosis.summary()}."
+    # A section has a table and pictures before its words.
+    comparison = list(main.find_all("section"))[1]
+    tags = [node.tag for node in comparison.find_all("table", "figure")]
+    assert tags[:2] == ["table", "figure"]
+    texts = [node.text for node in main.find_all("p", "li")]
+    assert {*results.comparison.verdict.split("\n\n"), *results.curve.sentences()} <= set(texts)
 
 
 def test_findings_stand_with_their_evidence_and_remedy(page, results):
@@ -214,10 +251,10 @@ def test_how_it_was_made(page):
 
 def test_pictures_are_drawn_for_light_and_dark(page):
     pictures = list(read(page).find_all("picture"))
-    assert len(pictures) == 3
+    assert len(pictures) == 3 + 3
     for picture in pictures:
         (dark,), (light,) = picture.find_all("source"), picture.find_all("img")
-        assert dark.get("media") == "(prefers-color-scheme: dark)"
+        assert dark.get("media") == "screen and (prefers-color-scheme: dark)"
         assert dark.get("srcset") != light.get("src")
         for uri in (dark.get("srcset"), light.get("src")):
             assert uri.startswith("data:image/svg+xml;base64,")
@@ -234,7 +271,13 @@ def test_each_result_makes_a_page_of_its_own(results, tmp_path, kind):
     path = tmp_path / "one.html"
     assert TransferReport(**{kind: getattr(results, kind)}).to_html(path) is None
     root = read(path.read_text(encoding="utf-8"))
-    assert root.find("title").text == root.find("h1").text == "Does transfer help?"
+    titles = {
+        "comparison": "Does transfer help?",
+        "sweep": "Which layer?",
+        "curve": "How many labels does it save?",
+        "diagnosis": "What may be wrong?",
+    }
+    assert root.find("title").text == root.find("h1").text == titles[kind]
     names = [node.get("aria-labelledby") for node in root.find_all("section")]
     assert names == ["verdict", kind, "made"]
 
@@ -245,6 +288,14 @@ def test_a_diagnosis_needs_no_matplotlib(results, tmp_path, monkeypatch):
     path = tmp_path / "two.html"
     with pytest.raises(ImportError, match=r"^TransferReport\.to_html draws with matplotlib"):
         TransferReport(results.comparison).to_html(path)
+    assert not path.exists()
+
+
+def test_it_needs_jinja(results, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    path = tmp_path / "one.html"
+    with pytest.raises(ImportError, match=r"to_html needs Jinja2, .*sktransfer\[plot\]"):
+        TransferReport(diagnosis=results.diagnosis).to_html(path)
     assert not path.exists()
 
 
@@ -331,7 +382,7 @@ def test_tables_say_what_they_are_and_what_names_a_row(page):
 
 def test_pictures_are_told_in_words(page, results):
     alts = [node.get("alt") for node in read(page).find_all("img")]
-    assert len(alts) == 3 and all(len(alt) > 40 for alt in alts)
+    assert len(alts) == 6 and all(len(alt) > 20 for alt in alts)
     for row in results.comparison.rows:
         assert f"{row.mean('accuracy'):.3f}" in alts[0]
 
@@ -360,7 +411,7 @@ def test_contrast(theme):
     for name in ("text", "muted", "accent", "error", "warning", "info"):
         # Above the 4.5 that WCAG asks for text at level AA.
         assert min(contrast(colors[name], ground) for ground in grounds) > 5, name
-    drawn = report._LIGHT if theme == "light" else report._DARK
+    drawn = LIGHT if theme == "light" else DARK
     assert (drawn["ground"], drawn["text"]) == (colors["card"], colors["text"])
 
 
@@ -370,6 +421,11 @@ def test_contrast(theme):
 @pytest.mark.parametrize(
     ("kwargs", "error", "match"),
     [
+        (
+            {"X": [1]},
+            ValueError,
+            r"needs 'estimator', 'X' and 'y' together, .*\. Got no 'estimator' and no 'y'\.",
+        ),
         ({}, ValueError, r"^TransferReport needs at least one result: .*\. Got none\.$"),
         (
             {"comparison": "table"},
@@ -469,7 +525,7 @@ def test_it_fits_phones_and_desks_in_light_and_dark(browse, page, tmp_path, widt
     assert found["overflow"] == 0 and found["beyond"] == 0
     # What is too wide scrolls by itself. On a phone there is such, or nothing would be tested.
     assert found["scrolling"] > 0 or width > 360
-    assert found["pictures"] == [[True, theme == "light"]] * 3
+    assert found["pictures"] == [[True, theme == "light"]] * 6
     red, green, blue = (int(colors_of(theme)["ground"][i : i + 2], 16) for i in (1, 3, 5))
     assert found["background"] == f"rgb({red}, {green}, {blue})"
     assert all(found["focused"]) and len(found["focused"]) > 5

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer import FeatureStore, LayerSearchCV, VGGFeatureExtractor, load_digit_pair
+from sktransfer.engines import JOINT_PRECISIONS
 
 NAME = "vggfeatureextractor__"
 
@@ -67,6 +68,15 @@ def test_the_result_is_that_of_a_grid_search(digits: Any, tmp_path: Path) -> Non
 
     assert scores(ours) == scores(theirs)
     assert ours.best_score_ == theirs.best_score_
+    # On each of the two folds, the candidate that is best on the other one.
+    halves = [ours.cv_results_[f"split{i}_test_score"] for i in range(2)]
+    expected = [halves[0][halves[1].argmax()], halves[1][halves[0].argmax()]]
+    assert ours.nested_score_ == pytest.approx(np.mean(expected))
+    several = _search(scoring=["accuracy", "f1"], refit=False).fit(*digits)
+    with pytest.raises(
+        AttributeError, match=r"no nested_score_ with several metrics and refit=Fal"
+    ):
+        several.nested_score_  # noqa: B018
     assert set(theirs.cv_results_) == set(ours.cv_results_)
     fitted = ours.best_estimator_[0]
     assert fitted.layer == ours.best_params_[f"{NAME}layer"]
@@ -104,13 +114,13 @@ def test_without_a_store_it_finds_the_same(digits: Any, computed: list[int]) -> 
     [
         {"random_state": None},
         {"precision": "int8", "engine": "openvino"},
-        {"precision": "bfloat16", "engine": "keras"},
+        *({"precision": precision, "engine": "keras"} for precision in JOINT_PRECISIONS),
     ],
 )
 def test_nothing_is_computed_ahead_that_candidates_would_not_find(
     extractor: dict[str, Any], digits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sktransfer.sweep import search as module
+    from sktransfer.evaluation.sweep import search as module
 
     filled: list[int] = []
     monkeypatch.setattr(module, "fill_store", lambda *_: filled.append(1))

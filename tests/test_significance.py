@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from sktransfer.probing.significance import compare_draws, compare_scores
+from sktransfer.evaluation.probing.outcomes import (
+    ImageWeights,
+    by_images,
+    variance_within,
+    weigh_images,
+)
+from sktransfer.evaluation.probing.significance import (
+    PairedTest,
+    by_draws,
+    compare_scores,
+    count_tests,
+    judge_alone,
+    judge_together,
+)
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
@@ -103,7 +118,7 @@ def test_what_cannot_be_judged_is_not_judged(scores: list[float], mean: float) -
 def test_draws_that_share_nothing_are_independent() -> None:
     draws = [(np.arange(6) + 6 * i, np.arange(10) + 10 * i) for i in range(5)]
     scores, reference = [0.9, 0.8, 0.9, 0.7, 0.8], [0.8, 0.8, 0.7, 0.6, 0.8]
-    found = compare_draws(scores, reference, draws)
+    found = judge_alone(by_draws(scores, reference, draws))
     assert found.p_value == pytest.approx(stats.ttest_rel(scores, reference).pvalue)
 
 
@@ -112,14 +127,154 @@ def test_draws_correlate_by_what_they_share() -> None:
     parts = [np.array(part) for part in ([0, 1, 2, 3], [3, 4, 5, 6], [2, 3, 4, 0])]
     tests = [np.arange(5) + 10 * i for i in range(3)]
     scores, reference = [0.9, 0.8, 0.7], [0.8, 0.75, 0.68]
-    found = compare_draws(scores, reference, list(zip(parts, tests, strict=True)))
+    found = judge_alone(by_draws(scores, reference, list(zip(parts, tests, strict=True))))
     error = np.std(np.subtract(scores, reference), ddof=1) * np.sqrt(1 / 3 + 0.5 / 0.5)
     assert found.high - found.mean == pytest.approx(4.302653 * error, rel=1e-6)
     # Whichever is more, training or test images.
-    turned = compare_draws(scores, reference, list(zip(tests, parts, strict=True)))
+    turned = judge_alone(by_draws(scores, reference, list(zip(tests, parts, strict=True))))
     assert turned == found
 
 
 def test_draws_of_the_same_images_tell_nothing() -> None:
     draws = [(np.arange(6), np.arange(6, 9))] * 3
-    assert compare_draws([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], draws).finding == "unclear"
+    assert judge_alone(by_draws([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], draws)).finding == "unclear"
+
+
+def _images(y: np.ndarray, folds: Folds, **params: Any) -> ImageWeights:
+    images = weigh_images(params.pop("metric", "accuracy"), y, folds, **params)
+    assert images is not None
+    return images
+
+
+def _halves(n: int) -> Folds:
+    first, second = np.arange(n // 2), np.arange(n // 2, n)
+    return [(second, first), (first, second)]
+
+
+def test_images_by_hand() -> None:
+    """13 images are right in one row only, 3 in the other one only, of 100; n_test = n_train."""
+    own, reference = np.ones(100, dtype=bool), np.ones(100, dtype=bool)
+    own[:3] = reference[40:53] = False
+    test = by_images([own], [reference], _images(np.zeros(100), _halves(100)))
+    found = judge_alone(test)
+    statistic = (13 - 3 - 0.5) / np.sqrt(2 * (13 + 3))
+    assert found.mean == pytest.approx(0.10)
+    assert found.p_value == pytest.approx(2 * stats.t(99).sf(statistic))
+    # The interval holds what the test does not reject.
+    for end, sign in ((found.low, -1), (found.high, 1)):
+        excess = abs(found.mean - end) - 0.005
+        error = np.sqrt(2 * (16 / 100**2 - end**2 / 100))
+        assert excess / error == pytest.approx(stats.t(99).ppf(0.975))
+        assert np.sign(end - found.mean) == sign
+    turned = judge_alone(by_images([reference], [own], _images(np.zeros(100), _halves(100))))
+    assert (turned.mean, turned.low, turned.high) == pytest.approx(
+        (-found.mean, -found.high, -found.low)
+    )
+
+
+def test_the_same_images_right_are_equal_and_a_constant_gain_is_tested() -> None:
+    images = _images(np.zeros(100), _halves(100))
+    own = np.arange(100) % 4 > 0
+    assert judge_alone(by_images([own], [own], images)).finding == "equal"
+    # The same in every fold, so that no test of fold scores is possible.
+    better = own.copy()
+    better[:100:4] = True
+    assert judge_alone(by_images([better], [own], images)).finding == "higher"
+    assert compare_scores([1.0, 1.0], [0.75, 0.75], _halves(100)).finding == "unclear"
+
+
+def test_balanced_accuracy_weighs_classes_alike() -> None:
+    y = np.tile([0] * 9 + [1], 10)
+    own, reference = np.ones(100, dtype=bool), np.ones(100, dtype=bool)
+    reference[y == 1] = False
+    balanced = by_images([own], [reference], _images(y, _halves(100), metric="balanced_accuracy"))
+    assert balanced.mean == pytest.approx(0.5)
+    assert by_images([own], [reference], _images(y, _halves(100))).mean == pytest.approx(0.1)
+    assert weigh_images("f1", y, _halves(100)) is None
+
+
+def test_images_of_a_group_count_as_one() -> None:
+    own, reference = np.ones(100, dtype=bool), np.ones(100, dtype=bool)
+    reference[:20] = False
+    alone = by_images([own], [reference], _images(np.zeros(100), _halves(100)))
+    groups = np.arange(100) // 10
+    grouped = by_images([own], [reference], _images(np.zeros(100), _halves(100), groups=groups))
+    assert grouped.mean == pytest.approx(alone.mean)
+    assert grouped.p_value > 0.2 > 0.01 > alone.p_value
+
+
+def test_an_image_that_is_tested_twice_counts_once() -> None:
+    rng = np.random.default_rng(0)
+    own, reference = rng.random((2, 100)) < [[0.9], [0.7]]
+    once = by_images([own], [reference], _images(np.zeros(100), _halves(100)))
+    twice = by_images(
+        [np.tile(own, 2)], [np.tile(reference, 2)], _images(np.zeros(100), _halves(100) * 2)
+    )
+    assert twice.p_value == pytest.approx(once.p_value)
+
+
+def test_draws_that_differ_widen_the_test() -> None:
+    rng = np.random.default_rng(0)
+    images = _images(np.zeros(400), _halves(400))
+    own = rng.random(400) < 0.95
+
+    def draws(*shares: float) -> list[np.ndarray]:
+        return [rng.random(400) < share for share in shares]
+
+    alike = by_images([own], draws(0.8, 0.8, 0.8), images)
+    unlike = by_images([own], draws(0.65, 0.8, 0.95), images)
+    assert unlike.variance > 2 * alike.variance
+    assert unlike.dof < 5 < alike.dof
+    # Two degrees of freedom of the draws, and their spread in the variance of the mean.
+    assert unlike.p_value > 0.05 > alike.p_value
+
+
+def test_holm_corrects_all_tests_together() -> None:
+    tests = [PairedTest(mean, 1.0, 1000) for mean in (2.0, -3.0, 0.5, 2.5, np.nan, 0.0)]
+    tests[4] = PairedTest(0.1, np.nan, 9)
+    tests[5] = PairedTest(0.0, 0.0, 9)
+    assert count_tests(tests) == 5
+    found = judge_together(tests)
+    plain = [test.p_value for test in tests]
+    expected = [3 * plain[0], 5 * plain[1], 2 * plain[2], 4 * plain[3]]
+    expected[3] = max(expected[1], expected[3])
+    expected[0] = max(expected[3], expected[0])
+    expected[2] = min(1.0, max(expected[0], expected[2]))
+    assert [each.p_value for each in found[:4]] == pytest.approx(expected)
+    assert np.isnan(found[4].p_value)
+    assert found[5].p_value == 1
+    findings = [each.finding for each in found]
+    noise = "within noise"
+    first = "higher" if expected[3] < 0.05 else noise
+    assert findings == [noise, "lower", noise, first, "unclear", "equal"]
+    for each in found[:4]:
+        assert (each.low <= 0 <= each.high) == (each.finding == noise)
+
+
+def test_a_family_of_nulls_has_one_error_in_twenty() -> None:
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(1500):
+        tests = [PairedTest(mean, 1.0, 1e9) for mean in rng.normal(size=10)]
+        wrong += any(each.finding != "within noise" for each in judge_together(tests))
+    assert wrong / 1500 == pytest.approx(0.05, abs=0.012)
+
+
+def test_what_varies_with_test_images_is_not_shared_by_draws() -> None:
+    """Draws that share half of their training images, but no test image."""
+    rng = np.random.default_rng(0)
+    parts = [np.array(part) for part in ([0, 1, 2, 3], [3, 4, 5, 6], [2, 3, 4, 0])]
+    tests = [np.arange(5) + 10 * i for i in range(3)]
+    draws = list(zip(parts, tests, strict=True))
+    scores, reference = [0.9, 0.8, 0.7], [0.8, 0.75, 0.68]
+    whole = by_draws(scores, reference, draws)
+    spread = np.var(np.subtract(scores, reference), ddof=1)
+    half = by_draws(scores, reference, draws, within=spread / 2)
+    assert whole.variance == pytest.approx(spread * (1 / 3 + 1))
+    assert half.variance == pytest.approx(spread * (1 / 3 + 0.5))
+    images = _images(
+        np.zeros(4000), [(np.arange(10), np.arange(i * 400, i * 400 + 400)) for i in range(10)]
+    )
+    own, other = rng.random((2, 4000)) < [[0.9], [0.7]]
+    expected = (0.9 * 0.1 + 0.7 * 0.3) / 400
+    assert variance_within([own], [other], images) == pytest.approx(expected, rel=0.1)

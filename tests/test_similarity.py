@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sktransfer.sweep.similarity import centred_gram, linear_cka
+from sktransfer.evaluation.sweep.similarity import centred_gram, linear_cka
 
 
 def _cka(*features: np.ndarray) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import pickle
 import random
+import re
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -17,42 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
+from interpreter import run_python
+from store_cases import WIDTH, image, read, row, write
 
 from sktransfer import FeatureStore, FeatureStoreWarning
-from sktransfer.store import MIN_BYTES, StoreUse
-
-WIDTH = 300
-
-
-def _image(number: int) -> bytes:
-    return (number * 2654435761 % 2**32).to_bytes(4, "big") + number.to_bytes(12, "big")
-
-
-def _row(number: int, recipe: str = "a", width: int = WIDTH) -> np.ndarray:
-    """Say what the row of an image must be."""
-    seed = [number, len(recipe), *recipe.encode()]
-    return np.random.default_rng(seed).random(width, dtype=np.float32)
-
-
-def _write(store: FeatureStore, numbers: range, recipe: str = "a", width: int = WIDTH) -> None:
-    with store.open() as use:
-        rows = np.stack([_row(number, recipe, width) for number in numbers])
-        use.write(recipe, [_image(number) for number in numbers], rows)
-
-
-def _read(store: FeatureStore, numbers: range, recipe: str = "a", width: int = WIDTH) -> list[int]:
-    """Read rows, check each that is there, and return their numbers."""
-    out = np.full((len(numbers), width), np.nan, dtype=np.float32)
-    with store.open() as use:
-        found = use.read(recipe, [_image(number) for number in numbers], out)
-    for number, row, is_there in zip(numbers, out, found, strict=True):
-        if is_there:
-            np.testing.assert_array_equal(row, _row(number, recipe, width))
-        else:
-            assert np.isnan(row).all()
-    return [number for number, is_there in zip(numbers, found, strict=True) if is_there]
+from sktransfer.features.store import MIN_BYTES
+from sktransfer.features.store_use import StoreUse
 
 
 @pytest.fixture
@@ -73,52 +45,52 @@ def test_what_was_written_is_read_and_nothing_else(
 ) -> None:
     store = FeatureStore(tmp_path_factory.mktemp("store"), max_bytes=100 << 20)
     with store.open() as use:
-        rows = np.array([_row(n, width=width) for n in numbers], np.float32).reshape(-1, width)
-        use.write("a", [_image(number) for number in numbers], rows)
-    assert _read(store, wanted, width=width) == [n for n in wanted if n in numbers]  # type: ignore[arg-type]
+        rows = np.array([row(n, width=width) for n in numbers], np.float32).reshape(-1, width)
+        use.write("a", [image(number) for number in numbers], rows)
+    assert read(store, wanted, width=width) == [n for n in wanted if n in numbers]  # type: ignore[arg-type]
     assert store.info().n_rows == len(set(numbers))
 
 
 def test_rows_outlive_the_object(store: FeatureStore) -> None:
-    _write(store, range(10))
-    assert _read(FeatureStore(store.path), range(20)) == list(range(10))
+    write(store, range(10))
+    assert read(FeatureStore(store.path), range(20)) == list(range(10))
 
 
 def test_recipes_do_not_meet(store: FeatureStore) -> None:
-    _write(store, range(10), "a")
-    assert _read(store, range(10), "b") == []
-    _write(store, range(5), "b")
-    assert _read(store, range(10), "b") == list(range(5))
-    assert _read(store, range(10), "a") == list(range(10))
+    write(store, range(10), "a")
+    assert read(store, range(10), "b") == []
+    write(store, range(5), "b")
+    assert read(store, range(10), "b") == list(range(5))
+    assert read(store, range(10), "a") == list(range(10))
     assert store.info().recipes == {"a": 10, "b": 5}
 
 
 def test_a_row_of_another_width_is_no_hit(store: FeatureStore) -> None:
-    _write(store, range(3), width=10)
-    assert _read(store, range(3), width=11) == []
+    write(store, range(3), width=10)
+    assert read(store, range(3), width=11) == []
 
 
 def test_parts_of_rows_can_be_read_into_an_array(store: FeatureStore) -> None:
-    _write(store, range(3))
+    write(store, range(3))
     out = np.zeros((3, WIDTH + 7), dtype=np.float32)
     with store.open() as use:
-        assert use.read("a", [_image(i) for i in range(3)], out[:, 7:]).all()
-    np.testing.assert_array_equal(out[1, 7:], _row(1))
+        assert use.read("a", [image(i) for i in range(3)], out[:, 7:]).all()
+    np.testing.assert_array_equal(out[1, 7:], row(1))
     assert not out[:, :7].any()
 
 
 def test_stores_are_values(store: FeatureStore, tmp_path: Path) -> None:
-    _write(store, range(3))
+    write(store, range(3))
     for twin in (copy.deepcopy(store), pickle.loads(pickle.dumps(store))):
         assert twin == store
         assert hash(twin) == hash(store)
-        assert _read(twin, range(3)) == [0, 1, 2]
+        assert read(twin, range(3)) == [0, 1, 2]
     assert store != FeatureStore(tmp_path / "other")
     assert eval(repr(store)) == store
 
 
 def test_folder_is_for_its_user_only(store: FeatureStore) -> None:
-    _write(store, range(3))
+    write(store, range(3))
     assert store.path.stat().st_mode & 0o777 == 0o700
 
 
@@ -129,30 +101,31 @@ def test_rows_not_used_for_longest_go_first(tmp_path: Path) -> None:
     # 5 MiB hold about 60 rows of 64 KiB.
     store, width = FeatureStore(tmp_path, max_bytes=5 << 20), 1 << 14
     for start in range(0, 40, 10):
-        _write(store, range(start, start + 10), width=width)
-    assert _read(store, range(10), width=width) == list(range(10))  # used now: the youngest
+        write(store, range(start, start + 10), width=width)
+    assert read(store, range(10), width=width) == list(range(10))  # used now: the youngest
     for start in range(40, 80, 10):
-        _write(store, range(start, start + 10), width=width)
+        write(store, range(start, start + 10), width=width)
     assert store.info().n_bytes <= 5 << 20
-    assert _read(store, range(10), width=width) == list(range(10))
-    assert _read(store, range(10, 20), width=width) == []
-    assert _read(store, range(70, 80), width=width) == list(range(70, 80))
+    assert read(store, range(10), width=width) == list(range(10))
+    assert read(store, range(10, 20), width=width) == []
+    assert read(store, range(70, 80), width=width) == list(range(70, 80))
 
 
 def test_an_input_that_cannot_fit_keeps_what_fits(tmp_path: Path) -> None:
     store, width = FeatureStore(tmp_path, max_bytes=4 << 20), 1 << 14
     kept = None
-    for _ in range(3):  # three epochs over more than fits
-        with store.open() as use:
+    for epoch in range(3):  # three epochs over more than fits
+        full = pytest.warns(FeatureStoreWarning, match=r"full: .* may take 4.2 MB, and each of")
+        with full if epoch == 0 else contextlib.nullcontext(), store.open() as use:
             hits = []
             for start in range(0, 200, 10):
                 numbers = range(start, start + 10)
-                images = [_image(number) for number in numbers]
+                images = [image(number) for number in numbers]
                 out = np.zeros((10, width), dtype=np.float32)
                 found = use.read("a", images, out)
                 hits += [n for n, is_there in zip(numbers, found, strict=True) if is_there]
                 if not found.all():
-                    rows = np.stack([_row(number, width=width) for number in numbers])
+                    rows = np.stack([row(number, width=width) for number in numbers])
                     use.write("a", images, rows)
         if kept is not None:
             assert set(kept) <= set(hits)
@@ -161,9 +134,30 @@ def test_an_input_that_cannot_fit_keeps_what_fits(tmp_path: Path) -> None:
     assert store.info().n_bytes <= 4 << 20
 
 
+def test_a_store_too_small_for_one_chunk_keeps_what_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A disk with little free space: the store may take a quarter.
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 16 << 20}))
+    store, width = FeatureStore(tmp_path), 1 << 14
+    message = (
+        r"is full: .* may take 4\.\d MB, a quarter of the 16\.\d MB .* takes 0\.082 MB, so that "
+        r"about 5\d fit, .* Free disk space"
+    )
+    with pytest.warns(FeatureStoreWarning, match=message) as caught:
+        for _ in range(3):
+            write(store, range(200), width=width)
+    assert len(caught) == 1
+    n_kept = len(read(store, range(200), width=width))
+    assert 40 <= n_kept == store.info().n_rows
+    # A row that is too large drives nobody out.
+    write(FeatureStore(tmp_path, max_bytes=MIN_BYTES), range(1), "b", 1 << 19)
+    assert len(read(store, range(200), width=width)) == n_kept
+
+
 def test_prune_and_clear_give_space_back(store: FeatureStore) -> None:
     width = 1 << 14
-    _write(store, range(100), width=width)
+    write(store, range(100), width=width)
     assert store.info().n_bytes > 6 << 20
     store.prune(2 << 20)
     info = store.info()
@@ -192,7 +186,7 @@ def _database(store: FeatureStore) -> Path:
 
 
 def test_a_damaged_row_is_missing_and_written_over(store: FeatureStore) -> None:
-    _write(store, range(10))
+    write(store, range(10))
     connection = sqlite3.connect(_database(store))
     connection.execute("UPDATE feature SET data = zeroblob(length(data)) WHERE id = 3")
     connection.execute("UPDATE entry SET checksum = checksum + 1 WHERE id = 5")
@@ -202,9 +196,9 @@ def test_a_damaged_row_is_missing_and_written_over(store: FeatureStore) -> None:
     connection.execute("UPDATE feature SET id = 8 WHERE id = -7")
     connection.commit()
     connection.close()
-    assert _read(store, range(10)) == [0, 1, 3, 5, 8, 9]
-    _write(store, range(10))
-    assert _read(store, range(10)) == list(range(10))
+    assert read(store, range(10)) == [0, 1, 3, 5, 8, 9]
+    write(store, range(10))
+    assert read(store, range(10)) == list(range(10))
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -214,34 +208,215 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "noise": lambda content: content[:4096] + random.Random(0).randbytes(len(content) - 4096),
     "cut": lambda content: content[: len(content) // 2],
     "cut in the first page": lambda content: content[:5000],
+    # SQLite quotes the name in its message, from which Python makes a UnicodeDecodeError.
+    "a name that is no UTF-8": lambda content: content.replace(
+        b"INDEX entry_age", b"INDEXX\xffntry_age"
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_database_is_set_aside(damage: str, store: FeatureStore) -> None:
-    _write(store, range(200))
+    write(store, range(200))
     path = _database(store)
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            _read(store, range(200))  # whatever is found is right
-            _write(store, range(200))
+            read(store, range(200))  # whatever is found is right
+            write(store, range(200))
+    # Without a header nothing tells it from a file of somebody else.
+    is_known = damage not in ("no database", "header")
     for warning in caught:
         assert warning.category is FeatureStoreWarning
-        assert "set it aside" in str(warning.message)
-    assert len(caught) == len(store.info().damaged) <= 1
-    assert _read(store, range(200)) == list(range(200))
-    store.clear()
+        assert ("set it aside" if is_known else "leaves it untouched") in str(warning.message)
+    n_aside = len(store.databases()) - 1
+    assert len(caught) == n_aside <= 1
+    assert store.info().damaged == (store.databases()[:-1] if is_known else [])
+    assert read(store, range(200)) == list(range(200))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        store.clear()
+    assert len(caught) == (not is_known)
     assert store.info().damaged == []
+    assert path.exists() == (not is_known or not n_aside)
+
+
+# Values that are no features, or no numbers, in each column that is read.
+ODD = ["NULL", "'text'", "CAST(x'ff00' AS TEXT)", "x'00'", "9223372036854775807", "-1", "1e300"]
+COLUMNS = [
+    "feature.data",
+    "entry.checksum",
+    "entry.age",
+    "entry.n_bytes",
+    "entry.image",
+    "recipe.text",
+    "tally.n_written",
+]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("value", ODD)
+def test_values_of_an_unexpected_type_are_damage(
+    column: str, value: str, store: FeatureStore
+) -> None:
+    table, name = column.split(".")
+    width = 1 << 14
+    write(store, range(30), width=width)
+    connection = sqlite3.connect(_database(store))
+    schema = (
+        "PRAGMA writable_schema = {}; UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '')"
+    )
+    connection.executescript(schema.format("ON"))
+    connection.close()
+    connection = sqlite3.connect(_database(store))
+    n_rows = 1 if table in ("recipe", "tally") else 5
+    connection.execute(
+        f"UPDATE OR REPLACE {table} SET {name} = {value} "
+        f"WHERE rowid IN (SELECT rowid FROM {table} LIMIT {n_rows})"
+    )
+    connection.commit()
+    connection.close()
+    small = FeatureStore(store.path, max_bytes=4 << 20)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(small, range(30), width=width)  # whatever is found is right
+        small.info()
+        for start in (0, 40, 80):  # which takes the room of older rows
+            write(small, range(start, start + 20), width=width)
+        assert set(range(80, 100)) <= set(read(small, range(100), width=width))
+    assert all("set it aside" in str(each.message) for each in caught)
+    assert len(caught) <= 1
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE feature", "DELETE FROM tally"])
+def test_a_table_that_was_changed_is_damage(statement: str, store: FeatureStore) -> None:
+    write(store, range(3))
+    connection = sqlite3.connect(_database(store))
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(store, range(3))
+        store.info()
+        write(store, range(3))
+    assert all("set it aside" in str(each.message) for each in caught)
+    assert read(store, range(3)) == [0, 1, 2]
+
+
+def test_stray_files_are_ignored(store: FeatureStore) -> None:
+    store.path.mkdir()
+    for name in ("features-0001.sqlite", "features-0003.sqlite"):
+        (store.path / name).mkdir()
+    for name in ("features-x.sqlite", "features-0001.sqlite.bak", "features-.sqlite", "notes"):
+        (store.path / name).write_text("stray", encoding="utf-8")
+    (store.path / "features-0005.sqlite").symlink_to("nowhere")
+    write(store, range(3))
+    assert read(store, range(3)) == [0, 1, 2]
+    assert store.info().damaged == []
+    (store.path / "features-0002.sqlite").write_text("no database" * 1000, encoding="utf-8")
+    with pytest.warns(FeatureStoreWarning, match="leaves it untouched"):
+        assert read(store, range(3)) == []
+    write(store, range(3))
+    assert read(store, range(3)) == [0, 1, 2]
+    with pytest.warns(FeatureStoreWarning, match=r"leaves \['.*features-0002.sqlite'\], which"):
+        store.clear()
+    assert sorted(path.name for path in store.path.glob("features-*")) == [
+        "features-.sqlite",
+        "features-0001.sqlite",
+        "features-0001.sqlite.bak",
+        "features-0002.sqlite",
+        "features-0003.sqlite",
+        "features-0004.sqlite",
+        "features-0005.sqlite",
+        "features-x.sqlite",
+    ]
+
+
+OTHERS = {
+    "a newer version": "PRAGMA user_version = 2",
+    "an unknown version": "PRAGMA user_version = -7",
+    "another program": "CREATE TABLE notes (text)",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_another_version_wrote_is_left_untouched(other: str, store: FeatureStore) -> None:
+    if other == "another program":
+        store.path.mkdir()
+        connection = sqlite3.connect(store.path / "features-0001.sqlite")
+    else:
+        write(store, range(10))
+        connection = sqlite3.connect(_database(store))
+    connection.execute(OTHERS[other])
+    connection.commit()
+    connection.close()
+    before = {path.name: path.read_bytes() for path in store.path.glob("features-*")}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            write(store, range(5, 15))
+            assert read(store, range(15)) == []
+        store.prune()
+        store.clear()
+        assert store.info().n_rows == 0
+    assert len(caught) == 1
+    assert re.search("leaves .* untouched.*newer version.*without being stored", str(caught[0]))
+    after = {path.name: path.read_bytes() for path in store.path.glob("features-*")}
+    assert after == before
+
+
+def _execute(path: Path, *statements: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+NOT_OURS: dict[str, Callable[[Path], object]] = {
+    "a newer version": lambda path: _execute(path, "PRAGMA user_version = 2"),
+    "another program": lambda path: (
+        path.unlink(),
+        _execute(path, "CREATE TABLE notes (text)", "PRAGMA user_version = 1"),
+    ),
+    "a text": lambda path: path.write_text("my notes", encoding="utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_OURS)
+def test_clear_removes_nothing_that_this_version_did_not_make(
+    name: str, store: FeatureStore
+) -> None:
+    write(store, range(3))
+    path = _database(store)
+    NOT_OURS[name](path)
+    store.set_aside(path)
+    before = path.read_bytes()
+    write(store, range(3))
+    with pytest.warns(FeatureStoreWarning, match=r"leaves \['.*features-0001.sqlite'\], which"):
+        store.clear()
+    assert path.read_bytes() == before
+    assert store.info().damaged == []
+
+
+def test_clear_removes_what_an_earlier_version_set_aside(store: FeatureStore) -> None:
+    write(store, range(3))
+    path = _database(store)
+    _execute(path, "PRAGMA application_id = 0")  # it made none
+    assert read(store, range(3)) == [0, 1, 2]
+    store.set_aside(path)
+    assert store.info().damaged == [path]
+    store.clear()
+    assert not path.exists()
 
 
 def test_an_empty_file_is_a_new_database(store: FeatureStore) -> None:
     # What a process leaves that was killed while it made one.
     store.path.mkdir()
     (store.path / "features-0001.sqlite").touch()
-    _write(store, range(3))
-    assert _read(store, range(3)) == [0, 1, 2]
+    write(store, range(3))
+    assert read(store, range(3)) == [0, 1, 2]
 
 
 _FULL_DISK = """
@@ -264,23 +439,29 @@ with warnings.catch_warnings(record=True) as caught:
         found = use.read("a", images, out)
         assert (out[found] == 1).all()
         print(found.sum(), use.is_storing)
-print([str(w.category.__name__) for w in caught], "without being kept" in str(caught[0].message))
+    with store.open() as use:
+        use.write("b", images, rows)
+print([str(w.category.__name__) for w in caught], caught[0].message)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
 def test_a_full_disk_ends_storing_with_one_warning(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _FULL_DISK, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.stdout == "10 False\n['FeatureStoreWarning'] True\n", result.stderr
-    assert _read(FeatureStore(tmp_path), range(3)) == []  # and the database is whole
+    first, second = run_python(_FULL_DISK, tmp_path).splitlines()
+    assert first == "10 False"
+    assert re.fullmatch(
+        r"\['FeatureStoreWarning'\] .*\([\d.]+ MB were to be written, and [\d,.]+ MB are free\)\. "
+        "They are computed without being stored.*",
+        second,
+    ), second
+    assert read(FeatureStore(tmp_path), range(3)) == []  # and the database is whole
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_permission_is_one_warning(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.warns(FeatureStoreWarning, match="cannot keep features"):
-        _write(FeatureStore(tmp_path / "store"), range(3))
+    with pytest.warns(FeatureStoreWarning, match="cannot store features"):
+        write(FeatureStore(tmp_path / "store"), range(3))
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
@@ -295,6 +476,9 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
         ({"path": 3}, TypeError, "'path' parameter of FeatureStore .* Got 3"),
         ({"path": "x", "max_bytes": MIN_BYTES - 1}, ValueError, "at least 1,048,576 bytes"),
         ({"path": "x", "max_bytes": 1e9}, ValueError, "'max_bytes' .* Got 1000000000.0"),
+        ({"path": "~nosuchuser/x"}, OSError, "Got '~nosuchuser/x': .* no home folder"),
+        ({"path": "a\0b"}, OSError, "it holds a null byte"),
+        ({"path": "x" * 300}, OSError, "Got 'xx.*: file name too long. Name another path"),
     ],
 )
 def test_wrong_parameters(
@@ -302,6 +486,14 @@ def test_wrong_parameters(
 ) -> None:
     with pytest.raises(error, match=message):
         FeatureStore(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("max_bytes", ["x", -5, 1e6])
+def test_prune_takes_a_number_of_bytes(max_bytes: object, store: FeatureStore) -> None:
+    write(store, range(3))
+    with pytest.raises(ValueError, match=f"FeatureStore.prune .* Got {max_bytes!r}"):
+        store.prune(max_bytes)  # type: ignore[arg-type]
+    assert read(store, range(3)) == [0, 1, 2]
 
 
 # -- claims, threads and processes
@@ -342,8 +534,8 @@ def test_threads_write_and_read_at_once(store: FeatureStore) -> None:
     def work(i: int) -> None:
         try:
             for start in range(0, 60, 20):
-                _write(store, range(start, start + 20))
-                _read(store, range(80))
+                write(store, range(start, start + 20))
+                read(store, range(80))
         except BaseException as error:
             errors.append((i, error))
 
@@ -353,69 +545,14 @@ def test_threads_write_and_read_at_once(store: FeatureStore) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    assert _read(store, range(60)) == list(range(60))
-
-
-_WRITE_FOREVER = """
-import importlib.util, os, random, sys
-spec = importlib.util.spec_from_file_location("test_store", sys.argv[2])
-test_store = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(test_store)
-store = test_store.FeatureStore(sys.argv[1], max_bytes=6 << 20)
-rng = random.Random(os.getpid())
-while True:
-    start = rng.randrange(500)
-    test_store._write(store, range(start, start + 20), rng.choice("ab"), 4000)
-    print("wrote", flush=True)
-    test_store._read(store, range(start, start + 20), rng.choice("ab"), 4000)
-"""
-
-
-def test_killed_at_any_instant_every_row_is_right(tmp_path: Path) -> None:
-    # `python tests/benchmarks kills` does the same a few hundred times.
-    kill_at_random(tmp_path, n_kills=8)
-
-
-def kill_at_random(path: Path, n_kills: int) -> int:
-    """Kill a pair of writers again and again; return how many rows were found, all of them right.
-
-    Every other pair is killed while it makes a new store, or soon after.
-    """
-    rng = random.Random(0)
-    n_found = 0
-    for n in range(n_kills):
-        is_new = n % 2 == 1
-        folder = path / (f"new-{n}" if is_new else "store")
-        command = [sys.executable, "-c", _WRITE_FOREVER, str(folder), __file__]
-        writers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
-        while is_new and not folder.exists() and all(w.poll() is None for w in writers):
-            time.sleep(0.0005)
-        for writer in [] if is_new else writers:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"wrote\n"
-        time.sleep(rng.random() * (0.02 if is_new else 0.1))
-        for writer in writers:
-            writer.kill()
-            output, _ = writer.communicate()
-            assert writer.returncode == -9, output
-        store = FeatureStore(folder, max_bytes=6 << 20)
-        n_right = sum(len(_read(store, range(520), recipe, 4000)) for recipe in "ab")
-        n_found += n_right
-        assert is_new or n_right > 0
-        info = store.info()
-        assert info.damaged == []
-        assert info.n_rows == n_right
-        assert info.n_bytes <= 6 << 20
-        _write(store, range(3), width=4000)
-        assert _read(store, range(3), width=4000) == [0, 1, 2]
-    return n_found
+    assert read(store, range(60)) == list(range(60))
 
 
 def test_a_store_that_is_cleared_while_in_use_loses_rows_only(store: FeatureStore) -> None:
-    _write(store, range(10))
+    write(store, range(10))
     with store.open() as use:
         out = np.zeros((10, WIDTH), dtype=np.float32)
-        assert use.read("a", [_image(i) for i in range(10)], out).all()
+        assert use.read("a", [image(i) for i in range(10)], out).all()
         store.clear()
-    assert _read(store, range(10)) == []
+    assert read(store, range(10)) == []
     assert isinstance(use, StoreUse)

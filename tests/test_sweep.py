@@ -22,13 +22,13 @@ from sktransfer import (
     ImageWarning,
     VGGFeatureExtractor,
     load_digit_pair,
-    sweep,
     sweep_layers,
 )
-from sktransfer.probing.significance import compare_scores
-from sktransfer.sweep.grid import Variant
-from sktransfer.sweep.result import LayerSweep, SweepRow
-from sktransfer.sweep.similarity import centred_gram, linear_cka
+from sktransfer.evaluation.probing.significance import by_folds, compare_scores
+from sktransfer.evaluation.sweep import layers as sweep
+from sktransfer.evaluation.sweep.grid import Variant
+from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
+from sktransfer.evaluation.sweep.similarity import centred_gram, linear_cka
 
 LAYERS = ["block1_conv1", "block1_pool"]
 
@@ -126,6 +126,7 @@ def test_the_cheapest_row_is_near_the_best() -> None:
             0.0,
             0,
             to_best=compare_scores(np.add(best, shift), best, folds) if name else None,
+            error=float(np.sqrt(by_folds(np.add(best, shift), best, folds).variance)),
         )
         for cost, (name, shift) in enumerate(shifts.items())
     ]
@@ -137,6 +138,7 @@ def test_the_cheapest_row_is_near_the_best() -> None:
     spread = np.std(shifts["near"], ddof=1)
     error = spread * np.sqrt(1 / 4 + 25 / 75)
     assert -difference.mean <= error
+    assert rows[1].error == pytest.approx(error)
     rows[1].to_best = compare_scores(np.add(best, shifts["near"]) - 1.01 * error, best, folds)
     assert found.cheapest is rows[2]
 
@@ -144,13 +146,49 @@ def test_the_cheapest_row_is_near_the_best() -> None:
 def test_differences_to_the_best_are_tested_on_the_same_folds(
     digits: Any, result: LayerSweep
 ) -> None:
-    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(*digits))
     best = result.best
     assert best is not None
     for row in result.rows:
         if row is not best:
-            pair = row.scores["accuracy"], best.scores["accuracy"]
-            assert row.to_best == compare_scores(*pair, folds)
+            assert row.to_best is not None
+            expected = np.mean(row.scores["accuracy"]) - np.mean(best.scores["accuracy"])
+            assert row.to_best.mean == pytest.approx(expected)
+            assert (row.to_best.finding == "lower") == (row not in result.not_worse)
+    assert best in result.not_worse
+    # Other metrics have a t-test for each pair of rows.
+    found = _sweep(digits, scoring="f1")
+    folds = list(StratifiedKFold(3, shuffle=True, random_state=0).split(*digits))
+    n = len(found.rows)
+    for row in found.rows:
+        if row is not found.best:
+            pair = row.scores["f1"], found.best.scores["f1"]
+            assert row.to_best == compare_scores(*pair, folds, n_comparisons=n * (n - 1) // 2)
+
+
+def test_a_sweep_says_what_the_choice_is_worth(result: LayerSweep) -> None:
+    """On every fold the row that is best on the others, of equal ones the cheapest."""
+    rows = sorted(result.rows, key=lambda row: (row.variant.multiply_adds, row.variant.width))
+    scores = np.array([row.scores["accuracy"] for row in rows])
+    expected = []
+    for fold in range(3):
+        others = [i for i in range(3) if i != fold]
+        expected.append(scores[scores[:, others].mean(axis=1).argmax(), fold])
+    assert result.nested_score == pytest.approx(np.mean(expected))
+    n = len(rows)
+    said = f"counting that it was chosen from {n} rows: accuracy {result.nested_score:.3f}"
+    assert said in str(result)
+    assert f"({n * (n - 1) // 2} comparisons counted)" in str(result)
+
+
+def test_every_row_counts_its_classes(digits: Any, result: LayerSweep) -> None:
+    best = result.best
+    assert best is not None
+    for row in result.rows:
+        confusion = np.array(row.confusion)
+        assert confusion.sum(axis=1).tolist() == np.bincount(digits[1]).tolist()
+        shares = np.trace(confusion) / confusion.sum()
+        assert shares == pytest.approx(np.mean(row.scores["accuracy"]), abs=0.01)
+    assert f"recall {min(best.recalls):.3f}" in str(result)
 
 
 def test_groups_stay_together(digits: Any) -> None:
@@ -190,20 +228,20 @@ def test_an_interrupted_sweep_goes_on(
     undisturbed = _sweep((X, y), extractor=_extractor(cache=tmp_path / "other"))
     computed.clear()
 
-    from sktransfer import computing
+    from sktransfer.features.runner import Runner
 
-    run = computing._run_network
+    run = Runner.run
 
     def interrupted(*args: Any) -> None:
         if computed:
             raise KeyboardInterrupt
         run(*args)
 
-    monkeypatch.setattr(computing, "_run_network", interrupted)
+    monkeypatch.setattr(Runner, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):  # in the second chunk of images
         _sweep((X, y), extractor=extractor)
     assert sum(computed) == 64
-    monkeypatch.setattr(computing, "_run_network", run)
+    monkeypatch.setattr(Runner, "run", run)
 
     score = sweep.score_folds
     calls: list[int] = []
@@ -283,14 +321,14 @@ def test_nothing_is_begun_after_the_time_budget(
     ]
     reasons = {str(each.variant): each.reason for each in found.skipped}
     assert len(reasons) == 6
-    assert "spent before its classifier" in reasons["block1_pool max, 32 px"]
-    assert reasons["block1_conv1 avg, 40 px"].endswith("was spent after 0 of 90 images")
+    assert "ran out before its classifier" in reasons["block1_pool max, 32 px"]
+    assert reasons["block1_conv1 avg, 40 px"].endswith("ran out after 0 of 90 images")
 
 
 def test_a_pass_stops_at_the_time_budget_and_keeps_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, computed: list[int], untimed: None
 ) -> None:
-    from sktransfer.sweep import passes
+    from sktransfer.evaluation.sweep import passes
 
     monkeypatch.setattr(passes, "_BLOCK_IMAGES", (64, 64))
     ticks = iter(range(1000))
@@ -301,7 +339,7 @@ def test_a_pass_stops_at_the_time_budget_and_keeps_what_it_has(
     assert found.rows == []
     assert found.best is None
     assert found.cheapest is None
-    assert "after 128 of 150 images, whose features are kept" in str(found)
+    assert "after 128 of 150 images; their features are cached" in str(found)
     assert json.loads(found.to_json())["rows"] == []
     assert sum(computed) == 128
     found = _sweep((X, y), extractor=_extractor(cache=tmp_path))

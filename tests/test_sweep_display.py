@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -14,26 +12,14 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import LayerSweepDisplay, VGGFeatureExtractor, load_digit_pair
+from sktransfer.evaluation.sweep.grid import Skipped, Variant
+from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
 from sktransfer.networks import list_layers
-from sktransfer.sweep.grid import Skipped, Variant
-from sktransfer.sweep.result import LayerSweep, SweepRow
 
 LAYERS = ("block1_pool", "block2_pool", "block3_pool", "block4_pool", "block5_pool", "flatten")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_windows() -> Iterator[None]:
-    backend = mpl.get_backend()
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
-    plt.switch_backend(backend)
-
-
-@pytest.fixture(autouse=True)
-def close_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("no_windows")
 
 
 def _result(layers: Any = LAYERS, sizes: Any = (32, 64), poolings: Any = ("avg", "max", None)):
@@ -66,7 +52,7 @@ def test_every_row_is_a_point_in_the_order_of_the_network() -> None:
     names = [label.get_text().replace("\n", "_") for label in ax.get_xticklabels()]
     assert names == list(LAYERS)
     points = sorted(
-        (names[int(x)], round(float(y), 9))
+        (names[round(x)], round(float(y), 9))
         for line in _curves(ax)
         for x, y in zip(*line.get_data(), strict=True)
     )
@@ -79,13 +65,14 @@ def test_every_row_is_a_point_in_the_order_of_the_network() -> None:
 
 
 def test_sizes_differ_in_colour_and_poolings_in_marker_and_line() -> None:
-    ax = LayerSweepDisplay(_result()).plot().ax_
-    curves = _curves(ax)
+    display = LayerSweepDisplay(_result()).plot()
+    curves = _curves(display.ax_)
     assert len(curves) == 6
     assert len({to_hex(line.get_color()) for line in curves}) == 2
     assert len({line.get_marker() for line in curves}) == 3
     assert len({(to_hex(line.get_color()), line.get_marker()) for line in curves}) == 6
-    texts = [text.get_text().strip() for text in ax.get_legend().get_texts()]
+    (legend,) = display.figure_.legends
+    texts = [text.get_text().strip() for text in legend.get_texts()]
     assert {"32 px", "64 px", "avg", "max", "flat (all values)", "best"} <= set(texts)
 
 
@@ -96,7 +83,7 @@ def test_the_best_row_has_a_ring() -> None:
     best = result.best
     assert best is not None
     assert ring.get_ydata()[0] == pytest.approx(np.mean(best.scores["accuracy"]))
-    assert LAYERS[int(ring.get_xdata()[0])] == best.variant.layer
+    assert LAYERS[round(ring.get_xdata()[0])] == best.variant.layer
 
 
 @pytest.mark.parametrize("n", [1, 6, 16])
@@ -108,8 +95,10 @@ def test_names_of_layers_and_the_legend_do_not_cover_each_other(n: int) -> None:
     boxes = [label.get_window_extent() for label in display.ax_.get_xticklabels()]
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
-    legend = display.ax_.get_legend().get_window_extent()
-    assert not any(box.overlaps(legend) for box in boxes)
+    (legend,) = display.figure_.legends
+    below, page = legend.get_window_extent(), display.figure_.bbox
+    assert not any(box.overlaps(below) for box in boxes)
+    assert page.x0 <= below.x0 and below.x1 <= page.x1 and page.y0 <= below.y0
 
 
 def test_given_axes_are_drawn_in() -> None:

@@ -6,12 +6,12 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 
-from sktransfer.images import ImageWarning, read_images
-from sktransfer.value_range import by_dtype, check_alpha, choose, measure, warn_outside
+from sktransfer.features.preprocessing import to_255
+from sktransfer.inputs.images import ImageWarning, read_images
+from sktransfer.inputs.value_range import by_dtype, check_alpha, choose, measure, warn_outside
 
 
 def _choose(X: object, value_range: object = "auto") -> tuple[float, float] | None:
@@ -75,8 +75,62 @@ def test_a_doubtful_range_is_warned_of(
     dtype: type, values: list[float], expected: tuple[float, float], why: str
 ) -> None:
     cure = r".* \(dtype \w+\)\. If that is wrong, set value_range=\(black, white\)\."
-    with pytest.warns(ImageWarning, match=f"Reader takes .* which is doubtful: {why}{cure}"):
+    with pytest.warns(ImageWarning, match=f"Reader uses .* which is doubtful: {why}{cure}"):
         assert _choose(_row(*values, dtype=dtype)) == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        (np.float64, [1.0000001], (0, 1)),
+        (np.float32, [np.nextafter(np.float32(1), np.float32(2))], (0, 1)),
+        (np.float16, [np.nextafter(np.float16(1), np.float16(2))], (0, 1)),
+        (np.float64, [16.000001], (0, 16)),
+        (np.float32, [255.0001], (0, 255)),
+        (np.float16, [255.25], (0, 255)),
+        (np.float64, [4095.0004], (0, 4095)),
+        (np.float32, [65535.008], (0, 65535)),
+        (np.float64, [-1e-8, 1], (0, 1)),
+        (np.float32, [-1e-7, 0.9], (0, 1)),
+        (np.float16, [-1e-3, 1], (0, 1)),
+        (np.float64, [-1e-5, 255.0001], (0, 255)),
+    ],
+)
+def test_rounding_noise_is_no_reason_for_another_range(
+    dtype: type, values: list[float], expected: tuple[float, float]
+) -> None:
+    X = _row(*values, dtype=dtype)
+    assert _choose(X) == expected
+    images = read_images(X)
+    warn_outside(images, measure(images), (float(expected[0]), float(expected[1])))
+
+
+@pytest.mark.filterwarnings("ignore:.*doubtful:sktransfer.inputs.images.ImageWarning")
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        (np.float64, [-1.0000001, 1], (-1, 1)),
+        (np.float32, [-0.5, 0.50000006], (-0.5, 0.5)),
+        (np.float64, [65536.001], (0, 65536)),
+        (np.float64, [1.00001], (0, 16)),
+        (np.float32, [-1e-5, 1], (-1, 1)),
+        (np.float16, [1.02], (0, 16)),
+        (np.float64, [-1e-8, 1e-9], (-(2.0**-26), 2.0**-26)),
+        # Whole numbers have no rounding noise.
+        (np.int64, [-1, 2_000_000], (-(2**21), 2**21)),
+        (np.int64, [2**40 + 1], (0, 2**41)),
+    ],
+)
+def test_what_is_more_than_rounding_noise_counts(
+    dtype: type, values: list[float], expected: tuple[float, float]
+) -> None:
+    assert _choose(_row(*values, dtype=dtype)) == expected
+
+
+def test_rounding_noise_maps_linearly() -> None:
+    X = np.array([[-1e-8, 0, 1, 1.0000001]])
+    mapped = to_255(X[..., None, None], _choose(X)).ravel()
+    np.testing.assert_array_equal(mapped, (X.ravel() * 255).astype(np.float32))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +172,7 @@ def test_measure_gives_the_extent_of_every_array() -> None:
 
 
 def test_measure_scans_beyond_its_first_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sktransfer.value_range._SCAN_VALUES", 8)
+    monkeypatch.setattr("sktransfer.inputs.value_range._SCAN_VALUES", 8)
     X = np.zeros((9, 4))
     X[4], X[8] = -2, 5
     assert measure(read_images(X)) == [(-2, 5)]
@@ -155,7 +209,7 @@ def test_the_dtype_alone_tells_after_files(dtype: type, white: int) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.int64, np.int8, np.uint32])
 def test_other_dtypes_do_not_tell_after_files(dtype: type) -> None:
     images = read_images(np.ones((2, 4), dtype), who="Reader")
-    problem = rf"Reader was fitted on files and cannot tell .* dtype {np.dtype(dtype)}\. Pass uint8"
+    problem = rf"Reader was fitted on files and cannot determine .* dtype {np.dtype(dtype)}\. Pass"
     with pytest.raises(ValueError, match=problem):
         by_dtype(images)
 
@@ -204,6 +258,7 @@ def test_values_up_to_the_borders_are_not_warned_of(fitted: tuple[float, float])
             r"uint8\), a dtype that cannot reach half of it",
         ),
         (_row(0.5), (0.0, 255.0), r"\(dtype float64\), which look like values from 0 to 1"),
+        (_row(-1e-8, 1.0000001), (0.0, 255.0), "which look like values from 0 to 1"),
         (_row(1, dtype=np.int64), (255.0, 0.0), "which look like values from 0 to 1"),
     ],
 )
@@ -231,7 +286,7 @@ def test_values_that_fit_are_not_warned_of(X: np.ndarray, fitted: tuple[float, f
 
 
 @pytest.mark.parametrize("values", [[-5e-324, 0], [-1.7e308, 1.7e308]])
-@pytest.mark.filterwarnings("ignore:.*doubtful:sktransfer.images.ImageWarning")
+@pytest.mark.filterwarnings("ignore:.*doubtful:sktransfer.inputs.images.ImageWarning")
 def test_a_range_that_cannot_be_scaled_is_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match=r"Reader needs a value range that can be scaled"):
         _choose(_row(*values))
@@ -256,8 +311,9 @@ def test_alpha_beyond_opaque_is_refused(alpha: float) -> None:
     for form in (images, list(images)):
         with pytest.raises(ValueError, match=r"Reader needs alpha, .* to 1 \(opaque, .* rescale"):
             check_alpha(read_images(form, who="Reader"), (0, 1))
-    images[1, 0, 0, 3] = 1
-    check_alpha(read_images(images), (0, 1))
+    for fine in (1, 1.0000001, -1e-8):
+        images[1, 0, 0, 3] = fine
+        check_alpha(read_images(images), (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -268,8 +324,9 @@ def test_alpha_from_0_to_1_beside_larger_colours_is_warned_of_once(
 ) -> None:
     clear = np.full((2, 3, 3, 4), 200, dtype=dtype)
     clear[..., 3] = 1
-    problem = rf"takes {value_range[1]} for opaque .* no alpha exceeds 1 .* multiply alpha by"
-    for form in (clear, list(clear)):
+    problem = rf"uses {value_range[1]} as opaque .* no alpha exceeds 1 .* multiply alpha by"
+    almost = clear * (1 + 2e-7) if clear.dtype.kind == "f" else clear
+    for form in (clear, list(clear), almost):
         with pytest.warns(ImageWarning, match=problem) as caught:
             check_alpha(read_images(form), value_range)
         assert len(caught) == 1
@@ -291,10 +348,11 @@ def test_the_range_always_holds_the_data(values: list[float]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImageWarning)
         black, white = choose(images, extents, "auto")
-    assert black <= min(values)
-    assert max(values) <= white
+    noise = 8 * float(np.finfo(np.float32).eps) * max(map(abs, values))
+    assert black - noise <= min(values)
+    assert max(values) <= white + noise
     assert white > 0
-    assert black == (0 if min(values) >= 0 else -white)
+    assert black == (0 if min(values) >= -noise else -white)
     if white > 65535:
         assert max(map(abs, values)) > white / 2  # the smallest power of two that holds the data
     warn_outside(images, extents, (black, white))  # which are inside, so that nothing is said

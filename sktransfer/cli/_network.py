@@ -1,50 +1,73 @@
-"""Options that several commands share: which networks are compared."""
+"""The extractors that the options describe."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 
-def add_network(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which network is cut where, with which weights."""
-    network = parser.add_argument_group("network")
-    network.add_argument("--layer", default="block3_pool", help="where the network is cut")
-    network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
-    network.add_argument(
-        "--weights",
-        nargs="+",
-        metavar="SOURCE",
-        help="imagenet, synthetic or weights files, a row for each, beside which random weights "
-        "are shown as a control; or random alone. Left out: synthetic as far as it goes, and "
-        "imagenet if it is on this machine",
+def make_extractor(args: argparse.Namespace, **params: Any) -> Any:
+    """Return the extractor of a command; `params` are what only this command says."""
+    from sktransfer.extractor import VGGFeatureExtractor
+
+    weights = params.pop("weights", args.weights)
+    if hasattr(args, "value_range"):  # the commands that read data
+        params["value_range"] = tuple(args.value_range) if args.value_range else "auto"
+        params["image_shape"] = args.image_shape and tuple(args.image_shape)
+    return VGGFeatureExtractor(
+        architecture=args.architecture,
+        weights=None if weights == "random" else weights,
+        random_state=args.seed,
+        **params,
     )
-    network.add_argument("--pooling", choices=["avg", "max"])
-    network.add_argument(
-        "--input-size", type=int, nargs="+", default=[32], metavar="PIXELS", help="32 and up"
+
+
+def make_other(args: argparse.Namespace, network: str, **params: Any) -> Any:
+    """Return the extractor of a network that the option `--network` names."""
+    from sktransfer.network_extractor import ImageFeatureExtractor
+    from sktransfer.networks.pixels import CAFFE, TF, TORCH, PixelScaling
+
+    ways = {"caffe": CAFFE, "tf": TF, "torch": TORCH, "none": PixelScaling()}
+    scaling = ways.get(args.preprocessing)
+    weights = params.pop("weights", args.weights)
+    if hasattr(args, "value_range"):  # the commands that read data
+        params["value_range"] = tuple(args.value_range) if args.value_range else "auto"
+        params["image_shape"] = args.image_shape and tuple(args.image_shape)
+    return ImageFeatureExtractor(
+        network,
+        weights={"imagenet": "pretrained", "random": None}.get(weights, weights),
+        preprocessing="auto" if scaling is None else asdict(scaling),
+        random_state=args.seed,
+        **params,
     )
 
 
 def make_extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     """Return the extractors with their controls, and the names of those that may be missing."""
-    from sktransfer.extractor import VGGFeatureExtractor
-    from sktransfer.probing.planning import name_extractor
+    from sktransfer.evaluation.probing.planning import name_extractor
 
-    chosen = _list_defaults(args) if args.weights is None else args.weights
+    if args.network:
+        return _make_others(args), []
+    chosen = args.weights
+    if chosen is None:
+        own = choose_weights(args.architecture, [args.layer])
+        chosen = list(dict.fromkeys([own, "imagenet"]))
     # The control stands last.
     chosen = [*(source for source in chosen if source != "random"), "random"]
     extractors = {}
-    for size in dict.fromkeys(args.input_size):
+    for size in dict.fromkeys(args.input_size or [32]):
         for source in chosen:
-            extractor = VGGFeatureExtractor(
-                args.layer,
-                architecture=args.architecture,
-                weights=None if source == "random" else source,
+            extractor = make_extractor(
+                args,
+                layer=args.layer or "block3_pool",
                 pooling=args.pooling,
-                image_shape=args.image_shape and tuple(args.image_shape),
-                value_range=tuple(args.value_range) if args.value_range else "auto",
+                weights=source,
                 input_size=size,
-                random_state=args.seed,
+                engine=args.engine,
+                precision=args.precision,
+                cache=args.cache,
             )
             extractors[name_extractor(extractor)] = extractor
     # Weights that nobody asked for by name are not downloaded; their row then says so.
@@ -56,10 +79,59 @@ def make_extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]
     return extractors, optional
 
 
-def _list_defaults(args: argparse.Namespace) -> list[str]:
-    """List the weights to show where none are named."""
-    from sktransfer.networks import DENSE_UNITS
-    from sktransfer.synthetic import ARCHITECTURE, NAME
+def _make_others(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the extractors of the networks that the option `--network` names."""
+    from sktransfer.evaluation.probing.planning import name_extractor
 
-    is_within = args.architecture == ARCHITECTURE and args.layer not in DENSE_UNITS
-    return [*([NAME] if is_within else []), "imagenet"]
+    sizes: list[Any] = args.input_size or ["auto"]
+    extractors = [
+        make_other(
+            args,
+            network,
+            layer=args.layer,
+            pooling=args.pooling,
+            weights=source,
+            input_size=size,
+            engine=args.engine,
+            precision=args.precision,
+            cache=args.cache,
+        )
+        for network in args.network
+        for size in dict.fromkeys(sizes)
+        for source in args.weights or ["imagenet"]
+    ]
+    return {name_extractor(each): each for each in extractors}
+
+
+def choose_weights(architecture: str, layers: Iterable[str]) -> str:
+    """Take the package's own weights where they reach the layers, so that nothing is downloaded."""
+    from sktransfer.networks import DENSE_UNITS
+    from sktransfer.weights.synthetic import ARCHITECTURE, NAME
+
+    is_within = architecture == ARCHITECTURE and not set(layers) & set(DENSE_UNITS)
+    return NAME if is_within else "imagenet"
+
+
+def start_engines(extractors: Iterable[Any]) -> None:
+    """Import Keras quietly, if one of the extractors will run on it; else it is not needed."""
+    from sktransfer.engines.choice import choose_engine
+
+    for extractor in extractors:
+        size = 32 if extractor.input_size == "auto" else extractor.input_size
+        try:
+            chosen = choose_engine(extractor.engine, extractor.precision, size, who="sktransfer")
+        except (ImportError, ValueError):  # said when it is fitted
+            continue
+        if chosen == "keras":
+            start_keras()
+            return
+
+
+def start_keras() -> None:
+    """Import Keras and find its devices, holding back what that prints unless it fails."""
+    from sktransfer.networks.quiet import held_back
+
+    with held_back():
+        import keras
+
+        keras.ops.zeros(1)

@@ -3,64 +3,63 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from sktransfer.cli._data import (
+from sktransfer.cli._data import read_data
+from sktransfer.cli._network import make_extractors, start_engines
+from sktransfer.cli._options import (
     add_data,
+    add_networks,
     add_outputs,
-    check_targets,
-    read_data,
-    save_plot,
-    seed,
-    start_keras,
-    write_report,
-    write_result,
+    add_quiet,
+    add_run,
+    positive_int,
 )
-from sktransfer.cli._network import add_network, make_extractors
+from sktransfer.cli._output import check_targets, write_result
+
+SUMMARY = "logistic regression on raw pixels against VGG features"
+DESCRIPTION = (
+    "Compare logistic regression on raw pixels with logistic regression on VGG features: the same "
+    "images, folds and scaling, with all labels and with few. Say whether transfer helped. Without "
+    "arguments, compare scikit-learn's ten digits with the package's own synthetic weights, with "
+    "ImageNet weights if they are on this machine, and with random weights as a control."
+)
 
 
-def add_to(commands: Any) -> None:
-    """Add the command to the parser."""
-    compare = commands.add_parser(
-        "compare",
-        help="logistic regression on raw pixels against VGG features",
-        description="Compare logistic regression on raw pixels with the same on VGG features, by "
-        "the same images, folds and scaling, with all labels and with few, and say whether "
-        "transfer helped. Without arguments: scikit-learn's ten embedded digits, the "
-        "package's own synthetic weights, ImageNet weights if they are on this machine, and random "
-        "weights as a control.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    compare.set_defaults(run=run)
-    # A pair leaves nothing to gain: raw pixels tell 8 from 6 with three labels.
-    add_data(compare, digits="0 1 2 3 4 5 6 7 8 9")
-    add_network(compare)
-    running = compare.add_argument_group("run")
-    running.add_argument("--folds", type=int, default=10, help="folds of the cross-validation")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_data(parser)
+    add_networks(parser)
+    running = add_run(parser, folds=10, seeds="folds, subset and random weights")
     running.add_argument(
         "--few-labels",
         type=int,
         nargs="*",
         metavar="N",
-        help="labels of each class at which rows are scored, too, none for all labels alone; 3 and "
-        "10 where left out, as far as there are twice as many",
+        help="also score with N labels of each class; no number: only with all labels (default: 3 "
+        "and 10, as far as there are twice as many)",
     )
-    running.add_argument("--seed", type=seed, default=0, help="of folds, subset and random weights")
     running.add_argument(
-        "--quiet", action="store_true", help="no progress bars but that of a download"
+        "--controls",
+        type=positive_int,
+        default=3,
+        metavar="N",
+        help="draw the random weights of a control with N seeds (default: %(default)s)",
     )
-    add_outputs(compare)
+    add_quiet(running)
+    add_outputs(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    from sktransfer.comparison import compare_transfer
+    import numpy as np
+
     from sktransfer.displays import TransferComparisonDisplay
+    from sktransfer.evaluation.comparison import compare_transfer
 
     check_targets(args)
     X, y, names = read_data(args)
     extractors, optional = make_extractors(args)
-    start_keras()
+    start_engines(extractors.values())
     result = compare_transfer(
         X,
         y,
@@ -70,12 +69,13 @@ def run(args: argparse.Namespace) -> int:
         optional=optional,
         cv=args.folds,
         few_labels="auto" if args.few_labels is None else args.few_labels,
+        n_controls=args.controls,
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )
-    write_result(args, result)
-    if args.plot:
-        save_plot(TransferComparisonDisplay(result).plot(), args.plot)
-    if args.report:
-        write_report(args, comparison=result)
+    best = result.best_transfer
+    estimator = extractors[best.name] if best is not None else list(extractors.values())[-1]
+    labels = y if names is None else np.array(names)[y]
+    shown = {"estimator": estimator, "X": X, "y": labels}
+    write_result(args, result, "comparison", TransferComparisonDisplay, **shown)
     return 0

@@ -3,63 +3,74 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from sktransfer.cli._data import (
+from sktransfer.cli._data import read_data
+from sktransfer.cli._network import make_extractors, start_engines
+from sktransfer.cli._options import (
     add_data,
+    add_networks,
     add_outputs,
-    check_targets,
+    add_quiet,
+    add_run,
     positive_int,
-    read_data,
-    save_plot,
-    seed,
-    start_keras,
-    write_report,
-    write_result,
 )
-from sktransfer.cli._network import add_network, make_extractors
+from sktransfer.cli._output import check_targets, write_result
+
+SUMMARY = "scores by number of labels, with and without VGG features"
+DESCRIPTION = (
+    "Measure how scores grow with the number of labels: on raw pixels, on VGG features, and on "
+    "those of the same network with random weights. Print start, slope and asymptote of each "
+    "curve, and the labels saved. Without arguments, measure scikit-learn's ten digits with "
+    "the package's own synthetic weights, and with ImageNet weights if they are on this "
+    "machine."
+)
 
 
-def add_to(commands: Any) -> None:
-    """Add the command to the parser."""
-    curve = commands.add_parser(
-        "curve",
-        help="scores against numbers of labels, with and without VGG features",
-        description="Measure what a number of labels gives on raw pixels, on VGG features and on "
-        "those of the same network with random weights: start, slope, asymptote, labels saved. "
-        "Without arguments: scikit-learn's embedded digits, 8 against 6, the package's own "
-        "synthetic weights, and ImageNet weights if they are on this machine.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    curve.set_defaults(run=run)
-    add_data(curve)
-    add_network(curve)
-    running = curve.add_argument_group("run")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_data(parser)
+    add_networks(parser)
+    running = add_run(parser, seeds="draws, subset and random weights")
     running.add_argument(
         "--sizes",
         type=positive_int,
         nargs="+",
         metavar="N",
-        help="numbers of labels; doublings from two per class to all where left out",
+        help="numbers of labels (default: from two per class, doubled up to all)",
     )
-    running.add_argument("--repeats", type=int, default=10, help="draws for each number of labels")
-    running.add_argument("--test", type=float, default=0.25, help="share of the images to test on")
-    running.add_argument("--scoring", default="accuracy", help="a metric, as scikit-learn names it")
-    running.add_argument("--seed", type=seed, default=0, help="of draws, subset and random weights")
     running.add_argument(
-        "--quiet", action="store_true", help="no progress bars but that of a download"
+        "--repeats",
+        type=int,
+        default=10,
+        metavar="N",
+        help="random draws for each number of labels (default: %(default)s)",
     )
-    add_outputs(curve)
+    running.add_argument(
+        "--test",
+        type=float,
+        default=0.25,
+        metavar="SHARE",
+        help="share of the images to test on (default: %(default)s)",
+    )
+    running.add_argument(
+        "--scoring",
+        default="accuracy",
+        metavar="METRIC",
+        help="a metric by its name in scikit-learn (default: %(default)s)",
+    )
+    add_quiet(running)
+    add_outputs(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    from sktransfer.curves import transfer_curve
+    from sktransfer.displays import TransferCurveDisplay
+    from sktransfer.evaluation.curves import transfer_curve
 
     check_targets(args)
     X, y, _ = read_data(args)
     extractors, optional = make_extractors(args)
-    start_keras()
+    start_engines(extractors.values())
     result = transfer_curve(
         X,
         y,
@@ -72,11 +83,5 @@ def run(args: argparse.Namespace) -> int:
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )
-    write_result(args, result)
-    if args.plot:
-        from sktransfer.displays import TransferCurveDisplay
-
-        save_plot(TransferCurveDisplay(result).plot(), args.plot)
-    if args.report:
-        write_report(args, curve=result)
+    write_result(args, result, "curve", TransferCurveDisplay)
     return 0

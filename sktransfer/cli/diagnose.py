@@ -3,93 +3,69 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
 
-from sktransfer.cli._data import (
-    add_data,
-    check_targets,
-    read_data,
-    seed,
-    start_keras,
-    write_report,
-)
+from sktransfer.cli._data import read_data
+from sktransfer.cli._network import choose_weights, make_extractor, start_keras
+from sktransfer.cli._options import add_cut, add_data, add_findings, add_network, add_run
+from sktransfer.cli._output import check_targets, write_result
 
 _MAX_IMAGES = 200
 
+SUMMARY = "look for what is wrong with images, features and labels"
+DESCRIPTION = (
+    "Look for wrong value ranges, double preprocessing, copied images, labels out of step, and "
+    f"unfit sizes and layers in a sample of the images ({_MAX_IMAGES}, or --max-images). Print "
+    "findings with evidence and remedy. Without --data, examine scikit-learn's ten digits."
+)
 
-def add_to(commands: Any) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "diagnose",
-        help="look for what is wrong with images, features and labels",
-        description="Look for wrong ranges, double preprocessing, copies, labels out of step, "
-        "unfit sizes and layers, on a sample of the images (200, or --max-images), and print "
-        "findings with evidence and remedy.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.set_defaults(run=run, csv=None)
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     add_data(parser)
-    network = parser.add_argument_group("network")
-    network.add_argument("--layer", default="block3_pool", help="where the network is cut")
-    network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
+    network = add_network(parser, download=False)
+    add_cut(network)
     network.add_argument(
-        "--weights",
-        metavar="SOURCE",
-        default="imagenet",
-        help="imagenet, synthetic, a weights file or random",
+        "--input-size",
+        type=int,
+        default=32,
+        metavar="PIXELS",
+        help="side of the images in pixels, 32 or more (default: %(default)s)",
     )
-    network.add_argument("--pooling", choices=["avg", "max"])
-    network.add_argument("--input-size", type=int, default=32, metavar="PIXELS", help="32 and up")
-    running = parser.add_argument_group("run")
-    running.add_argument("--folds", type=int, default=5, help="folds of the cross-validation")
-    running.add_argument("--seed", type=seed, default=0, help="of sample, folds, random weights")
-    running.add_argument(
-        "--json",
-        nargs="?",
-        const="-",
+    parser.add_argument_group("features").add_argument(
+        "--features",
         metavar="FILE",
-        help="write JSON to a file, or instead of the report where none is named",
+        help="a .npy file of features that were computed elsewhere: say whether they are those of "
+        "these images, in this order",
     )
-    running.add_argument(
-        "--report", metavar="FILE", help="write findings and remedies as one web page: .html"
-    )
+    add_run(parser, folds=5, seeds="sample, folds and random weights")
+    add_findings(parser, "the findings", forms=["json"])
+    parser.set_defaults(csv=None)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    from sktransfer.diagnosis import diagnose
-    from sktransfer.extractor import VGGFeatureExtractor
+    from sktransfer.evaluation.diagnosis import diagnose
 
     check_targets(args)
     # All images are read, as copies are searched among all; the sample is drawn afterwards.
-    whole = argparse.Namespace(**vars(args) | {"max_images": None})
-    X, y, _ = read_data(whole)
-    extractor = VGGFeatureExtractor(
-        args.layer,
-        architecture=args.architecture,
-        weights=None if args.weights == "random" else args.weights,
+    n_images, args.max_images = args.max_images or _MAX_IMAGES, None
+    X, y, _ = read_data(args)
+    extractor = make_extractor(
+        args,
+        layer=args.layer,
         pooling=args.pooling,
-        image_shape=args.image_shape and tuple(args.image_shape),
-        value_range=tuple(args.value_range) if args.value_range else "auto",
+        weights=args.weights or choose_weights(args.architecture, [args.layer]),
         input_size=args.input_size,
-        random_state=args.seed,
     )
     start_keras()
     diagnosis = diagnose(
         extractor,
         X,
         y,
+        features=args.features,
         cv=args.folds,
-        max_images=args.max_images or _MAX_IMAGES,
+        max_images=n_images,
         random_state=args.seed,
     )
-    if args.json != "-":
-        print(diagnosis)
-    else:
-        print(diagnosis.to_json())
-    if args.json not in (None, "-"):
-        Path(args.json).write_text(diagnosis.to_json() + "\n", encoding="utf-8")
-    if args.report:
-        write_report(whole, diagnosis=diagnosis)
+    write_result(args, diagnosis, "diagnosis")
     return 0

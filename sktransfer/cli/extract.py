@@ -4,56 +4,77 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from sktransfer.cli._data import seed, start_keras
+from sktransfer.cli._network import make_extractor, make_other, start_keras
+from sktransfer.cli._options import (
+    add_engine,
+    add_network,
+    add_other_networks,
+    add_pooling,
+    add_precision,
+    add_quiet,
+    add_seed,
+)
+
+SUMMARY = "features of any number of image files, into a file"
+DESCRIPTION = (
+    "Write the features of image files to a file, one row per image, in constant memory. If it is "
+    "interrupted, run the same command again: it continues where it stopped."
+)
 
 
-def add_to(commands: Any) -> None:
-    """Add the command to the parser."""
-    extract = commands.add_parser(
-        "extract",
-        help="features of any number of image files, into a file",
-        description="Write the features of image files to a file, one row per image, in constant "
-        "memory. Interrupted, the same command goes on where it was.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    extract.set_defaults(run=run)
-    extract.add_argument(
-        "images",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a folder, image files, a text file with a path in each line, or a .csv file with a "
+        help="a folder, image files, a text file with one path per line, or a .csv file with a "
         "column of paths",
     )
-    extract.add_argument(
-        "--out", required=True, metavar="FILE", help="a name that ends with .npy, .zarr or .parquet"
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="the file to write: .npy, .zarr or .parquet"
     )
-    extract.add_argument(
+    parser.add_argument(
         "--on-error",
         choices=["raise", "skip", "nan"],
         default="raise",
-        help="what an image means that cannot be read: an error, no row, or a row of NaN",
+        help="what to do with an image that cannot be read: stop, leave it out, or write a row of "
+        "NaN (default: %(default)s)",
     )
-    extract.add_argument("--path-column", default="path", help="of a .csv file")
-    extract.add_argument("--label-column", default="label", help="of a .csv file; may be missing")
-    network = extract.add_argument_group("network")
-    network.add_argument("--layer", nargs="+", default=["flatten"], help="where it is cut")
-    network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
+    parser.add_argument(
+        "--path-column",
+        default="path",
+        metavar="NAME",
+        help="column of paths in a .csv file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--label-column",
+        default="label",
+        metavar="NAME",
+        help="column of labels in a .csv file, which need not exist (default: %(default)s)",
+    )
+    network = add_network(parser)
+    add_other_networks(network, several=False)
     network.add_argument(
-        "--weights",
-        default="imagenet",
-        metavar="SOURCE",
-        help="imagenet, synthetic, a weights file or random",
+        "--layer",
+        nargs="+",
+        help="the layer or layers whose output is taken (default: flatten, with --network what "
+        "comes before its classifier)",
     )
-    network.add_argument("--pooling", choices=["avg", "max"])
-    network.add_argument("--input-size", type=_size, default="auto", metavar="PIXELS")
-    network.add_argument("--engine", default="auto", choices=["auto", "keras", "openvino", "ncnn"])
-    network.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
-    network.add_argument("--seed", type=seed, default=0, help="of random weights")
-    extract.add_argument(
-        "--quiet", action="store_true", help="no progress bar but that of a download"
+    add_pooling(network)
+    network.add_argument(
+        "--input-size",
+        type=_size,
+        default="auto",
+        metavar="PIXELS",
+        help="side of the images in pixels, 32 or more (default: %(default)s, 224 or the size "
+        "that the weights file records)",
     )
+    add_engine(network)
+    add_precision(network, ["float32", "bfloat16", "int8"])
+    add_seed(network, "random weights")
+    add_quiet(parser)
 
 
 def _size(text: str) -> str | int:
@@ -62,24 +83,25 @@ def _size(text: str) -> str | int:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    from sktransfer.extraction import extract
-    from sktransfer.extractor import VGGFeatureExtractor
+    from sktransfer.export.extraction import extract
 
-    extractor = VGGFeatureExtractor(
-        args.layer[0] if len(args.layer) == 1 else args.layer,
-        architecture=args.architecture,
-        weights=None if args.weights == "random" else args.weights,
-        pooling=args.pooling,
-        input_size=args.input_size,
-        engine=args.engine,
-        precision=args.precision,
-        random_state=args.seed,
-    )
-    one = Path(args.images[0])
-    is_source = len(args.images) == 1 and (one.is_dir() or not one.exists() or _is_list(one))
+    layers = args.layer or ([None] if args.network else ["flatten"])
+    params = {
+        "layer": layers[0] if len(layers) == 1 else layers,
+        "pooling": args.pooling,
+        "input_size": args.input_size,
+        "engine": args.engine,
+        "precision": args.precision,
+    }
+    if args.network:
+        extractor = make_other(args, args.network, **params)
+    else:
+        extractor = make_extractor(args, **params)
+    one = Path(args.inputs[0])
+    is_source = len(args.inputs) == 1 and (one.is_dir() or not one.exists() or _is_list(one))
     start_keras()
     done = extract(
-        args.images[0] if is_source else args.images,
+        args.inputs[0] if is_source else args.inputs,
         args.out,
         extractor=extractor,
         on_error=args.on_error,
@@ -92,6 +114,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _is_list(path: Path) -> bool:
-    from sktransfer.labelled_files import IMAGE_EXTENSIONS
+    from sktransfer.datasets.folders import IMAGE_EXTENSIONS
 
     return not path.name.lower().endswith(IMAGE_EXTENSIONS)

@@ -1,4 +1,4 @@
-"""``sktransfer pretrain``: weights of one's own, from images that a formula draws."""
+"""``sktransfer pretrain``: train your own weights on images that a formula draws."""
 
 from __future__ import annotations
 
@@ -9,78 +9,100 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sktransfer.cli._data import positive_int, seed, start_keras
+from sktransfer.cli._network import start_keras
+from sktransfer.cli._options import add_precision, add_quiet, add_seed, positive_int
+
+SUMMARY = "train your own weights on images that a formula draws"
+DESCRIPTION = (
+    "Train VGG16 on images that a formula draws, and write its weights to a file. If it is "
+    "interrupted, run the same command again: it continues where it stopped."
+)
 
 
-def add_to(commands: Any) -> None:
-    """Add the command to the parser."""
-    pretrain = commands.add_parser(
-        "pretrain",
-        help="weights of one's own, from images that a formula draws",
-        description="Train VGG16 on images that a formula draws, and write its weights to a file. "
-        "Interrupted, the same command goes on where it was.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument(
+        "weights_file", metavar="OUT", help="the weights file, whose name ends with .h5"
     )
-    pretrain.set_defaults(run=run)
-    pretrain.add_argument("out", metavar="OUT", help="the weights file, a name that ends with .h5")
-    images = pretrain.add_argument_group("images")
+    images = parser.add_argument_group("images")
     images.add_argument(
         "--formula",
         metavar="MODULE:NAME",
-        help="a function (label, rng, size) of a module that can be imported from here; the "
-        "package's own formulas where left out",
+        help="a function (label, rng, size) in a module that Python finds from here (default: the "
+        "package's own formulas)",
     )
     images.add_argument(
         "--classes",
         type=positive_int,
         metavar="N",
-        help="how many labels there are; as many as the formula says where left out",
+        help="number of labels (default: as many as the formula has)",
     )
-    images.add_argument("--images", type=positive_int, default=500_000, metavar="N", help="in all")
+    images.add_argument(
+        "--images",
+        type=positive_int,
+        default=500_000,
+        metavar="N",
+        help="number of images in all (default: %(default)s)",
+    )
     images.add_argument(
         "--size",
         type=int,
         nargs="+",
         default=[32],
         metavar="PIXELS",
-        help="32 and up; each batch has one of them, and one named twice comes up twice as often",
+        help="side of the images in pixels, 32 or more; of several, each batch has one, and a "
+        "size named twice is drawn twice as often (default: 32)",
     )
-    training = pretrain.add_argument_group("training")
-    training.add_argument("--batch-size", type=positive_int, default=64, metavar="N")
-    training.add_argument("--learning-rate", type=float, default=0.1, metavar="RATE")
-    training.add_argument("--weight-decay", type=float, default=5e-3, metavar="RATE")
+    training = parser.add_argument_group("training")
     training.add_argument(
-        "--precision",
-        default="float32",
-        choices=["float32", "bfloat16"],
-        help="bfloat16 is faster where the processor has it",
+        "--batch-size",
+        type=positive_int,
+        default=64,
+        metavar="N",
+        help="images per step (default: %(default)s)",
     )
-    training.add_argument("--seed", type=seed, default=0, help="of weights and images")
-    pretrain.add_argument(
+    training.add_argument(
+        "--learning-rate",
+        type=float,
+        default=0.1,
+        metavar="RATE",
+        help="of the optimizer (default: %(default)s)",
+    )
+    training.add_argument(
+        "--weight-decay",
+        type=float,
+        default=5e-3,
+        metavar="RATE",
+        help="of the optimizer (default: %(default)s)",
+    )
+    add_precision(training, ["float32", "bfloat16"])
+    add_seed(training, "weights and images")
+    parser.add_argument(
         "--weight-bits",
         type=positive_int,
         metavar="N",
-        help="bits to which weights are rounded in the file; not at all where left out",
+        help="round the weights in the file to N bits (default: no rounding)",
     )
-    pretrain.add_argument(
+    parser.add_argument(
         "--jobs",
         type=int,
         default=1,
         metavar="N",
-        help="processes that draw images; 1 draws in a thread, -1 takes all processors",
+        help="processes that draw images; 1 uses a thread, -1 all processors (default: "
+        "%(default)s)",
     )
-    pretrain.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    from sktransfer.pretraining import pretrain
+    from sktransfer.training.pretraining import pretrain
 
     with _current_folder():
         formula = None if args.formula is None else _import(args.formula)
         start_keras()
         done = pretrain(
-            args.out,
+            args.weights_file,
             formula=formula,
             n_classes=args.classes,
             n_images=args.images,

@@ -3,116 +3,94 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from sktransfer.cli._data import (
+from sktransfer.cli._data import read_data
+from sktransfer.cli._network import choose_weights, make_extractor, make_other, start_keras
+from sktransfer.cli._options import (
+    add_cache,
     add_data,
+    add_network,
+    add_other_networks,
     add_outputs,
-    check_targets,
+    add_precision,
+    add_quiet,
+    add_run,
     positive_int,
-    read_data,
-    save_plot,
-    seed,
-    start_keras,
-    write_report,
-    write_result,
+)
+from sktransfer.cli._output import check_targets, write_result
+
+SUMMARY = "which layer, pooled how, at which input size"
+DESCRIPTION = (
+    "Score a linear classifier on the features of several layers, poolings and input sizes, and "
+    "say what each costs. Without --data, use scikit-learn's ten digits, and without "
+    "--weights the package's own synthetic weights."
 )
 
 
-def add_to(commands: Any) -> None:
-    """Add the command to the parser."""
-    sweep = commands.add_parser(
-        "sweep",
-        help="which layer, pooled how, at which input size",
-        description="Score a linear classifier on layers x poolings x input sizes of a network, "
-        "and say what each costs. Without --data: scikit-learn's embedded digits, 8 against 6.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    sweep.set_defaults(run=run)
-    add_data(sweep)
-    network = sweep.add_argument_group("network")
-    network.add_argument("--architecture", default="vgg16", choices=["vgg16", "vgg19"])
-    network.add_argument(
-        "--weights",
-        default="imagenet",
-        metavar="SOURCE",
-        help="imagenet, synthetic, a weights file, or random",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    add_data(parser)
+    network = add_network(parser, download=False)
+    add_other_networks(network, several=True)
     network.add_argument(
         "--layers",
         nargs="+",
         metavar="LAYER",
-        help="layers by their Keras names; the end of each block where left out",
+        help="layers by their Keras names (default: the last of each block)",
     )
     network.add_argument(
         "--poolings",
         nargs="+",
-        default=["avg", "max", "flat"],
         choices=["avg", "max", "flat"],
-        help="flat keeps all values",
+        help="how feature maps become features; flat keeps all values (default: avg max flat, with "
+        "--network avg)",
     )
     network.add_argument(
         "--input-sizes",
         type=int,
         nargs="+",
-        default=[32, 64],
         metavar="PIXELS",
-        help="32 and up; 224 is what the networks were trained at",
+        help="sides of the images in pixels, 32 or more; the networks were trained at 224 "
+        "(default: 32 64, with --network what each was trained at)",
     )
-    network.add_argument("--precision", default="float32", choices=["float32", "bfloat16", "int8"])
-    running = sweep.add_argument_group("run")
-    running.add_argument("--folds", type=int, default=5, help="folds of the cross-validation")
-    running.add_argument("--seed", type=seed, default=0, help="of folds, subset and random weights")
+    add_precision(network, ["float32", "bfloat16", "int8"])
+    running = add_run(parser, folds=5, seeds="folds, subset and random weights")
     running.add_argument(
         "--max-width",
         type=positive_int,
         default=50_000,
         metavar="N",
-        help="features per image above which a row is skipped",
+        help="skip rows with more than N features per image (default: %(default)s)",
     )
     running.add_argument(
-        "--time-budget",
-        type=float,
-        metavar="SECONDS",
-        help="begin nothing more after this long",
+        "--time-budget", type=float, metavar="SECONDS", help="start no new row after this time"
     )
-    running.add_argument(
-        "--cache",
-        default="temporary",
-        metavar="FOLDER",
-        help="keep features here, so that an interrupted sweep goes on",
-    )
-    running.add_argument(
-        "--quiet", action="store_true", help="no progress bars but that of a download"
-    )
-    add_outputs(sweep, instead_of="the table")
+    add_cache(running, "temporary")
+    add_quiet(running)
+    add_outputs(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    from sktransfer.extractor import VGGFeatureExtractor
-    from sktransfer.sweep import sweep_layers
-    from sktransfer.sweep.grid import BLOCK_ENDS
+    from sktransfer.displays import LayerSweepDisplay
+    from sktransfer.evaluation.sweep import sweep_layers
+    from sktransfer.evaluation.sweep.grid import BLOCK_ENDS
 
     check_targets(args)
+    if args.network:
+        return _run_networks(args)
     X, y, names = read_data(args)
-    extractor = VGGFeatureExtractor(
-        architecture=args.architecture,
-        weights=None if args.weights == "random" else args.weights,
-        image_shape=args.image_shape and tuple(args.image_shape),
-        value_range=tuple(args.value_range) if args.value_range else "auto",
-        precision=args.precision,
-        cache=args.cache,
-        random_state=args.seed,
-    )
+    layers = args.layers or BLOCK_ENDS
+    weights = args.weights or choose_weights(args.architecture, layers)
+    extractor = make_extractor(args, weights=weights, precision=args.precision, cache=args.cache)
     start_keras()
     result = sweep_layers(
         X,
         y,
         extractor=extractor,
-        layers=args.layers or BLOCK_ENDS,
-        poolings=[None if pooling == "flat" else pooling for pooling in args.poolings],
-        input_sizes=args.input_sizes,
+        layers=layers,
+        poolings=_poolings(args.poolings or ["avg", "max", "flat"]),
+        input_sizes=args.input_sizes or [32, 64],
         cv=args.folds,
         positive=None if names is None else 1,
         max_width=args.max_width,
@@ -120,11 +98,44 @@ def run(args: argparse.Namespace) -> int:
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )
-    write_result(args, result)
-    if args.plot:
-        from sktransfer.displays import LayerSweepDisplay
+    write_result(args, result, "sweep", LayerSweepDisplay)
+    return 0
 
-        save_plot(LayerSweepDisplay(result).plot(), args.plot)
+
+def _poolings(names: list[str]) -> list[str | None]:
+    return [None if name == "flat" else name for name in names]
+
+
+def _run_networks(args: argparse.Namespace) -> int:
+    from sktransfer.displays import NetworkSweepDisplay
+    from sktransfer.evaluation.probing.planning import name_network
+    from sktransfer.evaluation.sweep.across import sweep_networks
+
+    if args.layers:
+        raise ValueError(
+            "The '--layers' option is for one network of VGG. Got it with --network, which "
+            "compares embeddings: call sktransfer.sweep_networks(layers=...), or leave one out."
+        )
     if args.report:
-        write_report(args, sweep=result)
+        raise ValueError(
+            "The '--report' option takes no sweep across networks. Got it with --network: write "
+            "'--json', '--csv' or '--plot'."
+        )
+    X, y, names = read_data(args)
+    params = {"precision": args.precision, "cache": args.cache}
+    start_keras()
+    extractors = [make_other(args, network, **params) for network in args.network]
+    result = sweep_networks(
+        X,
+        y,
+        networks={name_network(each): each for each in extractors},
+        poolings=_poolings(args.poolings or ["avg"]),
+        input_sizes=args.input_sizes,
+        cv=args.folds,
+        positive=None if names is None else 1,
+        max_width=args.max_width,
+        random_state=args.seed,
+        verbose=0 if args.quiet else 1,
+    )
+    write_result(args, result, "sweep", NetworkSweepDisplay)
     return 0

@@ -1,4 +1,4 @@
-"""Drawings in the manner of scikit-learn's displays: made by a class method, drawn by ``plot``.
+"""Drawings with the interface of scikit-learn's displays: made by class methods, drawn by ``plot``.
 
 One module for each display. matplotlib is imported when something is drawn, never before.
 """
@@ -9,6 +9,7 @@ from sktransfer.displays.curve import TransferCurveDisplay
 from sktransfer.displays.embedding import EmbeddingDisplay
 from sktransfer.displays.feature_maps import FeatureMapDisplay
 from sktransfer.displays.history import HistoryDisplay
+from sktransfer.displays.networks import NetworkSweepDisplay
 from sktransfer.displays.sweep import LayerSweepDisplay
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "FeatureMapDisplay",
     "HistoryDisplay",
     "LayerSweepDisplay",
+    "NetworkSweepDisplay",
     "TransferComparisonDisplay",
     "TransferCurveDisplay",
 ]

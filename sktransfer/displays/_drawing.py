@@ -1,4 +1,4 @@
-"""A drawing of a network: laid out as boxes and flags, then drawn as polygons, lines and texts."""
+"""A drawing of a network: laid out as boxes and cuts, then drawn as polygons, lines and texts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SLOPE = 0.7  # how fast the depth rises
 _GAP, _CUT_GAP, _COLUMN_GAP = 0.025, 0.09, 0.06
 _SMALL, _NORMAL, _LARGE = 6.0, 7.5, 9.0
 _LINE = 0.115  # a line of small text
-_FLAG = 0.19  # a line of cut labels
+_KEY_LINE, _KEY_GAP = 0.17, 0.25  # a line of the key to the cuts, between two of its columns
 
 _TIMES = " \u00d7 "
 
@@ -81,37 +81,25 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Flag:
-    """A cut: a dashed line at `x`, its text beside it, `level` lines above the boxes."""
-
-    text: str
-    x: float
-    text_left: float
-    text_right: float
-    level: int
-
-
-@dataclass(frozen=True)
 class Drawing:
-    """Everything placed, within the four edges of the drawing."""
+    """Everything placed, from the left edge at 0 to the others.
+
+    `cuts` are the places of the dashed lines by their texts, which stand in a key above the boxes,
+    `n_key_columns` beside each other.
+    """
 
     columns: tuple[Column, ...]
-    flags: tuple[Flag, ...]
-    left: float
-    right: float
+    cuts: dict[str, float]
+    n_key_columns: int
+    width: float
     top: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
 
     @property
     def height(self) -> float:
-        return self.top - self.bottom
+        return self.top - _BOTTOM
 
 
-# The vertical plan: boxes around 0, below them the labels and the account, above them the flags.
+# The vertical plan: boxes around 0, below them the labels and the account, above them the key.
 _BOXES_TOP = _TALLEST * (1 + _SLOPE * _DEPTH) / 2
 _LABELS_TOP = -_BOXES_TOP - 0.36  # leaves room for "conv1", upright, below the tallest box
 _ACCOUNT_TOP = _LABELS_TOP - 3 * _LINE - 0.2
@@ -141,16 +129,12 @@ def lay_out(layers: Sequence[Layer], cut: Cut) -> Drawing:
         placed.append(Column(name, lines, moved, left, right))
         left = right
 
-    flags = _place_flags(placed, cut, left + _MARGIN)
-    top = _BOXES_TOP + 0.36 + _FLAG * (1 + max(flag.level for flag in flags))
-    return Drawing(
-        tuple(placed),
-        flags,
-        min(0.0, *(flag.text_left - _MARGIN for flag in flags)),
-        max(left + _MARGIN, *(flag.text_right + _MARGIN for flag in flags)),
-        top,
-        _BOTTOM,
-    )
+    cuts = _find_cuts(placed, cut)
+    widest = max(_text_width(text, _NORMAL, bold=True) for text in cuts)
+    n_key_columns = max(1, int((left - _MARGIN) / (widest + _KEY_GAP)))
+    n_key_lines = -(-len(cuts) // n_key_columns)
+    top = _BOXES_TOP + 0.55 + _KEY_LINE * n_key_lines
+    return Drawing(tuple(placed), cuts, n_key_columns, left + _MARGIN, top)
 
 
 def _row_of_boxes(group: Sequence[Layer], layers: Sequence[Layer], cut: Cut) -> list[Box]:
@@ -186,78 +170,34 @@ def _column_label(boxes: Sequence[Box]) -> tuple[str, ...]:
     return (shape,)
 
 
-def _place_flags(columns: Sequence[Column], cut: Cut, right_edge: float) -> tuple[Flag, ...]:
-    """Place the texts of the cuts so that none crosses another or another's line.
-
-    Texts of the first cuts stand right of their lines, those of the others left. A text that
-    reaches over another line stands higher than that line ends. The split is the one that
-    needs least room beyond the drawing.
-    """
-    texts, xs, widths = [], [], []
+def _find_cuts(columns: Sequence[Column], cut: Cut) -> dict[str, float]:
+    """Return what each cut gives, and the place behind its layer; several cuts are numbered."""
+    found = []
     for column in columns:
-        for i, box in enumerate(column.boxes):
+        for box in column.boxes:
             outputs = [
                 (pooling, width)
                 for (layer, pooling), width in zip(cut.outputs, cut.widths, strict=True)
                 if layer == box.layer
             ]
             if outputs:
-                width = sum(width for _, width in outputs)
                 names = [pooling or "flat" for pooling, _ in outputs]
                 pooled = "" if names == ["flat"] else f" ({', '.join(names)})"
-                texts.append(f"cut: {box.layer.name}{pooled}, {width:,} features")
-                last = i == len(column.boxes) - 1
-                xs.append(column.right if last else box.right + (_GAP + _CUT_GAP) / 2)
-                widths.append(_text_width(texts[-1], _NORMAL, bold=True) + 0.06)
-
-    best: tuple[float, int, tuple[Flag, ...]] | None = None
-    for split in range(len(texts) + 1):
-        spans = [
-            (x, x + w) if i < split else (x - w, x)
-            for i, (x, w) in enumerate(zip(xs, widths, strict=True))
-        ]
-        levels = _levels(xs, spans)
-        if levels is None:
-            continue
-        beyond = max(0.0, *(b - right_edge for _, b in spans)) + max(0.0, *(-a for a, _ in spans))
-        if best is None or (beyond, max(levels)) < best[:2]:
-            flags = (
-                Flag(text, x, *span, level)
-                for text, x, span, level in zip(texts, xs, spans, levels, strict=True)
-            )
-            best = (beyond, max(levels), tuple(flags))
-    assert best is not None  # all texts on one side always works
-    return best[2]
-
-
-def _levels(xs: Sequence[float], spans: Sequence[tuple[float, float]]) -> list[int] | None:
-    """Give each text a level above all that it reaches over; None if that is a circle."""
-
-    def reaches_line(i: int, j: int) -> bool:
-        return spans[i][0] < xs[j] < spans[i][1]
-
-    def stands_above(i: int, j: int) -> bool:
-        # Two texts between their lines meet without reaching a line: the later one gives way.
-        meet = spans[i][0] < spans[j][1] and spans[j][0] < spans[i][1]
-        return reaches_line(i, j) or (meet and j < i and not reaches_line(j, i))
-
-    n = len(xs)
-    below = [[j for j in range(n) if j != i and stands_above(i, j)] for i in range(n)]
-    levels = [0] * n
-    for _ in range(n):
-        before, levels = levels, [1 + max((levels[j] for j in js), default=-1) for js in below]
-        if levels == before:
-            return levels
-    # Without a circle, n texts have settled after n - 1 rounds, and round n has shown it.
-    return None
+                width = sum(width for _, width in outputs)
+                is_last = box is column.boxes[-1]
+                x = column.right if is_last else box.right + (_GAP + _CUT_GAP) / 2
+                found.append((f"{box.layer.name}{pooled}, {width:,} features", x))
+    if len(found) == 1:
+        return {f"cut: {text}": x for text, x in found}
+    return {f"cut {i}: {text}": x for i, (text, x) in enumerate(found, start=1)}
 
 
 def draw(drawing: Drawing, network: NetworkDescription, cut: Cut, ax: Axes) -> None:
     """Draw what was laid out, scaled to the axes."""
     from matplotlib.patches import Rectangle
 
-    ax.set_xlim(drawing.left, drawing.right)
-    ax.set_ylim(drawing.bottom, drawing.top)
+    ax.set_xlim(0, drawing.width)
+    ax.set_ylim(_BOTTOM, drawing.top)
     ax.set_aspect("equal")
     ax.set_axis_off()
     figure = ax.get_figure()
@@ -272,12 +212,11 @@ def draw(drawing: Drawing, network: NetworkDescription, cut: Cut, ax: Axes) -> N
         ax.plot(x, y, linewidth=width * scale, **kwargs)
 
     # A ground of its own keeps dark text readable on a dark style.
-    ground = (drawing.left, drawing.bottom), drawing.width, drawing.height
+    ground = (0, _BOTTOM), drawing.width, drawing.height
     ax.add_patch(Rectangle(*ground, facecolor="white", edgecolor="none", zorder=0))
     size = _TIMES.join([f"{cut.input_size:,}"] * 2)
     title = f"{network.architecture.upper()} on an image of {size} pixels"
-    x, y = drawing.left + _MARGIN, drawing.top - 0.08
-    text(x, y, title, _LARGE, ha="left", va="top", weight="bold")
+    text(_MARGIN, drawing.top - 0.08, title, _LARGE, ha="left", va="top", weight="bold")
 
     for column in drawing.columns:
         below = min(box.front_bottom for box in column.boxes) - 0.04
@@ -303,13 +242,15 @@ def draw(drawing: Drawing, network: NetworkDescription, cut: Cut, ax: Axes) -> N
             color = _FADED_TEXT if last else _TEXT
             text(middle, y - i * _LINE, label, ha="center", va="top", color=color)
 
-    for flag in drawing.flags:
-        y = _BOXES_TOP + 0.06 + _FLAG * flag.level
-        ends = _LABELS_TOP + 0.05, y + _FLAG - 0.03
-        line((flag.x, flag.x), ends, 1.2, color=_TEXT, linestyle=(0, (4, 2)))
-        on_right = flag.text_left == flag.x
-        x, ha = (flag.x + 0.05, "left") if on_right else (flag.x - 0.05, "right")
-        text(x, y, flag.text, _NORMAL, ha=ha, va="bottom", weight="bold")
+    key_width = (drawing.width - 2 * _MARGIN) / drawing.n_key_columns
+    for i, (label, x) in enumerate(drawing.cuts.items()):
+        ends = _LABELS_TOP + 0.05, _BOXES_TOP + 0.08
+        line((x, x), ends, 1.2, color=_TEXT, linestyle=(0, (4, 2)))
+        if len(drawing.cuts) > 1:
+            text(x, ends[1] + 0.02, f"{i + 1}", _NORMAL, ha="center", va="bottom", weight="bold")
+        below, beside = divmod(i, drawing.n_key_columns)
+        x, y = _MARGIN + beside * key_width, drawing.top - 0.3 - below * _KEY_LINE
+        text(x, y, label, _NORMAL, ha="left", va="top", weight="bold")
 
     _draw_account(drawing, network, cut, text, line)
 
@@ -338,26 +279,20 @@ def _draw_account(
 ) -> None:
     """Say below the drawing what the cut costs and what it leaves out."""
     left, right = drawing.columns[0].left, drawing.columns[-1].right
-    deepest = max(flag.x for flag in drawing.flags)
+    deepest = max(drawing.cuts.values())
     kept = cut.trunk
     rest = network.layers[len(kept) :]
-    n_text = f"{_amount(layer.n_parameters for layer in kept)} parameters"
-    ops_text = f"{_amount(layer.multiply_adds for layer in kept)} multiply-adds per image"
-    parts = [(left, deepest, "built and computed", f"{n_text}, {ops_text}", _TEXT)]
+    costs = f"{_amount(layer.n_parameters for layer in kept)} parameters"
+    costs += f", {_amount(layer.multiply_adds for layer in kept)} multiply-adds per image"
+    parts = [(left, deepest, left, "left", "built and computed", costs, _TEXT)]
     if rest:
-        n_text = f"{_amount(layer.n_parameters for layer in rest)} parameters"
-        parts.append((deepest, right, "not built, not read", n_text, _FADED_TEXT))
-    free = left
-    for i, (start, end, head, detail, color) in enumerate(parts):
-        ends = start + (0.03 if i else 0), end - (0.03 if i + 1 < len(parts) else 0)
-        line(ends, (_ACCOUNT_TOP, _ACCOUNT_TOP), 1, color=color, solid_capstyle="butt")
-        width = max(_text_width(head, _SMALL, bold=True), _text_width(detail, _SMALL))
-        # Centred below its line where that fits, else moved inwards, beside the other text.
-        middle = min(max((start + end) / 2, free + width / 2), right - width / 2)
+        saved = f"{_amount(layer.n_parameters for layer in rest)} parameters"
+        parts.append((deepest, right, right, "right", "not built, not read", saved, _FADED_TEXT))
+    for start, end, x, side, head, detail, color in parts:
         y = _ACCOUNT_TOP - 0.05
-        text(middle, y, head, ha="center", va="top", color=color, weight="bold")
-        text(middle, y - _LINE, detail, ha="center", va="top", color=color)
-        free = middle + width / 2 + 0.1
+        line((start + 0.03, end - 0.03), (_ACCOUNT_TOP,) * 2, 1, color=color, solid_capstyle="butt")
+        text(x, y, head, ha=side, va="top", color=color, weight="bold")
+        text(x, y - _LINE, detail, ha=side, va="top", color=color)
 
 
 def _amount(numbers: Iterable[int]) -> str:

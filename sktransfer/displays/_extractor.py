@@ -5,22 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
-def check_extractor(extractor: Any, who: str) -> None:
-    """Find out whether this is a feature extractor, fitted or not.
-
-    Parameters
-    ----------
-    extractor : object
-        What was given.
-    who : str
-        The method named in the error.
-
-    Raises
-    ------
-    TypeError
-        If it is none.
-    """
-    if isinstance(extractor, type) or not hasattr(extractor, "architecture"):
+def check_extractor(extractor: Any, who: str, *, any_network: bool = False) -> None:
+    """Find out whether this is a feature extractor, fitted or not; of VGG if not `any_network`."""
+    names = ("architecture", "network") if any_network else ("architecture",)
+    if isinstance(extractor, type) or not any(hasattr(extractor, name) for name in names):
         kind = "the class " if isinstance(extractor, type) else "a "
         name = getattr(extractor, "__name__", type(extractor).__name__)
         raise TypeError(

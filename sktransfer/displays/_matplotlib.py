@@ -4,18 +4,7 @@ from __future__ import annotations
 
 
 def check_matplotlib(who: str) -> None:
-    """Find out whether matplotlib is there.
-
-    Parameters
-    ----------
-    who : str
-        The method named in the error.
-
-    Raises
-    ------
-    ImportError
-        If it is not, saying how to install it.
-    """
+    """Find out whether matplotlib is there."""
     try:
         import matplotlib  # noqa: F401, only whether it is there
     except ImportError as error:

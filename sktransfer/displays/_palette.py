@@ -18,6 +18,15 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 #: Pairs of a colour and a marker that can be told apart.
 N_STYLES = len(COLORS) * len(MARKERS)
 
+# Colours and markers of the rows of a result, by their kind. Raw pixels, with which all is
+# compared, are grey as the style in force has it. Colours that are light on white come last.
+_ROW_LOOKS = {
+    "raw": [("muted", "s"), ("text", "<")],
+    "control": [(VERMILION, "D")],
+    "article": [(BLUE, "p")],
+    "transfer": [(BLUE, "o"), (GREEN, "^"), (PURPLE, "v"), (SKY, "P"), (ORANGE, "X")],
+}
+
 #: Inches: a column of a two-column page.
 COLUMN_WIDTH = 3.5
 
@@ -26,24 +35,20 @@ SMALL, NORMAL = 7.0, 8.0
 
 
 def style(i: int) -> tuple[str, str]:
-    """Return the colour and the marker of the i-th of several things drawn together.
-
-    Parameters
-    ----------
-    i : int
-        Counted from 0. Below 42 each has a pair of its own.
-
-    Returns
-    -------
-    tuple of str
-        A colour and a marker, as matplotlib names them.
-    """
+    """Return the colour and the marker of the i-th of several things drawn together."""
     return COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)]
+
+
+def row_look(kind: str, i: int = 0) -> tuple[str, str, bool]:
+    """Return colour, marker, and whether it is filled, of the i-th row of a kind."""
+    looks = _ROW_LOOKS.get(kind, _ROW_LOOKS["transfer"])
+    color, marker = looks[i % len(looks)]
+    return getattr(inks(), color, color), marker, i // len(looks) % 2 == 0
 
 
 @dataclass(frozen=True)
 class Inks:
-    """What is drawn without a colour of its own.
+    """The colours of text, ground and everything else without a colour of its own.
 
     Attributes
     ----------
@@ -60,13 +65,7 @@ class Inks:
 
 
 def inks() -> Inks:
-    """Take them from matplotlib's style in force, which may be dark.
-
-    Returns
-    -------
-    Inks
-        The colours.
-    """
+    """Take them from matplotlib's style in force, which may be dark."""
     from matplotlib import rcParams
     from matplotlib.colors import to_hex, to_rgb
 

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from sklearn.utils._param_validation import (
-    Interval,
-    StrOptions,
-    validate_parameter_constraints,
-)
-
+from sktransfer.base import Interval, StrOptions, validate_parameter_constraints
+from sktransfer.displays._display import Display
 from sktransfer.displays._drawing import draw, lay_out
 from sktransfer.displays._extractor import check_extractor
 from sktransfer.displays._matplotlib import check_matplotlib
@@ -29,14 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class ArchitectureDisplay:
+class ArchitectureDisplay(Display):
     """Drawing of a VGG network with the cut marked.
 
     Every layer is a box: as tall as its feature map is large, as wide as it has channels, both on
     a square-root scale. What lies beyond the deepest cut is grey: it is neither built nor read.
 
     It is recommended to use :meth:`from_architecture` or :meth:`from_estimator` to create a
-    display. Both need only matplotlib: no network is built and no weights are read.
+    display. Both need only matplotlib: no network is built and no weights are read. Axes to draw in
+    are best twice as wide as tall, and 7 inches wide: text scales with their size.
 
     Parameters
     ----------
@@ -45,22 +42,10 @@ class ArchitectureDisplay:
     cut : Cut
         The wanted layers of it.
 
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        Axes with the drawing.
-    figure_ : matplotlib Figure
-        Figure that contains it.
-
     See Also
     --------
     describe_network : The same as a table.
     VGGFeatureExtractor : Computes what comes out at the cut.
-
-    References
-    ----------
-    M. Okabe, K. Ito, "Color Universal Design", 2008, https://jfly.uni-koeln.de/color/ (the
-    palette).
 
     Examples
     --------
@@ -158,26 +143,7 @@ class ArchitectureDisplay:
         )
         return cls(_whole_network(plan), cut=plan).plot(ax=ax)
 
-    def plot(self, *, ax: Axes | None = None) -> ArchitectureDisplay:
-        """Draw the network.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw in; best twice as wide as tall, and 7 inches wide. Text scales with its
-            size at the time of drawing. If `None`, a new figure is created.
-
-        Returns
-        -------
-        ArchitectureDisplay
-            The display itself.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is not installed.
-        """
-        check_matplotlib(f"{type(self).__name__}.plot")
+    def _draw(self, ax: Axes | None) -> Axes:
         import matplotlib.pyplot as plt
 
         drawing = lay_out(self.network.layers, self.cut)
@@ -185,9 +151,7 @@ class ArchitectureDisplay:
             figure = plt.figure(figsize=(drawing.width, drawing.height))
             ax = figure.add_axes((0, 0, 1, 1))
         draw(drawing, self.network, self.cut, ax)
-        self.ax_ = ax
-        self.figure_ = ax.figure
-        return self
+        return ax
 
 
 def _check_network(architecture: Any, input_size: Any, who: str, **layers: Any) -> None:

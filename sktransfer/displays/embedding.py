@@ -11,19 +11,20 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
-from sklearn.utils._param_validation import HasMethods, Interval, validate_parameter_constraints
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.random import sample_without_replacement
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
+from sktransfer.base import HasMethods, Interval, _num_samples, validate_parameter_constraints
+from sktransfer.displays._display import Display, make_axes
 from sktransfer.displays._matplotlib import check_matplotlib
-from sktransfer.displays._palette import COLUMN_WIDTH, N_STYLES, SMALL, style
+from sktransfer.displays._palette import N_STYLES, SMALL, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class EmbeddingDisplay:
+class EmbeddingDisplay(Display):
     """Images as points in the plane, placed by their features and coloured by their labels.
 
     Classes that lie apart here can be told apart by these features. The reverse does not hold:
@@ -46,10 +47,6 @@ class EmbeddingDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes with the points.
-    figure_ : matplotlib Figure
-        Figure that contains them.
     points_ : list of matplotlib PathCollection
         The points of each class.
 
@@ -57,11 +54,6 @@ class EmbeddingDisplay:
     --------
     compare_transfer : What the features are worth, in scores.
     FeatureMapDisplay : What the network sees of one image.
-
-    References
-    ----------
-    M. Okabe, K. Ito, "Color Universal Design", 2008, https://jfly.uni-koeln.de/color/ (the
-    palette).
 
     Examples
     --------
@@ -205,28 +197,29 @@ class EmbeddingDisplay:
         Returns
         -------
         EmbeddingDisplay
-            The display itself.
+            The display itself. Its `ax_` and `figure_` are where it is drawn.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
+        return self._plot(ax, **scatter_kwargs)
+
+    def _draw(self, ax: Axes | None, **scatter_kwargs: Any) -> Axes:
+        from matplotlib import rcParams
 
         classes = [None] if self.y is None else list(np.unique(self.y))
         names = [str(name) for name in (self.target_names or classes)]
         n_columns = max(1, min(4, len(classes), 28 // max(map(len, names))))
         n_lines = -(-len(classes) // n_columns) if self.y is not None else 0
         if ax is None:
-            height = 2.9 + 0.16 * n_lines
-            _, ax = plt.subplots(figsize=(COLUMN_WIDTH, height), layout="constrained")
+            ax = make_axes(2.9 + 0.16 * n_lines)
         # Points of all classes in one random order would hide none of them, but a class is one
         # collection: half-transparent and outlined, those below still show.
         n_points = len(self.embedding)
         defaults = {"s": float(np.clip(4000 / n_points, 8, 30)), "alpha": 0.8, "linewidths": 0.3}
-        edge = plt.rcParams["axes.edgecolor"]
+        edge = rcParams["axes.edgecolor"]
         self.points_ = []
         for i, (label, name) in enumerate(zip(classes, names, strict=True)):
             color, marker = style(i)
@@ -255,9 +248,7 @@ class EmbeddingDisplay:
                 text.set_parse_math(False)  # a dollar in a name is a dollar
             for handle in legend.legend_handles:
                 handle.set(alpha=1, sizes=[24])  # type: ignore[union-attr]
-        self.ax_ = ax
-        self.figure_ = ax.figure
-        return self
+        return ax
 
 
 def _check_labels(y: Any, n_images: int, target_names: Any, who: str) -> np.ndarray:
@@ -270,8 +261,8 @@ def _check_labels(y: Any, n_images: int, target_names: Any, who: str) -> np.ndar
     n_classes = len(np.unique(y))
     if n_classes > N_STYLES:
         raise ValueError(
-            f"{who} can tell {N_STYLES} classes apart by colour and marker. Got {n_classes}: "
-            "select some of them, or merge them into groups."
+            f"{who} has {N_STYLES} different colours and markers. Got {n_classes}: select some of "
+            "them, or merge them into groups."
         )
     if target_names is not None and len(target_names) != n_classes:
         raise ValueError(
@@ -296,11 +287,12 @@ def _transform(extractor: Any, X: Any) -> np.ndarray:
         check_is_fitted(extractor)
     except NotFittedError:
         extractor = clone(extractor).fit(X)
-    return np.asarray(extractor.transform(X))
+    # Of data frames, which set_output may ask for, in the order that sums are taken in otherwise.
+    return np.ascontiguousarray(extractor.transform(X))
 
 
 def _name_axes(projection: Any) -> tuple[str, str]:
-    """Name the axes, with their part of the variance where the projection knows it."""
+    """Name the axes, with their part of the variance where the projection gives it."""
     last = projection.steps[-1][1] if hasattr(projection, "steps") else projection
     parts = getattr(last, "explained_variance_ratio_", None)
     if parts is None:

@@ -1,4 +1,4 @@
-"""Pictures of what the network sees of one image at each block."""
+"""Pictures of the feature maps of one image at each block."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
+from sktransfer.base import Interval, validate_parameter_constraints
+from sktransfer.displays._display import Display
 from sktransfer.displays._extractor import check_extractor
 from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import COLUMN_WIDTH, SMALL
-from sktransfer.feature_maps import FeatureMaps, compute_feature_maps
+from sktransfer.evaluation.feature_maps import FeatureMaps, compute_feature_maps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
 _GAP = 0.05
 _LABEL = 0.2  # the line above a row
 _CHANNEL = 0.14  # the line below a map
+_BAR, _NUMBER = 0.7, 0.32  # the width of a colour bar, and of the number behind it
 
 _TIMES = " \N{MULTIPLICATION SIGN} "
 
 
-class FeatureMapDisplay:
-    """Pictures of what the network sees of one image at each block.
+class FeatureMapDisplay(Display):
+    """Pictures of the feature maps of one image at each block.
 
     First the image as the network gets it, resized and in its value range, then for each layer a
     row with its strongest feature maps: those whose values differ most from place to place, by
-    their standard deviation. Within a row all maps share one scale, which the row's label names.
-    Below each map stands its channel, numbered as in the extractor's `get_feature_names_out`.
+    their standard deviation. Within a row all maps share one scale, which stands above it as a
+    colour bar. Below each map stands its channel, numbered as in the extractor's
+    `get_feature_names_out`.
 
     It is recommended to use :meth:`from_estimator` to create a display.
 
@@ -44,13 +47,9 @@ class FeatureMapDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes within which all pictures stand.
     axes_ : ndarray of matplotlib Axes of shape (1 + n_layers, n_maps)
         Axes of the single pictures: the image first, then a row for each layer. None where no
         picture is.
-    figure_ : matplotlib Figure
-        Figure that contains them.
 
     See Also
     --------
@@ -103,7 +102,7 @@ class FeatureMapDisplay:
             One image in any form that the extractor takes images in.
         layers : list of str or None, default=None
             Convolutional or pooling layers, none deeper than the extractor's own cut, so that
-            their weights are to be had. None takes the last layer of each block, as far as the
+            their weights are available. None takes the last layer of each block, as far as the
             cut reaches.
         n_maps : int, default=6
             Feature maps of each layer, 1 to 64.
@@ -130,7 +129,7 @@ class FeatureMapDisplay:
         """
         who = f"{cls.__name__}.from_estimator"
         check_matplotlib(who)
-        check_extractor(extractor, who)
+        check_extractor(extractor, who, any_network=True)
         validate_parameter_constraints(
             {"n_maps": [Interval(Integral, 1, 64, closed="both")], "layers": [list, tuple, None]},
             {"n_maps": n_maps, "layers": layers},
@@ -153,14 +152,16 @@ class FeatureMapDisplay:
         Returns
         -------
         FeatureMapDisplay
-            The display itself.
+            The display itself. Its `ax_` and `figure_` are where it is drawn.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         """
-        check_matplotlib(f"{type(self).__name__}.plot")
+        return self._plot(ax, cmap=cmap)
+
+    def _draw(self, ax: Axes | None, *, cmap: Any = "viridis") -> Axes:
         import matplotlib.pyplot as plt
 
         n_columns = max(len(row.channels) for row in self.maps)
@@ -183,8 +184,10 @@ class FeatureMapDisplay:
         left, top = (1 - COLUMN_WIDTH * x_unit) / 2, (1 + height * y_unit) / 2
         size = SMALL * scale
 
-        def place(x: float, y: float, side: float) -> Axes:
-            bounds = (left + x * x_unit, top - (y + side) * y_unit, side * x_unit, side * y_unit)
+        def place(x: float, y: float, side: float, height: float | None = None) -> Axes:
+            height = side if height is None else height
+            below = top - (y + height) * y_unit
+            bounds = (left + x * x_unit, below, side * x_unit, height * y_unit)
             inner = ax.inset_axes(bounds)
             inner.set_axis_off()
             return inner
@@ -201,30 +204,31 @@ class FeatureMapDisplay:
         grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if shown.shape[2] == 1 else {}
         axes[0, 0].imshow(shown[..., 0] if grey else shown, interpolation="nearest", **grey)
 
+        n_maps = "map that varies" if n_columns == 1 else f"{n_columns} maps that vary"
+        legend = f"of each layer: the {n_maps}\nmost across the image, on the\nscale above its row"
+        write(_GAP + first + 0.15, _LABEL, legend, linespacing=1.3)
+
         y = _LABEL + first + _GAP
         for i, row in enumerate(self.maps, start=1):
             low, high = 0.0, float(row.maps.max())  # all layers end with a rectifier
             shape = _TIMES.join(str(n) for n in row.layer.output_shape)
-            write(_GAP, y + 0.06, row.layer.name, weight="bold")
-            write(
-                COLUMN_WIDTH - _GAP,
-                y + 0.06,
-                f"{shape}, values {_round(low)} to {_round(high)}",
-                ha="right",
-            )
+            write(_GAP, y + 0.06, f"{row.layer.name}, {shape}", weight="bold")
+            right = COLUMN_WIDTH - _GAP - _NUMBER
+            write(right + 0.04, y + 0.06, _round(high))
+            write(right - _BAR - 0.04, y + 0.06, _round(low), ha="right")
+            bar = place(right - _BAR, y + 0.06, _BAR, 0.1)
+            bar.imshow(np.linspace(0, 1, 64)[None], cmap=cmap, aspect="auto")
             for j, (channel, values) in enumerate(zip(row.channels, row.maps, strict=True)):
                 x = _GAP + j * (tile + _GAP)
                 axes[i, j] = place(x, y + _LABEL, tile)
-                # A layer that nothing excites is all of one colour, that of the smallest value.
+                # A layer without activation is drawn in the colour of the smallest value.
                 limits = {"vmin": low, "vmax": high if high > low else low + 1}
                 axes[i, j].imshow(values, cmap=cmap, interpolation="nearest", **limits)
                 below = y + _LABEL + tile + 0.01
                 write(x + tile / 2, below, f"f{channel}", ha="center", fontsize=0.85 * size)
             y += row_height
-        self.ax_ = ax
         self.axes_ = axes
-        self.figure_ = ax.figure
-        return self
+        return ax
 
 
 def _round(value: float) -> str:

@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sktransfer.displays._matplotlib import check_matplotlib
-from sktransfer.finetuning.history import CurveSummary, summarise_curve
+from sktransfer.displays._display import Display, add_legend, make_axes
+from sktransfer.displays._palette import NORMAL, inks, style
+from sktransfer.training.finetuning.history import CurveSummary, summarise_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_HEIGHT, _LINE = 2.3, 0.14  # inches: axes with their labels, a line of the legend
 
 _METRICS = ("score", "loss")
 _Rows = Sequence[Mapping[str, Any]]
 
 
-class HistoryDisplay:
+class HistoryDisplay(Display):
     """Drawing of the history of fine-tuned estimators, side by side.
 
-    Training rows are dashed, validation rows solid, and a dot marks the epoch from which unfrozen
-    layers are trained with the head.
+    Training rows are dashed and thin, validation rows solid where there are any. A mark stands at
+    the epoch from which unfrozen layers are trained with the head. Trials of a learning
+    rate are left out, and not counted.
 
     It is recommended to use :meth:`from_estimator` to create a display.
 
@@ -27,13 +31,6 @@ class HistoryDisplay:
     ----------
     histories : mapping of str to list of dict
         `history_` of each estimator, by its name.
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-        Axes with the drawing.
-    figure_ : matplotlib Figure
-        Figure that contains it.
 
     See Also
     --------
@@ -107,7 +104,10 @@ class HistoryDisplay:
         dict of str to CurveSummary
             On validation rows where there are any, and else on training rows.
         """
-        return {name: summarise_curve(_curve(rows)) for name, rows in self.histories.items()}
+        return {
+            name: summarise_curve(_curve(_without_trials(rows)))
+            for name, rows in self.histories.items()
+        }
 
     def plot(self, *, metric: str = "score", ax: Axes | None = None) -> HistoryDisplay:
         """Draw the curves.
@@ -122,7 +122,7 @@ class HistoryDisplay:
         Returns
         -------
         HistoryDisplay
-            The display itself.
+            The display itself. Its `ax_` and `figure_` are where it is drawn.
 
         Raises
         ------
@@ -131,35 +131,62 @@ class HistoryDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        who = f"{type(self).__name__}.plot"
-        check_matplotlib(who)
+        return self._plot(ax, metric=metric)
+
+    def _draw(self, ax: Axes | None, *, metric: str = "score") -> Axes:
         if metric not in _METRICS:
             raise ValueError(
-                f"The 'metric' parameter of {who} must be one of {list(_METRICS)}. Got {metric!r} "
-                "instead."
+                f"The 'metric' parameter of {type(self).__name__}.plot must be one of "
+                f"{list(_METRICS)}. Got {metric!r} instead."
             )
-        import matplotlib.pyplot as plt
+        from matplotlib.lines import Line2D
+        from matplotlib.ticker import MaxNLocator
 
+        is_own = ax is None
+        size: dict[str, Any] = {"fontsize": NORMAL} if is_own else {}
         if ax is None:
-            _, ax = plt.subplots()
-        for name, rows in self.histories.items():
-            epochs = [row["epoch"] for row in rows]
-            trained = [row[metric] for row in rows]
-            (line,) = ax.plot(epochs, trained, "--", linewidth=1, label=f"{name}, training")
-            marked = trained
+            ax = make_axes(_HEIGHT + _LINE * (len(self.histories) + 3))
+            ax.tick_params(labelsize=NORMAL)
+        is_validated = is_unfrozen = False
+        for i, rows in enumerate(self.histories.values()):
+            color, marker = style(i)
+            rows = _without_trials(rows)
+            epochs = list(range(1, len(rows) + 1))
+            marked = trained = [row[metric] for row in rows]
+            ax.plot(epochs, trained, "--", color=color, linewidth=0.8)
             if rows and rows[-1].get(f"validation_{metric}") is not None:
+                is_validated = True
                 marked = [row[f"validation_{metric}"] for row in rows]
-                label = f"{name}, validation"
-                ax.plot(epochs, marked, color=line.get_color(), linewidth=2, label=label)
-            for before, row, value in zip(rows, rows[1:], marked[1:], strict=False):
-                if (before["phase"], row["phase"]) == ("head", "blocks"):
-                    ax.plot(row["epoch"], value, "o", color=line.get_color())
-        ax.set_xlabel("epoch")
-        ax.set_ylabel(metric)
-        ax.legend(frameon=False)
-        self.ax_ = ax
-        self.figure_ = ax.figure
-        return self
+                ax.plot(epochs, marked, color=color, linewidth=1.5)
+            for before, row, epoch, value in zip(
+                rows, rows[1:], epochs[1:], marked[1:], strict=False
+            ):
+                if before["phase"] != "blocks" and row["phase"] == "blocks":
+                    is_unfrozen = True
+                    ax.plot(epoch, value, marker, color=color, markersize=5)
+        ink = inks()
+        handles: list[Any] = [
+            Line2D([], [], color=style(i)[0], linewidth=1.5, label=name)
+            for i, name in enumerate(self.histories)
+        ]
+        handles.append(Line2D([], [], color=ink.muted, ls="--", lw=0.8, label="training images"))
+        if is_validated:
+            handles.append(Line2D([], [], color=ink.muted, lw=1.5, label="validation images"))
+        if is_unfrozen:
+            mark: dict[str, Any] = {"color": ink.muted, "marker": "o", "ls": "none", "ms": 5}
+            handles.append(Line2D([], [], label="layers are unfrozen", **mark))
+        ax.set_xlabel("epoch", **size)
+        ax.set_ylabel(metric, **size)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.grid(color=ink.faint, linewidth=0.5)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        add_legend(ax, handles, is_own=is_own)
+        return ax
+
+
+def _without_trials(rows: _Rows) -> _Rows:
+    return [row for row in rows if row["phase"] != "trial"]
 
 
 def _curve(rows: _Rows) -> list[float]:

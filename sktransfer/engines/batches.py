@@ -8,22 +8,7 @@ import numpy as np
 
 
 def split(inputs: np.ndarray, n_images: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Cut inputs into batches of one shape, the last filled up with zeros.
-
-    Parameters
-    ----------
-    inputs : ndarray of shape (n_inputs, ...)
-        Preprocessed images.
-    n_images : int
-        Images per batch.
-
-    Yields
-    ------
-    first : int
-        Where in `inputs` the batch begins.
-    batch : ndarray of shape (n_images, ...)
-        The batch.
-    """
+    """Cut inputs into batches of one shape, the last filled up with zeros."""
     for first in range(0, len(inputs), n_images):
         batch = inputs[first : first + n_images]
         if len(batch) < n_images:

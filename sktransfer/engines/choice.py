@@ -1,10 +1,14 @@
-"""Which engine runs the network: asked for by name, or read off a table."""
+"""The choice of an engine: the one that the user names, or by a table."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 
-from sktransfer.engines.processor import has_instructions, list_accelerators
+from sktransfer.engines.accelerators import list_accelerators
+from sktransfer.engines.processor import has_instructions
+from sktransfer.networks import AnyCut, Cut
+from sktransfer.networks.outputs import side_of
 
 #: In which precisions each engine computes.
 PRECISIONS_OF = {
@@ -12,11 +16,20 @@ PRECISIONS_OF = {
     "openvino": ("float32", "bfloat16", "int8"),
     "ncnn": ("float32",),
 }
+#: The same for networks other than VGG, by what they were written in.
+PRECISIONS_OF_OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "keras": {"keras": ("float32",), "openvino": ("float32", "bfloat16")},
+    "onnx": {"openvino": ("float32", "bfloat16")},
+    "timm": {"openvino": ("float32", "bfloat16")},
+}
 ENGINES = tuple(PRECISIONS_OF)
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
+#: Those in which the last bits of a layer depend on which other layers are wanted with it: a value
+#: that leaves the network is rounded where one that stays inside is not.
+JOINT_PRECISIONS = ("bfloat16", "float16")
 
 # What 'auto' takes: of the first row whose precision and input size hold, the first engine that is
-# installed. Measured with `python tests/benchmarks`; docs/benchmarks.md shows the figures.
+# installed. Measured with `python benchmarks`; docs/benchmarks.md shows the figures.
 _TABLE = (
     ("float32", 80, ("ncnn", "openvino", "keras")),
     ("float32", 0, ("openvino", "keras")),
@@ -26,45 +39,50 @@ _TABLE = (
 )
 
 
-def choose_engine(engine: str, precision: str, input_size: int, *, who: str) -> str:
-    """Choose what runs the network.
+def choose_engine_for(cut: AnyCut, engine: str, precision: str, *, who: str) -> str:
+    """Choose what runs a cut."""
+    able: Mapping[str, tuple[str, ...]] = PRECISIONS_OF
+    if not isinstance(cut, Cut):
+        able = PRECISIONS_OF_OTHERS[cut.framework]
+        if engine not in ("auto", *able):
+            raise ValueError(
+                f"The 'engine' parameter of {who} must be {' or '.join(map(repr, able))} for "
+                f"{cut.architecture}. Got {engine!r}: leave it at 'auto'."
+            )
+        if not any(precision in precisions for precisions in able.values()):
+            raise ValueError(
+                f"The 'precision' parameter of {who} must be 'float32' or 'bfloat16' for "
+                f"{cut.architecture}. Got {precision!r}, in which VGGFeatureExtractor alone "
+                "computes."
+            )
+    return choose_engine(engine, precision, side_of(cut.input_size), who=who, able=able)
 
-    Parameters
-    ----------
-    engine : {'auto', 'keras', 'openvino', 'ncnn'}
-        What is asked for. ``'auto'`` takes Keras where there is an accelerator that it can use,
-        else what the table says for precision and size, as far as it is installed.
-    precision : {'float32', 'bfloat16', 'float16', 'int8'}
-        What it must compute in.
-    input_size : int
-        Side of the images, in pixels.
-    who : str
-        The class named in errors.
 
-    Returns
-    -------
-    str
-        The engine.
+def choose_engine(
+    engine: str,
+    precision: str,
+    input_size: int,
+    *,
+    who: str,
+    able: Mapping[str, tuple[str, ...]] = PRECISIONS_OF,
+) -> str:
+    """Choose what runs the network, and check that it is installed and computes in the precision.
 
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-    ValueError
-        If the engine or the processor does not compute in that precision.
+    ``'auto'`` takes Keras where there is an accelerator that it can use, else what the table says
+    for precision and size, if it is installed.
     """
-    on_accelerator = bool(list_accelerators()) and precision in PRECISIONS_OF["keras"]
+    on_accelerator = bool(list_accelerators()) and precision in able.get("keras", ())
     if engine == "auto" and on_accelerator:
         return "keras"
     if engine == "auto":
-        engine = _look_up(precision, input_size)
-    if precision not in PRECISIONS_OF[engine]:
-        able = [name for name in ENGINES if precision in PRECISIONS_OF[name]]
+        engine = _look_up(precision, input_size, able)
+    if precision not in able[engine]:
+        others = [name for name in able if precision in able[name]]
         raise ValueError(
-            f"The 'precision' parameter of {who} must be one that the engine computes in. Got "
-            f"{precision!r} with engine={engine!r}, which computes in "
-            f"{' and '.join(PRECISIONS_OF[engine])}: take engine={' or '.join(map(repr, able))}, "
-            "or leave engine at 'auto'."
+            f"The 'precision' parameter of {who} must be one that the engine supports. Got "
+            f"{precision!r} with engine={engine!r}, which supports "
+            f"{' and '.join(able[engine])}: set engine={' or '.join(map(repr, others))}, or "
+            "leave engine at 'auto'."
         )
     if not is_installed(engine):
         raise ImportError(
@@ -74,21 +92,21 @@ def choose_engine(engine: str, precision: str, input_size: int, *, who: str) -> 
         )
     if precision == "float16" and not on_accelerator:
         raise ValueError(
-            f"The 'precision' parameter of {who} must be one that the processor computes in. Got "
-            "'float16', which is for accelerators, and none is in sight: take 'bfloat16' or "
-            "'float32'."
+            f"The 'precision' parameter of {who} must be one that the processor supports. Got "
+            "'float16', which is for accelerators, and Keras' backend uses none here: set "
+            "'bfloat16' or 'float32'. `sktransfer info` names the accelerators that it can use."
         )
     if not (has_instructions(precision) or (engine == "keras" and on_accelerator)):
         raise ValueError(
-            f"The 'precision' parameter of {who} must be one that the processor computes in. Got "
-            f"{precision!r}, for which this one has no instructions: take 'float32'."
+            f"The 'precision' parameter of {who} must be one that the processor supports. Got "
+            f"{precision!r}, for which this one has no instructions: set 'float32'."
         )
     return engine
 
 
-def _look_up(precision: str, input_size: int) -> str:
+def _look_up(precision: str, input_size: int, able: Mapping[str, tuple[str, ...]]) -> str:
     engines = next(
-        engines
+        [engine for engine in engines if precision in able.get(engine, ())]
         for row_precision, smallest, engines in _TABLE
         if row_precision == precision and input_size >= smallest
     )
@@ -96,16 +114,5 @@ def _look_up(precision: str, input_size: int) -> str:
 
 
 def is_installed(engine: str) -> bool:
-    """Tell whether the package of an engine is there, without importing it.
-
-    Parameters
-    ----------
-    engine : {'keras', 'openvino', 'ncnn'}
-        The engine, whose package has the same name.
-
-    Returns
-    -------
-    bool
-        Whether it can be found.
-    """
+    """Tell whether the package of an engine is there, without importing it."""
     return find_spec(engine) is not None

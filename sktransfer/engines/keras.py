@@ -2,61 +2,47 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import cpu_count
 
+from sktransfer.engines.accelerators import list_accelerators
 from sktransfer.engines.batches import split
-from sktransfer.engines.processor import count_threads, list_accelerators
+from sktransfer.engines.processor import count_threads
 from sktransfer.networks import Cut, build
+from sktransfer.networks.frameworks import keras_backend
+from sktransfer.networks.outputs import side_of
+
+if TYPE_CHECKING:
+    import keras
 
 #: Images per call of the compiled network, by input size: the first row whose size holds. One
 #: shape for every call makes a row's values independent of its neighbours and their number; alone
 #: at large sizes, because an image then fills the cores and waits for nobody.
-BATCH_SHAPES = ((48, 16), (112, 8), (math.inf, 1))
+IMAGES_PER_CALL = ((48, 16), (112, 8), (math.inf, 1))
 #: The same for accelerators, which a few images leave idle.
-ACCELERATOR_BATCH_SHAPES = ((48, 256), (112, 128), (math.inf, 32))
+ACCELERATOR_IMAGES_PER_CALL = ((48, 256), (112, 128), (math.inf, 32))
 #: Half precision ends at 65,504, which the values of a deep layer may pass. So all of them are
 #: computed at this share and brought back at the end: a power of two changes no digit.
 _HALF_SHARE = 1 / 32
 
 
-def batch_shape(input_size: int) -> int:
-    """Return how many images every call of the network takes at an input size.
-
-    Parameters
-    ----------
-    input_size : int
-        Side of the images, in pixels.
-
-    Returns
-    -------
-    int
-        Images per call; fewer are filled up.
-    """
-    shapes = ACCELERATOR_BATCH_SHAPES if list_accelerators() else BATCH_SHAPES
+def images_per_call(input_size: int) -> int:
+    """Return how many images every call of the network takes at an input size."""
+    shapes = ACCELERATOR_IMAGES_PER_CALL if list_accelerators() else IMAGES_PER_CALL
     return next(n for size, n in shapes if input_size <= size)
 
 
 def describe_backend() -> str:
-    """Name what decides the last bits of a feature, without importing a framework.
-
-    Returns
-    -------
-    str
-        Keras, its backend, their versions, and the accelerators in sight.
-    """
-    packages = [f"{name} {_version(name)}" for name in ("keras", _backend())]
+    """Name what decides the last bits of a feature, without importing a framework."""
+    packages = [f"{name} {_version(name)}" for name in ("keras", keras_backend())]
     one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")
     return ", ".join([*packages, f"oneDNN {one_dnn}", *(list_accelerators() or ["processor"])])
 
@@ -65,70 +51,26 @@ def describe_backend() -> str:
 _version = lru_cache(version)
 
 
-def _backend() -> str:
-    """Say which backend Keras has or will have, by the rules of its own start."""
-    keras = sys.modules.get("keras")
-    if keras is not None and hasattr(keras, "config"):
-        return keras.config.backend()
-    if "KERAS_BACKEND" in os.environ:
-        return os.environ["KERAS_BACKEND"]
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    try:
-        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
-        return settings.get("backend", "tensorflow")
-    except (OSError, ValueError):
-        return "tensorflow"
+class ModelEngine:
+    """A Keras model of several outputs, compiled for one shape.
 
-
-class KerasEngine:
-    """A cut network with its weights, compiled for one shape.
-
-    Parameters
-    ----------
-    cut : Cut
-        The network and the wanted layers.
-    weights : mapping of str to tuple of ndarray
-        Kernel and bias of each layer of ``cut.weighted_layers``.
-    precision : {'float32', 'bfloat16', 'float16'}
-        What is computed in.
+    `shares` says by what each output is to be divided.
     """
 
     def __init__(
-        self, cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]], precision: str
+        self, model: keras.Model, n_images: int, shares: Sequence[float] | None = None
     ) -> None:
-        self._batch_shape = batch_shape(cut.input_size)
         _limit_threads()
-        model = build(cut, precision)
-        self._shares = [1.0] * len(cut.layers)
-        if precision == "float16":
-            weights = _scale(weights, _HALF_SHARE)
-            names = [layer.name for layer in cut.layers]
-            self._shares = [1.0 if name == "predictions" else _HALF_SHARE for name in names]
-        for name, arrays in weights.items():
-            model.get_layer(name).set_weights(list(arrays))
-        model.trainable = False
-        shape = (self._batch_shape, cut.input_size, cut.input_size, 3)
-        self._run = _compile(model, shape)
+        self._n_images = n_images
+        self._shares = [1.0] * len(model.outputs) if shares is None else list(shares)
+        self._run = _compile(model, (n_images, *model.inputs[0].shape[1:]))
 
     def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
-        """Compute the wanted layers.
-
-        Parameters
-        ----------
-        inputs : ndarray of shape (n_images, input_size, input_size, 3)
-            Preprocessed images, float32.
-        outputs : list of ndarray of shape (n_images, width)
-            Where the features of each wanted layer go, float32.
-
-        Raises
-        ------
-        ValueError
-            If values pass what float16 holds.
-        """
+        """Compute the wanted layers."""
         running: tuple[int, list[Any]] | None = None
-        for first, batch in split(inputs, self._batch_shape):
+        for first, batch in split(inputs, self._n_images):
             started = first, self._run(batch)
-            # An accelerator computes this batch while the one before comes back.
+            # An accelerator computes this batch while the previous one is copied back.
             if running:
                 self._fetch(*running, outputs)
             running = started
@@ -146,9 +88,27 @@ class KerasEngine:
                 if not np.isfinite(rows).all():
                     raise ValueError(
                         "The network's values must stay below what float16 holds, "
-                        f"{65504 / share:,.0f}. Got larger ones: take precision='bfloat16' or "
+                        f"{65504 / share:,.0f}. Got larger ones: set precision='bfloat16' or "
                         "'float32', or look for images far outside their value range."
                     )
+
+
+class KerasEngine(ModelEngine):
+    """A cut of VGG with its weights, compiled for one shape."""
+
+    def __init__(
+        self, cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]], precision: str
+    ) -> None:
+        _limit_threads()
+        model = build(cut, precision)
+        shares = [1.0] * len(cut.layers)
+        if precision == "float16":
+            weights = _scale(weights, _HALF_SHARE)
+            names = [layer.name for layer in cut.layers]
+            shares = [1.0 if name == "predictions" else _HALF_SHARE for name in names]
+        for name, arrays in weights.items():
+            model.get_layer(name).set_weights(list(arrays))
+        super().__init__(model, images_per_call(side_of(cut.input_size)), shares)
 
 
 def _scale(
@@ -169,7 +129,7 @@ def _scale(
 
 
 def _limit_threads() -> None:
-    """Hold TensorFlow to its share of the processors beside joblib's other workers.
+    """Limit TensorFlow to its share of the processors among joblib's workers.
 
     It does not read what joblib tells its workers, as PyTorch and the other engines do. A number
     that the user set, or threads that run already, stay as they are.
@@ -201,14 +161,17 @@ def _compile(model, shape: tuple[int, ...]) -> Callable[[np.ndarray], list[Any]]
     if backend == "jax":
         import jax
 
-        frozen = [variable.value for variable in model.non_trainable_variables]
+        values = [
+            [variable.value for variable in variables]
+            for variables in (model.trainable_variables, model.non_trainable_variables)
+        ]
 
         @jax.jit
         def forward(values, x):  # type: ignore[no-untyped-def]
-            outputs, _ = model.stateless_call([], values, x, training=False)
+            outputs, _ = model.stateless_call(*values, x, training=False)
             return outputs
 
-        return lambda batch: _as_list(forward(frozen, batch))
+        return lambda batch: _as_list(forward(values, batch))
 
     import torch
 

@@ -13,10 +13,10 @@ convolutions.
 
 from __future__ import annotations
 
-import tempfile
+import ctypes
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +26,8 @@ from sktransfer.networks import Cut, Layer
 # Of the format of ncnn's text files.
 _MAGIC = "7767517"
 # Precedes every kernel: it is float32, and not packed in any way.
-_PLAIN = b"\0\0\0\0"
-# Other arithmetic than float32, some of which is on by default on some processors.
+_PLAIN = np.zeros(4, np.uint8)
+# Arithmetic other than float32, in part on by default on some processors.
 _OTHER_ARITHMETIC = (
     "use_vulkan_compute",
     "use_fp16_packed",
@@ -42,32 +42,13 @@ _OTHER_ARITHMETIC = (
 )
 
 
-def batch_shape(input_size: int) -> int:
-    """Return how many images every call of the network takes: one, at any size.
-
-    Parameters
-    ----------
-    input_size : int
-        Side of the images, in pixels.
-
-    Returns
-    -------
-    int
-        Always 1.
-    """
+def images_per_call(input_size: int) -> int:
+    """Return how many images every call of the network takes: one, at any size."""
     return 1
 
 
 class NcnnEngine:
-    """A cut network with its weights; images run one by one, as many at once as there are threads.
-
-    Parameters
-    ----------
-    cut : Cut
-        The network and the wanted layers.
-    weights : mapping of str to tuple of ndarray
-        Kernel and bias of each layer of ``cut.weighted_layers``.
-    """
+    """A cut network with its weights, which takes one image on each thread."""
 
     def __init__(self, cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
         import ncnn
@@ -80,24 +61,12 @@ class NcnnEngine:
                 setattr(self._net.opt, name, False)
         self._net.opt.num_threads = 1
         rows, self._blobs = _write_layers(cut)
-        # ncnn may go on reading kernels handed over in memory, whose copy does not live that long.
-        with tempfile.TemporaryDirectory(prefix="sktransfer-") as folder:
-            path = Path(folder, "weights.bin")
-            with path.open("wb") as file:
-                file.writelines(_write_weights(cut, weights))
-            if self._net.load_param_mem("\n".join(rows) + "\n") or self._net.load_model(str(path)):
-                raise RuntimeError("ncnn cannot load the network that was written for it.")
+        reader = _read_from(_write_weights(cut, weights))
+        if self._net.load_param_mem("\n".join(rows) + "\n") or self._net.load_model(reader):
+            raise RuntimeError("ncnn cannot load the network that was written for it.")
 
     def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
-        """Compute the wanted layers.
-
-        Parameters
-        ----------
-        inputs : ndarray of shape (n_images, input_size, input_size, 3)
-            Preprocessed images, float32.
-        outputs : list of ndarray of shape (n_images, width)
-            Where the features of each wanted layer go, float32.
-        """
+        """Compute the wanted layers."""
 
         def run(i: int) -> None:
             self._run(inputs[i], [out[i] for out in outputs])
@@ -186,10 +155,46 @@ def _describe(layer: Layer) -> tuple[str, str]:
     return "InnerProduct", f"0={n_out} 1=1 2={n_in * n_out}{activation}"
 
 
+def _read_from(parts: Iterator[np.ndarray]) -> Any:
+    """Return an ncnn reader that copies bytes out of arrays, one part after the other.
+
+    ``Net.load_model_mem`` is no alternative: ncnn keeps pointers into the bytes that it takes, and
+    its Python wrapper frees them.
+    """
+    import ncnn
+
+    # A prototype, because setting types on ctypes.pythonapi's own function would change it for all.
+    address_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+        ("PyCapsule_GetPointer", ctypes.pythonapi)
+    )
+
+    class Reader(ncnn.DataReader):
+        def __init__(self) -> None:
+            super().__init__()
+            self._part = np.empty(0, np.uint8)
+
+        def read(self, buffer: Any, size: int) -> int:
+            target = (ctypes.c_uint8 * size).from_address(address_of(buffer, None))
+            out = np.frombuffer(memoryview(target), np.uint8)
+            n_read = 0
+            while n_read < size:
+                if not len(self._part):
+                    self._part = next(parts, self._part)
+                    if not len(self._part):
+                        break
+                some = self._part[: size - n_read]
+                out[n_read : n_read + len(some)] = some
+                self._part = self._part[len(some) :]
+                n_read += len(some)
+            return n_read
+
+    return Reader()
+
+
 def _write_weights(
     cut: Cut, weights: Mapping[str, tuple[np.ndarray, np.ndarray]]
-) -> Iterator[bytes]:
-    """Write kernels and biases in the order of the layers."""
+) -> Iterator[np.ndarray]:
+    """Give the bytes of kernels and biases in the order of the layers, one at a time."""
     maps = [layer for layer in cut.trunk if len(layer.output_shape) == 3][-1]
     for layer in cut.weighted_layers:
         kernel, bias = weights[layer.name]
@@ -200,5 +205,5 @@ def _write_weights(
         else:
             kernel = kernel.T
         yield _PLAIN
-        yield np.ascontiguousarray(kernel, dtype="<f4").tobytes()
-        yield np.ascontiguousarray(bias, dtype="<f4").tobytes()
+        for values in (kernel, bias):
+            yield np.ascontiguousarray(values, dtype="<f4").reshape(-1).view(np.uint8)

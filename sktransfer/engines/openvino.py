@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,47 +29,45 @@ import numpy as np
 from sktransfer.engines.batches import split
 from sktransfer.engines.processor import count_threads
 from sktransfer.networks import Cut, Layer
+from sktransfer.networks.outputs import side_of
 
 if TYPE_CHECKING:
     import openvino
 
 # Images per request, by input size: small images alone cannot pay for reading the kernels.
-_BATCH_SHAPES = ((48, 16), (80, 8))
+_IMAGES_PER_CALL = ((48, 16), (80, 8))
 #: Largest absolute value of a preprocessed pixel between black and white: 255 less the least mean.
 INPUT_RANGE = 255 - 103.939
 
 
-def batch_shape(input_size: int) -> int:
-    """Return how many images every request takes at an input size.
-
-    Parameters
-    ----------
-    input_size : int
-        Side of the images, in pixels.
-
-    Returns
-    -------
-    int
-        Images per request; fewer are filled up.
-    """
-    return next((n for size, n in _BATCH_SHAPES if input_size <= size), 1)
+def images_per_call(input_size: int) -> int:
+    """Return how many images every request takes at an input size."""
+    return next((n for size, n in _IMAGES_PER_CALL if input_size <= size), 1)
 
 
-class OpenVINOEngine:
-    """A cut network with its weights, compiled for one shape.
+class GraphEngine:
+    """A network in OpenVINO's operations, compiled for one shape.
 
     Every request runs on one thread, so that neither their number nor their order changes a bit.
+    """
 
-    Parameters
-    ----------
-    cut : Cut
-        The network and the wanted layers.
-    weights : mapping of str to tuple of ndarray
-        Kernel and bias of each layer of ``cut.weighted_layers``.
-    precision : {'float32', 'bfloat16', 'int8'}
-        What is computed in.
-    ranges : mapping of str to float or None
-        For int8 the largest input of each weighted layer but the first.
+    def __init__(self, model: openvino.Model, n_images: int, precision: str) -> None:
+        self._n_images = n_images
+        self._compiled = _compile(model, precision)
+
+    def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+        """Compute the wanted layers."""
+        _run(self._compiled, self._n_images, inputs, outputs)
+
+
+class OpenVINOEngine(GraphEngine):
+    """A cut of VGG with its weights, compiled for one shape, and for one image where that is safe.
+
+    `ranges` gives for int8 the largest input of each weighted layer but the first.
+
+    A few images would wait for a batch that is mostly zeros. So the network is compiled once more
+    for one image, and takes them if both give the same bits for a few random images: which sums
+    the plug-in takes in which order depends on shapes and on the processor, never on values.
     """
 
     def __init__(
@@ -77,44 +77,78 @@ class OpenVINOEngine:
         precision: str,
         ranges: Mapping[str, float] | None,
     ) -> None:
-        ov = _import_openvino()
-        self._batch_shape = batch_shape(cut.input_size)
-        model = _Builder(cut, weights, ranges, self._batch_shape).build()
-        n_threads = count_threads()
-        settings = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "NUM_STREAMS": n_threads,
-            "INFERENCE_NUM_THREADS": n_threads,
-            # Workers, each with a thread of its own, would all be bound to the first core.
-            "ENABLE_CPU_PINNING": False,
-            # Otherwise the plug-in computes in bfloat16 wherever the processor can.
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
-        }
-        self._compiled = ov.Core().compile_model(model, "CPU", settings)
-        self._n_requests = n_threads
+        def build(n_images: int) -> openvino.Model:
+            return _Builder(cut, weights, ranges, n_images).build()
+
+        import_openvino()
+        n_images = images_per_call(side_of(cut.input_size))
+        super().__init__(build(n_images), n_images, precision)
+        self._lock = threading.Lock()
+        # Compiled for one image; False where its bits are others; None where that is not known yet.
+        self._single: Any = False
+        if n_images > 1:
+            self._single = None
+            self._prepare_single = partial(self._compile_single, cut, build, precision)
 
     def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
-        """Compute the wanted layers.
+        """Compute the wanted layers."""
+        if 2 * len(inputs) <= self._n_images and self._has_single():
+            _run(self._single, 1, inputs, outputs)
+        else:
+            super().__call__(inputs, outputs)
 
-        Parameters
-        ----------
-        inputs : ndarray of shape (n_images, input_size, input_size, 3)
-            Preprocessed images, float32.
-        outputs : list of ndarray of shape (n_images, width)
-            Where the features of each wanted layer go, float32.
-        """
-        # Requests of each call's own: threads may share the engine. They are waited for in turn
-        # rather than served by callbacks, whose threads can keep a process from ending.
-        running: deque[tuple[Any, int]] = deque()
-        for first, batch in split(inputs, self._batch_shape):
-            if len(running) < self._n_requests:
-                request = self._compiled.create_infer_request()
-            else:
-                request = _finish(*running.popleft(), outputs)
-            request.start_async([batch], share_inputs=True)
-            running.append((request, first))
-        while running:
-            _finish(*running.popleft(), outputs)
+    def _has_single(self) -> bool:
+        """Tell whether one image may run by itself; find it out the first time."""
+        with self._lock:
+            if self._single is None:
+                self._single = self._prepare_single()
+                del self._prepare_single  # and with it the weights
+            return self._single is not False
+
+    def _compile_single(
+        self, cut: Cut, build: Callable[[int], openvino.Model], precision: str
+    ) -> Any:
+        """Compile the network for one image; return False if that gives other bits."""
+        compiled = _compile(build(1), precision)
+        shape = (self._n_images // 2 + 1, *cut.trunk[0].output_shape)
+        images = np.random.default_rng(0).uniform(-INPUT_RANGE, INPUT_RANGE, shape)
+        found, expected = (
+            [np.empty((len(images), width), np.float32) for width in cut.widths] for _ in range(2)
+        )
+        _run(compiled, 1, images.astype(np.float32), found)
+        _run(self._compiled, self._n_images, images.astype(np.float32), expected)
+        return compiled if all(map(np.array_equal, found, expected)) else False
+
+
+def _compile(model: openvino.Model, precision: str) -> Any:
+    n_threads = count_threads()
+    settings = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "NUM_STREAMS": n_threads,
+        "INFERENCE_NUM_THREADS": n_threads,
+        # Workers, each with a thread of its own, would all be bound to the first core.
+        "ENABLE_CPU_PINNING": False,
+        # Otherwise the plug-in computes in bfloat16 wherever the processor can.
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+    }
+    return import_openvino().Core().compile_model(model, "CPU", settings)
+
+
+def _run(compiled: Any, n_images: int, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+    """Compute images, so many in each request."""
+    # Requests of each call's own: threads may share the engine. They are waited for in turn
+    # rather than served by callbacks, whose threads can keep a process from ending.
+    running: deque[tuple[Any, int]] = deque()
+    n_requests = count_threads()
+    for first, batch in split(inputs, n_images):
+        if len(running) < n_requests:
+            request = compiled.create_infer_request()
+        else:
+            request = _finish(*running.popleft(), outputs)
+        request.start_async([batch], share_inputs=True)
+        running.append((request, first))
+    while running:
+        _finish(*running.popleft(), outputs)
 
 
 def _finish(request: Any, first: int, outputs: list[np.ndarray]) -> Any:
@@ -127,7 +161,7 @@ def _finish(request: Any, first: int, outputs: list[np.ndarray]) -> Any:
     return request
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """Import OpenVINO without its telemetry, which would report the import."""
     if "openvino" in sys.modules:
         return sys.modules["openvino"]

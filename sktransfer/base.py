@@ -1,0 +1,146 @@
+"""The base of estimators and functions: scikit-learn's private names, and fits that fail.
+
+scikit-learn checks parameters and wraps outputs by functions that have no public path. All that the
+package uses of them is imported here, and from here everywhere else, so that a release of
+scikit-learn that moves one changes this module alone. Tried with scikit-learn 1.6.0 and 1.9.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+    validate_params,
+)
+from sklearn.utils._set_output import _get_output_config, _wrap_data_with_container
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_sample_weight,
+    _num_samples,
+    validate_data,
+)
+
+from sktransfer._version import SITE
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in for that of scikit-learn, which has callbacks from version 1.9 on."""
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Documented",
+    "HasMethods",
+    "Interval",
+    "InvalidParameterError",
+    "StrOptions",
+    "_check_feature_names_in",
+    "_check_sample_weight",
+    "_fit_context",
+    "_get_output_config",
+    "_num_samples",
+    "_wrap_data_with_container",
+    "count_features",
+    "name_extractor_in",
+    "reported",
+    "unchanged_on_failure",
+    "validate_parameter_constraints",
+    "validate_params",
+]
+
+
+# What other libraries call the poolings.
+_POOLINGS = {"average": "avg", "gap": "avg", "gmp": "max", "maximum": "max", "mean": "avg"}
+
+
+class Documented:
+    """A public estimator: notebooks link to its page, and names from elsewhere are explained."""
+
+    _doc_link_module = "sktransfer"
+    _doc_link_template = SITE + "/generated/sktransfer.{estimator_name}.html"
+
+    def _validate_params(self) -> None:
+        pooling = getattr(self, "pooling", None)
+        if isinstance(pooling, str) and pooling not in ("avg", "max"):
+            lower = pooling.lower()
+            meant = _POOLINGS.get(lower, lower)
+            if meant in ("avg", "max"):
+                raise InvalidParameterError(
+                    f"The 'pooling' parameter of {type(self).__name__} must be 'avg', 'max' or "
+                    f"None. Got {pooling!r} instead. Did you mean {meant!r}?"
+                )
+        super()._validate_params()  # type: ignore[misc]
+
+
+@contextmanager
+def unchanged_on_failure(estimator: Any) -> Iterator[None]:
+    """Give an estimator back all its attributes if the block fails or is interrupted.
+
+    What they refer to is not copied: a fit makes new objects, and never changes learned ones.
+    """
+    former = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(former)
+        raise
+
+
+@contextmanager
+def reported(
+    estimator: Any, task: str, n_steps: int | None, X: Any, y: Any = None
+) -> Iterator[Callable[[str], None]]:
+    """Tell scikit-learn's callbacks that a fit begins and ends, and give what tells of each step.
+
+    To be entered before anything that undoes what a failed fit changed: what is set here has to
+    stay until scikit-learn ends the callbacks.
+    """
+    if not hasattr(estimator, "_init_callback_context"):
+        yield lambda name: None
+        return
+    context = estimator._init_callback_context(task_name=task, max_subtasks=n_steps)
+    context.call_on_fit_task_begin(estimator=estimator, X=X, y=y)
+
+    def tell(name: str) -> None:
+        step = context.subcontext(task_name=name)
+        step.call_on_fit_task_begin(estimator=estimator)
+        step.call_on_fit_task_end(estimator=estimator)
+
+    yield tell
+    context.call_on_fit_task_end(estimator=estimator, X=X, y=y)
+
+
+def name_extractor_in(*given: Any) -> str:
+    """Say where the extractor is, to end the error about a fine-tuned estimator in its place."""
+    kinds = [type(each).__name__ for each in given if hasattr(type(each), "to_extractor")]
+    return f" A fitted {kinds[0]} gives one by to_extractor()." if kinds else ""
+
+
+def count_features(estimator: Any, images: Any, *, reset: bool) -> None:
+    """Do scikit-learn's book-keeping of the number and the names of features.
+
+    After `fit` it speaks of tables; what is seen as images is checked against the shape of those.
+    """
+    if reset:
+        for name in ("n_features_in_", "feature_names_in_", "image_shape_"):
+            vars(estimator).pop(name, None)
+    elif not images.has_columns:
+        return
+    if images.table is None:
+        return
+    # One column of files and many columns of pixels are not counted against each other.
+    is_alike = hasattr(estimator, "image_shape_") == (images.image_shape is not None)
+    if reset or (is_alike and hasattr(estimator, "n_features_in_")):
+        validate_data(estimator, images.table, reset=reset, skip_check_array=True)

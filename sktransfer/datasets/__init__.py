@@ -1,0 +1,1 @@
+"""Images with labels: digits, MNIST, CSV files and folders."""

@@ -1,0 +1,138 @@
+"""Engines: what they have in common, and the table of networks that are ready to run.
+
+Compiled networks never sit on an estimator, which is cloned, pickled and sent to other processes:
+they live in one table per process, found again by what determines them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any, Protocol
+
+import numpy as np
+
+from sktransfer.engines import graphs, keras, ncnn, openvino
+from sktransfer.engines.choice import JOINT_PRECISIONS
+from sktransfer.engines.processor import describe_processor
+from sktransfer.networks import AnyCut, Cut, NetworkCut
+from sktransfer.networks.frameworks import claim
+from sktransfer.networks.outputs import side_of
+
+#: Networks kept ready; the one used longest ago goes first.
+MAX_ENGINES = 4
+
+
+class Engine(Protocol):
+    """A cut network with its weights, ready to run; threads may share it."""
+
+    def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+        """Compute the outputs of a cut from preprocessed images into rows, one array each."""
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How an engine is to run: which one, in which precision, for int8 with which ranges.
+
+    Attributes
+    ----------
+    engine : {'keras', 'openvino', 'ncnn'}
+        What runs the network.
+    precision : {'float32', 'bfloat16', 'float16', 'int8'}
+        What it computes in.
+    ranges : tuple of tuple or None
+        For int8 the name of each weighted layer but the first, and its largest input.
+    """
+
+    engine: str
+    precision: str = "float32"
+    ranges: tuple[tuple[str, float], ...] | None = None
+
+
+_MODULES = {"keras": keras, "openvino": openvino, "ncnn": ncnn}
+_engines: OrderedDict[tuple[AnyCut, str, EngineConfig], Engine] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """Start a new table in a forked process, where another thread may have held the lock."""
+    global _engines, _lock
+    # The former networks are never freed, at the end of the process either: those of OpenVINO would
+    # wait for threads that are gone.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_engines))
+    _engines, _lock = OrderedDict(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def images_per_call(engine: str, input_size: int) -> int:
+    """Return how many images every call of the compiled network takes."""
+    return _MODULES[engine].images_per_call(input_size)
+
+
+def images_for(cut: AnyCut, engine: str) -> int:
+    """Return how many images every call of a cut takes."""
+    return cut.n_images or images_per_call(engine, side_of(cut.input_size))
+
+
+def describe_engine(config: EngineConfig, cut: AnyCut, layer: Any) -> str:
+    """Name everything that decides the last bits of a layer, without importing a framework."""
+    engine = config.engine
+    packages = keras.describe_backend() if engine == "keras" else f"{engine} {_version(engine)}"
+    parts = [packages, config.precision]
+    parts += [f"{name} {_version(name)}" for name in ("numpy", "scipy")]  # what resizes
+    # Engines may fuse what lies between layers of which none is wanted.
+    if config.precision in JOINT_PRECISIONS or not isinstance(cut, Cut):
+        parts.append(f"with {[(wanted.name, pooling) for wanted, pooling in cut.outputs]}")
+    if config.ranges is not None and isinstance(cut, Cut):
+        above = {each.name for each in cut.weighted_above(layer)}
+        parts += [f"{name} {high.hex()}" for name, high in config.ranges if name in above]
+    return ", ".join([*parts, describe_processor()])
+
+
+# Reading a package's metadata takes milliseconds, and every transform asks.
+_version = lru_cache(version)
+
+
+def get_engine(
+    cut: AnyCut,
+    sha256: str,
+    config: EngineConfig,
+    load: Callable[[], Any],
+) -> Engine:
+    """Return the engine for a cut and weights, built at the first call.
+
+    `load` gives the weights of VGG as arrays, and of other cuts the network with its weights.
+    """
+    claim(config.engine)
+    key = (cut, sha256, config)
+    with _lock:
+        if key not in _engines:
+            _engines[key] = _build(cut, load(), config)
+            while len(_engines) > MAX_ENGINES:
+                _engines.popitem(last=False)
+        _engines.move_to_end(key)
+        return _engines[key]
+
+
+def _build(cut: AnyCut, weights: Any, config: EngineConfig) -> Engine:
+    if isinstance(cut, NetworkCut):
+        n_images = images_for(cut, config.engine)
+        if config.engine == "keras":
+            return keras.ModelEngine(weights.cut(cut), n_images)
+        model = graphs.convert(weights, cut, n_images)
+        return openvino.GraphEngine(model, n_images, config.precision)
+    if config.engine == "keras":
+        return keras.KerasEngine(cut, weights, config.precision)
+    if config.engine == "ncnn":
+        return ncnn.NcnnEngine(cut, weights)
+    ranges = None if config.ranges is None else dict(config.ranges)
+    return openvino.OpenVINOEngine(cut, weights, config.precision, ranges)

@@ -1,0 +1,1 @@
+"""Evaluation of features: probes, comparison, sweeps, curves and diagnosis."""

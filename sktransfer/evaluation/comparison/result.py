@@ -1,0 +1,322 @@
+"""The result of a comparison, as tables, text and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels, best_of
+from sktransfer.evaluation.comparison.verdict import word_verdict
+from sktransfer.evaluation.probing.outcomes import IMAGE_METRICS
+from sktransfer.evaluation.probing.significance import PairedDifference
+from sktransfer.results.result import Result
+from sktransfer.results.tables import (
+    Table,
+    format_markdown,
+    format_table,
+    spell_number,
+    spell_spread,
+    wrap,
+)
+
+# With more classes, only the worst one is shown.
+_SHOWN_CLASSES = 12
+# With more folds, such as one for each image, only the mean is shown.
+_SHOWN_FOLDS = 30
+
+
+@dataclass(repr=False)
+class TransferComparison(Result):
+    """The scores of raw pixels and of features on the same folds; printed, they are tables.
+
+    :meth:`to_csv` and :meth:`to_frame` give a record for each row, number of labels and fold, with
+    ``features`` (the row's name), ``fold`` (from 1), one column per metric, ``positive`` (the name
+    of the class that they are about, empty for macro averages), ``kind``, ``labels_per_class``
+    (empty for all labels; few labels have the first metric only), ``n_features``,
+    ``setup_seconds``, ``seconds_per_image``, ``feature_seconds``, ``classifier_seconds`` and
+    ``unavailable``. :meth:`to_json` adds ``verdict``, and in every row ``pays_from``, ``recalls``
+    and ``balanced_accuracy``.
+
+    Attributes
+    ----------
+    n_images : int
+        Images compared on.
+    n_folds : int
+        Folds of the cross-validation.
+    classes : list
+        The labels.
+    positive : object or None
+        The label that precision, recall, F1 and ROC AUC are about; None with more than two
+        classes, whose scores are macro averages.
+    target_names : list of str
+        What the labels stand for, in the order of `classes`.
+    metrics : list of str
+        What was scored. The first one decides which rows are best, and is tested.
+    classifier : str
+        The classifier of all rows but that of the article.
+    rows : list of ComparisonRow
+        Raw pixels first.
+    n_tests : int
+        Differences that were tested, for all of which p-values and intervals are corrected.
+    """
+
+    n_images: int
+    n_folds: int
+    classes: list[Any]
+    positive: Any
+    target_names: list[str]
+    metrics: list[str]
+    classifier: str
+    rows: list[ComparisonRow]
+    n_tests: int = 0
+
+    @property
+    def best_raw(self) -> ComparisonRow:
+        """The row of raw pixels that features have to beat."""
+        row = best_of(self.rows, self.metrics[0], "raw")
+        assert row is not None
+        return row
+
+    @property
+    def best_transfer(self) -> ComparisonRow | None:
+        """The best row of trained weights; None where there is none."""
+        return best_of(self.rows, self.metrics[0], "transfer")
+
+    @property
+    def verdict(self) -> str:
+        """Whether transfer helped, what pretraining adds to it, and what it costs."""
+        return word_verdict(self.rows, self.metrics[0])
+
+    def to_markdown(self) -> str:
+        """Return the verdict and the tables in Markdown."""
+        parts = ["## Verdict", self.verdict, f"{self.subject()}."]
+        for title, header, body in self.tables():
+            parts += [f"### {title[:1].upper()}{title[1:]}", format_markdown(header, body)]
+        return "\n\n".join([*parts, *self.notes()]) + "\n"
+
+    def __str__(self) -> str:
+        """Lay out the article's two tables, all rows, their differences, and the verdict."""
+        parts = [wrap(self.subject())]
+        for title, header, body in self.tables():
+            parts.append(f"{title}\n{format_table(header, body)}")
+        parts.append("\n".join(wrap(note) for note in self.notes()))
+        return "\n\n".join([*parts, *map(wrap, self.verdict.split("\n\n"))])
+
+    def _content(self) -> dict[str, Any]:
+        content = super()._content() | {"verdict": self.verdict}
+        for row, entry in zip(self.rows, content["rows"], strict=True):
+            entry["pays_from"] = row.pays_from
+            entry["recalls"] = row.recalls
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.recalls else None
+        return content
+
+    def _records(self) -> list[dict[str, Any]]:
+        records = []
+        for row in self.rows:
+            shared = {
+                "positive": self._positive_name(),
+                "kind": row.kind,
+                "labels_per_class": None,
+                "n_features": row.n_features,
+                "setup_seconds": row.setup_seconds,
+                "seconds_per_image": row.seconds_per_image,
+                "feature_seconds": row.feature_seconds,
+                "classifier_seconds": row.classifier_seconds,
+                "unavailable": row.unavailable,
+            }
+            if row.unavailable is not None:
+                nothing = dict.fromkeys(["fold", *self.metrics])
+                records.append({"features": row.name, **nothing, **shared})
+                continue
+            for fold in range(self.n_folds):
+                scores = {metric: row.scores[metric][fold] for metric in self.metrics}
+                records.append({"features": row.name, "fold": fold + 1, **scores, **shared})
+            first, *others = self.metrics
+            for few in row.few:
+                for fold, score in enumerate(few.scores):
+                    record = {"features": row.name, "fold": fold + 1, first: score}
+                    record |= dict.fromkeys(others) | shared
+                    records.append(record | {"labels_per_class": few.n_labels})
+        return records
+
+    def _positive_name(self) -> str | None:
+        if self.positive is None:
+            return None
+        return self.target_names[self.classes.index(self.positive)]
+
+    def subject(self) -> str:
+        """Say what was compared on what, without a full stop."""
+        if self.positive is None:
+            what = f"{len(self.classes)} classes, scores as macro averages"
+        else:
+            what = f"classes {' and '.join(self.target_names)}, {self._positive_name()} is positive"
+        return (
+            f"{self.n_images:,} images, {what}; {self.classifier}; the same {self.n_folds} folds "
+            "for every row"
+        )
+
+    def tables(self) -> list[Table]:
+        """Return every table as text."""
+        features = self.best_transfer or best_of(self.rows, self.metrics[0], "control")
+        tables = [
+            (f"{row.name}, fold by fold", ["fold", *self.metrics], self._fold_by_fold(row))
+            for row in (self.best_raw, features)
+            if row is not None
+        ]
+        tables.append(self._all_rows())
+        if self._few_numbers():
+            tables.append(self._by_labels())
+        tables += self._by_class()
+        compared = [row for row in self.rows if row.kind != "raw" and row.unavailable is None]
+        if compared:
+            metric = self.metrics[0]
+            tables.append(_differences(f"differences in {metric}", compared, compared))
+            with_few = [row for row in compared if row.few]
+            for position, n in enumerate(self._few_numbers()):
+                few = [row.few[position] for row in with_few]
+                title = f"differences in {metric}, {n} training images of each class"
+                tables.append(_differences(title, with_few, few))
+        return tables
+
+    def _by_class(self) -> list[Table]:
+        """Lay out the share found of each class, and what the best features mistake for what."""
+        shown = [row for row in self.rows if row.unavailable is None]
+        is_small = len(self.classes) <= _SHOWN_CLASSES
+        names = self.target_names if is_small else []
+        body = []
+        for row in shown:
+            worst = int(np.nanargmin(row.recalls))
+            cells = [row.name, *(spell_number(each) for each in row.recalls if is_small)]
+            cells += [self.target_names[worst], spell_number(row.recalls[worst])]
+            body.append([*cells, spell_number(row.balanced_accuracy)])
+        header = ["features", *names, "worst class", "its recall", "mean of all"]
+        tables = [("recall of each class: the share of its test images found", header, body)]
+        if is_small:
+            best = self.best_transfer or best_of(self.rows, self.metrics[0], "control")
+            best = best or self.best_raw
+            counts = [
+                [name, *(f"{count:,.10g}" for count in np.round(row, 1))]
+                for name, row in zip(self.target_names, best.confusion, strict=True)
+            ]
+            title = f"confusion matrix of {best.name}: rows are classes, columns predictions"
+            tables.append((title, ["class", *self.target_names], counts))
+        return tables
+
+    def _few_numbers(self) -> list[int]:
+        return [few.n_labels for few in self.rows[0].few]
+
+    def _by_labels(self) -> Table:
+        body = [
+            [
+                row.name,
+                *(spell_spread(few.scores) for few in row.few),
+                spell_spread(row.scores[self.metrics[0]]),
+            ]
+            for row in self.rows
+            if row.few
+        ]
+        header = ["features", *map(str, self._few_numbers()), "all"]
+        return f"{self.metrics[0]} by training images of each class", header, body
+
+    def _fold_by_fold(self, row: ComparisonRow) -> list[list[str]]:
+        shown = self.n_folds if self.n_folds <= _SHOWN_FOLDS else 0
+        body = [
+            [str(fold + 1), *(spell_number(row.scores[metric][fold]) for metric in self.metrics)]
+            for fold in range(shown)
+        ]
+        return [*body, ["mean", *(spell_spread(row.scores[metric]) for metric in self.metrics)]]
+
+    def _all_rows(self) -> Table:
+        first, *others = self.metrics
+        body = [
+            [
+                row.name + ("*" if row.n_not_converged else ""),
+                f"{row.n_features:,}",
+                spell_spread(row.scores[first]),
+                *(spell_number(row.mean(metric)) for metric in others),
+                f"{1000 * row.seconds_per_image:.2f}",
+                f"{row.classifier_seconds:.1f}",
+            ]
+            for row in self.rows
+            if row.unavailable is None
+        ]
+        header = ["features", "width", *self.metrics, "ms per image", "classifier, s"]
+        return "all rows", header, body
+
+    def _has_controls(self) -> bool:
+        return any(row.against_control is not None for row in self.rows)
+
+    def _family(self) -> str:
+        if self.n_tests == 1:
+            return "This is the only test, so that no correction for several is needed."
+        return (
+            f"p-values and 95 % intervals are corrected for all {self.n_tests} tests of this "
+            "comparison together (Holm): the chance of any false finding among them is 5 %."
+        )
+
+    def notes(self) -> list[str]:
+        """Say what must be known to read the tables."""
+        metric = self.metrics[0]
+        notes = [
+            "± is the standard deviation over the folds. Differences are taken to the best raw row"
+            + " and to the same network with random weights" * self._has_controls()
+            + "."
+        ]
+        if self.n_tests:
+            how = "fold by fold (corrected resampled t-test of Nadeau and Bengio, 2003)"
+            if metric in IMAGE_METRICS:
+                how = "image by image (McNemar's test, widened for the choice of training images)"
+            notes.append(f"{metric} with all labels is tested {how}. {self._family()}")
+        n_drawn = max((len(row.drawn) for row in self.rows), default=0)
+        if n_drawn > 1:
+            notes.append(
+                f"Random weights are drawn with {n_drawn} seeds: scores are means over them, and "
+                "the tests count their spread."
+            )
+        if any(row.kind == "article" for row in self.rows):
+            notes.append(
+                "Rows as in the article are compared with raw pixels as in the article: the "
+                "values as they are, and 100 iterations, on both sides."
+            )
+        if numbers := self._few_numbers():
+            notes.append(
+                f"With few labels, {' or '.join(map(str, numbers))} images of each class are drawn "
+                "from the training images of every fold, the same for every row. The test is a "
+                "t-test over the draws, which allows for the training images that they share."
+            )
+        if any(row.n_not_converged for row in self.rows):
+            notes.append("* the classifier stopped before it converged.")
+        notes += [
+            f"{row.name}: not shown. {row.unavailable}" for row in self.rows if row.unavailable
+        ]
+        return notes
+
+
+def _differences(
+    title: str, rows: list[ComparisonRow], compared: Sequence[ComparisonRow | FewLabels]
+) -> Table:
+    """Lay out the differences of rows, with all labels or few."""
+    references = {"to raw": "against_raw", "to random": "against_control"}
+    if all(each.against_control is None for each in compared):
+        del references["to random"]
+    header = ["features"]
+    for name in references:
+        header += [name, "95 % interval", "p"]
+    body = []
+    for row, each in zip(rows, compared, strict=True):
+        cells = [row.name]
+        for attribute in references.values():
+            cells += _difference_cells(getattr(each, attribute))
+        body.append(cells)
+    return title, header, body
+
+
+def _difference_cells(difference: PairedDifference | None) -> list[str]:
+    if difference is None:
+        return ["", "", ""]
+    is_known = difference.finding not in ("equal", "unclear")
+    interval = f"{difference.low:+.3f} to {difference.high:+.3f}" if is_known else "-"
+    return [f"{difference.mean:+.3f}", interval, spell_number(difference.p_value)]

@@ -1,0 +1,318 @@
+"""Transfer curves: scores against the number of labels, with and without transfer."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_random_state
+
+from sktransfer.base import Interval, validate_parameter_constraints
+from sktransfer.evaluation.curves.draws import choose_sizes, split
+from sktransfer.evaluation.curves.estimates import Design
+from sktransfer.evaluation.curves.judging import judge
+from sktransfer.evaluation.curves.result import TransferCurve
+from sktransfer.evaluation.curves.rows import CurveRow
+from sktransfer.evaluation.probing import (
+    check_classifier,
+    check_labels,
+    make_scorer_of,
+    raw_pixels,
+    score_folds,
+)
+from sktransfer.evaluation.probing.planning import check_extractors, plan_networks
+from sktransfer.evaluation.probing.scoring import count_confusion
+from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.features.fitted import compute_features
+from sktransfer.inputs.images import read_images
+from sktransfer.results.result import to_plain
+
+_WHO = "transfer_curve"
+RAW, UNIT_RAW = "raw pixels", "raw pixels from 0 to 1"
+
+
+class CurveWarning(UserWarning):
+    """A power law fits badly, or does not say where a learning curve ends."""
+
+
+def transfer_curve(
+    X: Any,
+    y: Any,
+    *,
+    extractors: Mapping[str, FeatureExtractor],
+    estimators: Mapping[str, Any] | None = None,
+    classifier: Any = None,
+    sizes: str | Sequence[int] = "auto",
+    n_repeats: int = 10,
+    test: float | Sequence[int] = 0.25,
+    groups: Any = None,
+    scoring: Any = "accuracy",
+    optional: Collection[str] = (),
+    random_state: int | None = 0,
+    verbose: int = 0,
+) -> TransferCurve:
+    """Compare the scores of raw pixels, features and estimators by the number of labels.
+
+    The curves measure the three ways in which transfer can help: a higher start, a higher slope, a
+    higher asymptote. In each repeat, a stratified draw holds out images for testing and puts the
+    others in an order in which the first n images are always stratified. Smaller draws are part of
+    larger ones, and all rows use the same draws. Rows are raw pixels, the same network with random
+    weights as a control, each extractor, and each estimator. Features are computed once per image,
+    before anything is drawn; the network was not trained on these images, so nothing leaks.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame, or list of paths, PIL images or arrays
+        Images in any form that :class:`VGGFeatureExtractor` accepts. Raw pixels use the
+        `image_shape` and `value_range` of the first extractor.
+    y : array-like of shape (n_images,)
+        Labels of at least two classes.
+    extractors : mapping of str to VGGFeatureExtractor
+        A row for each, under its name. For each configuration with trained weights, a row of the
+        same network with random weights is added.
+    estimators : mapping of str to estimator or None, default=None
+        A row for each classifier that is fitted on the images themselves, such as a pipeline or a
+        :class:`VGGClassifier`, which is fine-tuned from the start on every draw.
+    classifier : estimator or None, default=None
+        Classifier of raw pixels and features. None means ``LogisticRegression(max_iter=1000)``
+        with a ``StandardScaler``, and adds a row of raw pixels from 0 to 1 without the scaler,
+        which is often the best way to use raw pixels.
+    sizes : 'auto' or array-like of int, default='auto'
+        Numbers of labels, over all classes. ``'auto'`` starts at two per class and doubles up to
+        all training images.
+    n_repeats : int, default=10
+        Draws for each number of labels; at least 2.
+    test : float or array-like of int, default=0.25
+        The share of each class to test on, drawn again in each repeat; or the positions of a fixed
+        test set.
+    groups : array-like of shape (n_images,) or None, default=None
+        Images of one group, such as those of one patient, are either learned from or tested on. A
+        share in `test` is then met about, and the numbers of test images of the repeats differ.
+    scoring : str or callable, default='accuracy'
+        One metric, as scikit-learn names them; higher is better.
+    optional : collection of str, default=()
+        Names of extractors that are shown only if their weights are on this machine: nothing is
+        downloaded for them. Otherwise the reason is shown in their place.
+    random_state : int or None, default=0
+        Seed of draws, of random weights and of intervals.
+    verbose : int, default=0
+        Above 0, progress bars.
+
+    Returns
+    -------
+    TransferCurve
+        Scores of every row, the criteria with the best rows, and the labels saved.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If labels, sizes, test set or metric are invalid, before any network runs.
+    OSError
+        If weights that are not optional, or image files, are unavailable.
+
+    Warns
+    -----
+    CurveWarning
+        If a power law fits badly or does not determine the asymptote; the result says why.
+
+    See Also
+    --------
+    compare_transfer : The same rows with one number of labels, by cross-validation.
+    TransferCurveDisplay : Plot the curves.
+
+    References
+    ----------
+    L. Torrey, J. Shavlik, "Transfer Learning", Handbook of Research on Machine Learning
+    Applications, 2010 (start, slope, asymptote). C. Nadeau, Y. Bengio, "Inference for the
+    Generalization Error", Machine Learning 52, 2003 (repeats that share images).
+
+    Examples
+    --------
+    >>> from sktransfer import VGGFeatureExtractor, load_digit_pair, transfer_curve
+    >>> X, y = load_digit_pair(return_X_y=True)
+    >>> random = VGGFeatureExtractor(
+    ...     "block1_pool", weights=None, pooling="max", input_size=32, random_state=0
+    ... )
+    >>> curve = transfer_curve(
+    ...     X[:40], y[:40], extractors={"random": random}, sizes=[4, 8], n_repeats=3
+    ... )
+    >>> [row.name for row in curve.rows]
+    ['raw pixels', 'raw pixels from 0 to 1', 'random']
+    >>> [len(scores) for scores in curve.rows[0].scores]
+    [3, 3]
+    """
+    _check_parameters(extractors, estimators, scoring, n_repeats)
+    first = next(iter(extractors.values()), VGGFeatureExtractor())
+    images = read_images(
+        X,
+        image_shape=first.image_shape,
+        value_range=first.value_range,
+        allow_remote=first.allow_remote,
+        who=_WHO,
+    )
+    labels = check_labels(y, len(images), who=_WHO)
+    probe = check_classifier(classifier, who=_WHO)
+    scorer = make_scorer_of(labels, scoring, probe, who=_WHO)
+    rng = check_random_state(random_state)
+    splits = split(labels, test, n_repeats, rng, groups=groups, who=_WHO)
+    n_test = round(float(np.mean([len(tested) for _, tested in splits])))
+    n_train = min(len(order) for order, _ in splits)
+    named = np.arange(len(labels.y)) if groups is None else np.asarray(groups)
+    design = Design(
+        sizes=choose_sizes(sizes, labels, n_train, who=_WHO),
+        n_images=len(labels.y),
+        n_test=n_test,
+        is_test_fixed=not isinstance(test, Real),
+        n_units=min(len(np.unique(named[tested])) for _, tested in splits),
+    )
+    draws = [(order[:n], tested) for n in design.sizes for order, tested in splits]
+
+    # Find weights and check parameters before the first row is computed.
+    planned = plan_networks(
+        X,
+        extractors,
+        optional=optional,
+        taken=list(estimators or {}),
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+    def score(row: CurveRow, features: Any, classifier: Any) -> CurveRow:
+        progress = row.name if verbose else None
+        found = score_folds(
+            features,
+            labels.y,
+            draws,
+            classifier,
+            scorer,
+            keeps_predictions=True,
+            progress=progress,
+        )
+        (scores,) = found.scores.values()
+        row.scores = np.reshape(scores, (len(design.sizes), n_repeats)).tolist()
+        row.classifier_seconds = found.seconds
+        row.n_not_converged = found.n_not_converged
+        whole = zip(draws[-n_repeats:], found.predicted[-n_repeats:], strict=True)
+        counts = [count_confusion(labels, labels.y[test], each) for (_, test), each in whole]
+        row.confusion = (np.sum(counts, axis=0)[:, :-1] / n_repeats).tolist()
+        return row
+
+    start = time.perf_counter()
+    pixels, unit_pixels = raw_pixels(
+        images, first.value_range, is_said=any(plan.extractors for plan in planned)
+    )
+    seconds = time.perf_counter() - start
+    raw = [(RAW, pixels, probe)]
+    if classifier is None:
+        raw.append((UNIT_RAW, unit_pixels, LogisticRegression(max_iter=1000)))
+    rows: list[CurveRow] = []
+    for name, values, plain in raw:
+        row = CurveRow(name, "raw", values.shape[1], feature_seconds=seconds)
+        rows.append(_score_first(score, row, values, plain))
+    # An estimator may not accept these images: find out before the networks run.
+    whole = [
+        score(CurveRow(name, "estimator"), X, estimator)
+        for name, estimator in (estimators or {}).items()
+    ]
+    for plan in planned:
+        row = CurveRow(plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable)
+        if plan.extractors:
+            start = time.perf_counter()
+            features = compute_features(plan.extractors[0], X)
+            row.n_features = features.shape[1]
+            row.feature_seconds = time.perf_counter() - start
+            score(row, features, probe)
+            del features  # as wide as 800,000 values per image: not two at a time
+        rows.append(row)
+    rows += whole
+
+    resampling = int(rng.randint(np.iinfo(np.int32).max))
+    criteria, savings = judge(rows, design, resampling)
+    _warn_of_doubts(rows)
+    return TransferCurve(
+        n_images=design.n_images,
+        n_test=design.n_test,
+        is_test_fixed=design.is_test_fixed,
+        n_repeats=n_repeats,
+        classes=[to_plain(label) for label in labels.classes],
+        metric=_metric_name(scoring),
+        sizes=design.sizes.tolist(),
+        rows=rows,
+        criteria=criteria,
+        savings=savings,
+    )
+
+
+def _check_parameters(extractors: Any, estimators: Any, scoring: Any, n_repeats: Any) -> None:
+    check_extractors(extractors, who=_WHO)
+    if not (
+        isinstance(estimators, Mapping | None)
+        and all(_is_classifier(each) for each in (estimators or {}).values())
+    ):
+        raise TypeError(
+            f"The 'estimators' parameter of {_WHO} must be None or map names to classifiers that "
+            f"are fitted on images, as in {{'pipeline': make_pipeline(...)}}. Got {estimators!r} "
+            "instead."
+        )
+    names = [RAW, UNIT_RAW, *extractors, *(estimators or {})]
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"{_WHO} needs a different name for every row, and calls two of them {RAW!r} and "
+            f"{UNIT_RAW!r}. Got {', '.join(map(repr, twice))} twice: choose another."
+        )
+    if not (isinstance(scoring, str) or callable(scoring)):
+        raise TypeError(
+            f"The 'scoring' parameter of {_WHO} must be one metric: a name of scikit-learn, such "
+            f"as 'accuracy', or a scorer. Got {scoring!r} instead."
+        )
+    constraints = {"n_repeats": [Interval(Integral, 2, None, closed="left")]}
+    validate_parameter_constraints(constraints, {"n_repeats": n_repeats}, caller_name=_WHO)
+
+
+def _is_classifier(estimator: Any) -> bool:
+    return (
+        not isinstance(estimator, type)
+        and hasattr(estimator, "get_params")
+        and is_classifier(estimator)
+    )
+
+
+def _score_first(score: Any, row: CurveRow, pixels: np.ndarray, classifier: Any) -> CurveRow:
+    """Score raw pixels, which find out what cannot be learned or scored before a network runs."""
+    try:
+        score(row, pixels, classifier)
+    except ValueError as error:
+        raise ValueError(
+            f"The classifier of {_WHO} cannot be fitted and scored on every draw of labels: "
+            f"{error}. Set sizes higher, or pass another classifier or scoring."
+        ) from error
+    if not np.isfinite(row.scores).all():
+        raise ValueError(
+            f"The 'scoring' parameter of {_WHO} must give finite scores on every draw of labels. "
+            "It gives NaN or infinity on some: choose another metric, or a test set with every "
+            "class."
+        )
+    return row
+
+
+def _metric_name(scoring: Any) -> str:
+    return scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+
+
+def _warn_of_doubts(rows: list[CurveRow]) -> None:
+    doubts = [f"{row.name} ({row.law.doubt})" for row in rows if row.law and row.law.doubt]
+    if doubts:
+        warnings.warn(
+            f"{_WHO} cannot rely on the power law and its asymptote for {'; '.join(doubts)}. Use "
+            "more labels, repeats or test images. All other results are valid.",
+            CurveWarning,
+            stacklevel=3,
+        )

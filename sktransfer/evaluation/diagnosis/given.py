@@ -1,0 +1,103 @@
+"""Features that were computed elsewhere: opened, counted, and read a part at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sktransfer.networks import MIN_SIZE, TRAINED_SIZE, Cut, Layer, list_layers, plan_cut
+
+#: Sides, in pixels, that people resize images to.
+SIZES = (MIN_SIZE, 48, 64, 96, 128, 160, 192, 224, 256)
+
+
+def open_features(features: Any) -> np.ndarray:
+    """Return features as an array, of a file as a memory map."""
+    if isinstance(features, str | os.PathLike):
+        path = Path(features)
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(
+                f"The 'features' parameter of diagnose must name a .npy file of numbers. Got "
+                f"{path.name!r}, which cannot be read: {error}. Write it with "
+                "np.save(path, features)."
+            ) from error
+        if not isinstance(array, np.ndarray):
+            array.close()
+            raise ValueError(
+                f"The 'features' parameter of diagnose must name a .npy file of one array. Got "
+                f"{path.name!r}, an archive of several: pass one of them, as in "
+                "np.load(path)['features']."
+            )
+    else:
+        array = np.asarray(features)
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise ValueError(
+            f"The 'features' parameter of diagnose must be a table of numbers with a row for each "
+            f"image. Got shape {array.shape} of dtype {array.dtype}: pass "
+            "features.reshape(len(features), -1)."
+        )
+    return array
+
+
+def check_features(features: np.ndarray, n_images: int, cut: Cut) -> None:
+    """Check that there is a row for each image, and a column for each feature of the cut."""
+    n_rows, n_columns = features.shape
+    cures = []
+    if n_rows != n_images:
+        cures.append(
+            "pass the images that the rows are of, and no others, in their order: an image that "
+            "could not be read may have been left out"
+        )
+    if n_columns != cut.n_features:
+        others = list(_list_cuts(n_columns, cut.architecture, cut.input_size))
+        cures.append(
+            f"{n_columns:,} columns are those of {_join(others)}"
+            if others
+            else f"no layer of VGG gives {n_columns:,} columns at {cut.input_size} or at a common "
+            "number of pixels"
+        )
+    if cures:
+        names = ", ".join(layer.name for layer in cut.layers)
+        raise ValueError(
+            f"The 'features' parameter of diagnose must have {n_images:,} rows, one for each "
+            f"image, and {cut.n_features:,} columns, one for each feature of {names} at "
+            f"{cut.input_size} pixels. Got shape {features.shape}: {'; and '.join(cures)}."
+        )
+
+
+def _list_cuts(n_features: int, architecture: str, input_size: int) -> Iterator[str]:
+    """Spell the cuts that give so many features, at this size or else at another."""
+    for size in dict.fromkeys((input_size, TRAINED_SIZE, *SIZES)):
+        found = [
+            f"layer={layer.name!r}" + (", pooling='avg' or 'max'" if pooling else "")
+            for layer, pooling in outputs_of(n_features, architecture, size)
+            if pooling != "max"
+        ]
+        if found:
+            at = "" if size == input_size else f" at input_size={size}"
+            yield from (each + at for each in found)
+            return
+
+
+def _join(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def outputs_of(
+    n_features: int, architecture: str, input_size: int
+) -> list[tuple[Layer, str | None]]:
+    """List the layers, each with its pooling, that give so many features."""
+    found = []
+    for layer in list_layers(architecture, input_size)[1:]:
+        poolings = (None,) if len(layer.output_shape) == 1 else (None, "avg", "max")
+        for pooling in poolings:
+            cut = plan_cut(layer.name, architecture, pooling, input_size)
+            if cut.n_features == n_features and 0 not in layer.output_shape:
+                found.append((layer, pooling))
+    return found

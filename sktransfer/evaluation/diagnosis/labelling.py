@@ -1,0 +1,133 @@
+"""Checks of the labels themselves: wrong ones, listed, and one class spelled in several ways."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from sktransfer.evaluation.diagnosis.evidence import Evidence
+from sktransfer.evaluation.diagnosis.findings import Finding
+from sktransfer.evaluation.probing.threads import limit_blas
+from sktransfer.evaluation.probing.wide import WideLogisticRegression
+
+#: Share of an image's neighbours with its own label, at most, and probability of its own label, at
+#: most, from which the label is doubtful: both must hold.
+NEIGHBOURS, CONFIDENCE = 0.2, 0.3
+#: Share of doubtful labels from which they are worth a warning, and the fewest.
+DOUBTFUL, FEWEST = 0.04, 4
+#: Accuracy on all other images, learned without the doubtful ones, from which the features tell the
+#: classes so well that an image among those of another class is labelled wrongly, and not hard.
+REST = 0.78
+#: Times that doubtful labels are left out before more are looked for: they mislead a classifier.
+N_ROUNDS = 3
+
+
+def spelled_alike(e: Evidence) -> Iterator[Finding]:
+    """Look for classes whose names differ in spaces, case or accents' encoding only."""
+    assert e.labels is not None
+    names = [label for label in e.labels.classes.tolist() if isinstance(label, str)]
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(_simplify(name), []).append(name)
+    alike = [each for each in kinds.values() if len(each) > 1]
+    if not alike:
+        return
+    concerned = np.isin(e.labels.y, [name for each in alike for name in each[1:]])
+    yield Finding(
+        "labels-spelled-alike",
+        "error",
+        "Classes differ only by how their name is spelled: spaces, capitals, or hyphens. They are "
+        "taken for different classes, which no classifier can tell apart.",
+        {"spellings": alike[:5], "classes": len(e.labels.classes)},
+        "y = np.array([str(label).strip().lower() for label in y])",
+        e.places(np.flatnonzero(concerned)),
+    )
+
+
+def _simplify(name: str) -> str:
+    text = unicodedata.normalize("NFKC", name)
+    # Of single letters, capitals are other classes.
+    text = text.casefold() if len(text.strip()) > 1 else text
+    return " ".join(text.replace("_", " ").replace("-", " ").split())
+
+
+def wrong_labels(e: Evidence) -> Iterator[Finding]:
+    """List images that look like another class to their neighbours and to the classifier."""
+    assert e.labels is not None
+    if not e.is_explained:
+        return
+    doubtful = np.zeros(len(e.codes), dtype=bool)
+    own = np.ones(len(e.codes))
+    for _ in range(N_ROUNDS):
+        shares, rest = _learn_without(e, doubtful)
+        kept = shares[np.arange(len(e.codes)), e.codes]
+        agreeing = _agreeing(e, doubtful)
+        more = ~doubtful & (kept <= CONFIDENCE) & (agreeing <= NEIGHBOURS)
+        own[more] = kept[more]
+        doubtful |= more
+        if doubtful.sum() < max(FEWEST, DOUBTFUL * len(own)):
+            return
+        if not more.any():
+            break
+    if rest < REST:
+        return
+    (found,) = np.nonzero(doubtful)
+    found = found[np.argsort(own[found], kind="stable")]
+    places = e.places(found, len(found))
+    alike = shares[found[:5]].argmax(axis=1)
+    yield Finding(
+        "wrong-labels",
+        "warning",
+        "Some images look like those of another class, to their neighbours as to a classifier that "
+        "has not seen them, while nearly all others are where they belong: their labels are "
+        "probably wrong.",
+        {
+            "images": len(found),
+            "of": len(own),
+            "accuracy on the others": rest,
+            "median probability of their own label": float(np.median(own[found])),
+            "they look like": [plain(e.labels.classes[k]) for k in alike],
+        },
+        f"look_at = {places}  # X[look_at], y[look_at], the most doubtful first",
+        places,
+    )
+
+
+def _learn_without(e: Evidence, doubtful: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return probabilities from folds without some images, and the accuracy on all others."""
+    assert e.folds is not None
+    scaler = StandardScaler().set_output(transform="default")
+    values = scaler.fit_transform(e.features.astype(np.float64))
+    shares = np.full((len(e.codes), e.codes.max() + 1), np.nan)
+    for train, test in e.folds:
+        learned = train[~doubtful[train]]
+        if len(np.unique(e.codes[learned])) < 2:
+            continue
+        with limit_blas(values), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            probe = WideLogisticRegression(max_iter=1000)
+            probe.fit(values[learned], e.codes[learned])
+        shares[test] = 0
+        shares[np.ix_(test, probe.classes_)] = probe.predict_proba(values[test])
+    known = ~doubtful & np.isfinite(shares[:, 0])
+    rest = shares[known].argmax(axis=1) == e.codes[known]
+    return np.nan_to_num(shares, nan=1.0), float(rest.mean()) if known.any() else 0.0
+
+
+def _agreeing(e: Evidence, doubtful: np.ndarray) -> np.ndarray:
+    """Return the share of an image's neighbours, but doubtful ones, that have its label."""
+    neighbours = e.feature_neighbours
+    is_known = ~doubtful[neighbours]
+    is_same = (e.codes[neighbours] == e.codes[:, None]) & is_known
+    return is_same.sum(axis=1) / np.maximum(is_known.sum(axis=1), 1)
+
+
+def plain(label: Any) -> Any:
+    """Return a label as Python's own type, which JSON takes."""
+    return label.item() if hasattr(label, "item") else label

@@ -1,0 +1,142 @@
+"""Scores of classifiers on the sample, and whether they beat guessing or each other."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+from sklearn.metrics import balanced_accuracy_score
+
+from sktransfer.evaluation.probing import Folds, Labels, make_classifier, score_folds
+from sktransfer.evaluation.probing.significance import ALPHA
+from sktransfer.evaluation.probing.threads import limit_blas
+
+#: Below this many standard deviations above guessing, scores count as guessed: one-sided 1 %.
+CHANCE_Z = 2.33
+#: Part of the way from guessing to perfect that a classifier falls short of, where its 95 %
+#: interval lies below it: that it does no better than guessing is proved, and not only possible.
+USEFUL = 0.3
+_INTERVAL_Z = 1.96
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Cross-validated scores of a classifier on the sample.
+
+    Attributes
+    ----------
+    accuracy, balanced : ndarray of shape (n_folds,)
+        Accuracy, and the mean over classes of the share found, on every fold.
+    correct : ndarray of shape (n_images,)
+        How often each image was classified rightly where it was tested; NaN where it never was.
+    n_not_converged : int
+        Folds in which the classifier stopped early.
+    guessing : float
+        The mean share that guessing finds of each class.
+    spread : float
+        Standard deviation of that share.
+    """
+
+    accuracy: np.ndarray
+    balanced: np.ndarray
+    correct: np.ndarray
+    n_not_converged: int
+    guessing: float
+    spread: float
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy."""
+        return float(self.accuracy.mean())
+
+    @property
+    def z(self) -> float:
+        """How far the mean share found lies above guessing, in standard deviations."""
+        return float((self.balanced.mean() - self.guessing) / self.spread)
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether the scores cannot be told from guessing."""
+        return self.z < CHANCE_Z
+
+    @property
+    def highest(self) -> float:
+        """The upper end of the 95 % interval of the mean share found of each class."""
+        return float(self.balanced.mean() + _INTERVAL_Z * self.spread)
+
+    @property
+    def is_proved_chance(self) -> bool:
+        """Whether scores that are useful at all are excluded."""
+        useful = self.guessing + USEFUL * (1 - self.guessing)
+        return self.is_chance and self.highest < useful
+
+
+def score_probe(features: Any, labels: Labels, folds: Folds, classifier: Any) -> Probe:
+    """Score a classifier fold by fold."""
+    y = labels.y
+    right, tested = np.zeros(len(y)), np.zeros(len(y))
+    parts = iter(folds)
+
+    def score(fitted: Any, values: Any, truth: np.ndarray) -> dict[str, float]:
+        _, test = next(parts)
+        found = fitted.predict(values)
+        right[test] += found == truth
+        tested[test] += 1
+        return {
+            "accuracy": float((found == truth).mean()),
+            "balanced": float(balanced_accuracy_score(truth, found)),
+        }
+
+    with warnings.catch_warnings():
+        # A fold without some class is balanced over the others; scikit-learn says so.
+        warnings.simplefilter("ignore", UserWarning)
+        found = score_folds(features, y, folds, classifier, score)
+    with np.errstate(invalid="ignore"):
+        correct = right / tested
+    # A guesser finds 1/k of each of k classes, whatever their sizes, with the spread of a share.
+    k = len(labels.classes)
+    return Probe(
+        accuracy=np.array(found.scores["accuracy"]),
+        balanced=np.array(found.scores["balanced"]),
+        correct=correct,
+        n_not_converged=found.n_not_converged,
+        guessing=1 / k,
+        spread=float(np.sqrt((1 - 1 / k) / k * (1 / labels.counts).sum()) / k),
+    )
+
+
+def score_linear(features: np.ndarray, labels: Labels, folds: Folds) -> Probe:
+    """Score logistic regression on features that are standardised in every fold."""
+    return score_probe(features, labels, folds, make_classifier())
+
+
+def score_training(features: np.ndarray, labels: Labels, folds: Folds) -> float:
+    """Score the same on the images of the first fold that it was fitted on."""
+    train, y = folds[0][0], labels.y
+    with limit_blas(features):
+        probe = make_classifier().fit(features[train], y[train])
+        return float(probe.score(features[train], y[train]))
+
+
+def is_better(
+    one: Probe, other: Probe, *, margin: float, n_comparisons: int = 1
+) -> tuple[bool, float]:
+    """Tell whether one probe beats another on the same images.
+
+    McNemar's exact test, with the mid-p value, of the images that only one of them has right: each
+    image is tested without having been learned, so that no correction for shared training images
+    hides what 60 images can tell.
+    """
+    known = np.isfinite(one.correct)
+    difference = one.correct[known] - other.correct[known]
+    gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
+    n, k = gained + lost, min(gained, lost)
+    p_value = 1.0
+    if n:
+        p_value = float(2 * binom.cdf(k, n, 0.5) - binom.pmf(k, n, 0.5))
+    p_value = min(1.0, n_comparisons * p_value)
+    is_gain = one.mean - other.mean >= margin and gained > lost
+    return is_gain and p_value < ALPHA, p_value

@@ -1,0 +1,96 @@
+"""Traces of damage in the pixels of one image: what no small copy of it would show."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Side of the blocks in which JPEG drops detail, in pixels.
+JPEG_BLOCK = 8
+# Difference of neighbouring values, of 255, that is an edge, and that only wrapping makes so often.
+_EDGE, _WRAP = 128.0, 210.0
+# Values within so many of 255 are the same to the eye.
+_SAME = 2.0
+
+
+def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np.ndarray | float]:
+    """Measure an image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, n_colours)
+        What the network gets, from black 0 to white 255, laid over white where it is transparent.
+    opaque : ndarray of shape (height, width, n_colours) or None
+        The same if nothing were transparent; None of an image without alpha.
+
+    Returns
+    -------
+    dict
+        ``frame``, means and deviations of the outermost pixels on each side; ``corners``, the mean
+        of each corner; ``light``, mean and deviation in grey; ``flat_below``, the share of the rows
+        from the bottom up that are one and the same value; ``steps``, how much values differ from
+        one to the next, at each of the eight places in JPEG's blocks, their borders first;
+        ``wraps`` and ``edges``, pairs of neighbours that differ by most or by about two thirds of
+        the range, black and white themselves left out; ``shown``, the part of the contrast of
+        colours that transparency leaves.
+    """
+    grey = image.mean(axis=2, dtype=np.float64)
+    height, width = grey.shape
+    corner = max(1, min(height, width) // 8)
+    sides = [grey[0], grey[-1], grey[:, 0], grey[:, -1]]
+    corners = [grey[:corner], grey[-corner:]]
+    wraps, edges = _count_jumps(image)
+    return {
+        "frame": np.array([[side.mean(), side.std()] for side in sides]).ravel(),
+        "corners": np.array(
+            [part.mean() for rows in corners for part in (rows[:, :corner], rows[:, -corner:])]
+        ),
+        "light": np.array([grey.mean(), grey.std()]),
+        "flat_below": _share_flat_below(image),
+        "steps": _measure_steps(grey),
+        "wraps": wraps,
+        "edges": edges,
+        "shown": _share_shown(image, opaque),
+    }
+
+
+def _share_flat_below(image: np.ndarray) -> float:
+    """Count the rows from the bottom up that hold nothing but the value of the last."""
+    last = image[-1, 0]
+    same = _SAME * float(np.ptp(image)) / 255  # dim images differ less anywhere
+    is_flat = (np.abs(image - last) <= same).all(axis=(1, 2))[::-1]
+    n_flat = len(is_flat) if is_flat.all() else int(np.argmin(is_flat))
+    return n_flat / len(is_flat)
+
+
+def _measure_steps(grey: np.ndarray) -> np.ndarray:
+    sums, counts = np.zeros(JPEG_BLOCK), np.zeros(JPEG_BLOCK)
+    for values in (grey, grey.T):
+        steps = np.abs(np.diff(values, axis=0)).sum(axis=1)
+        places = np.arange(1, len(values)) % JPEG_BLOCK
+        np.add.at(sums, places, steps)
+        np.add.at(counts, places, values.shape[1])
+    return sums / np.maximum(counts, 1)
+
+
+def _count_jumps(image: np.ndarray) -> tuple[float, float]:
+    """Count neighbours far apart, of which neither is all black or all white.
+
+    Whatever is drawn or scanned passes from dark to light through what lies between, or goes all
+    the way. Where a sum left eight bits, just below white lies next to just above black.
+    """
+    n_wraps = n_edges = 0
+    for values in (image, image.transpose(1, 0, 2)):
+        one, other = values[1:], values[:-1]
+        is_between = (np.minimum(one, other) > 0) & (np.maximum(one, other) < 255)
+        steps = np.abs(one - other)[is_between]
+        n_wraps += int((steps > _WRAP).sum())
+        n_edges += int(((steps > _EDGE) & (steps <= _WRAP)).sum())
+    n_pairs = max(1, 2 * image.size)
+    return n_wraps / n_pairs, n_edges / n_pairs
+
+
+def _share_shown(image: np.ndarray, opaque: np.ndarray | None) -> float:
+    if opaque is None:
+        return 1.0
+    contrast = float(opaque.std())
+    return float(image.std()) / contrast if contrast > _SAME else 1.0

@@ -1,0 +1,187 @@
+"""The networks that are compared: those that the user named, and a control for each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import joblib
+from sklearn.base import clone
+
+from sktransfer.base import name_extractor_in
+from sktransfer.evaluation.probing import make_control
+from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.networks.graph import EMBEDDING
+from sktransfer.networks.opening import is_onnx
+from sktransfer.networks.outputs import spell_size
+from sktransfer.weights.official import no_downloads
+
+# What two extractors may differ in and still share a control.
+_NOT_CONFIGURED = {"weights", "random_state", "batch_size", "cache", "verbose"}
+
+
+@dataclass
+class NetworkPlan:
+    """A row of features to come.
+
+    Attributes
+    ----------
+    name : str
+        What the row is called.
+    kind : {'control', 'transfer'}
+        A network with random weights, or one with trained weights.
+    extractors : list of FeatureExtractor
+        Fitted, one for each seed of random weights; empty where the weights are unavailable.
+    control : str or None
+        Of trained weights, the name of the row with random ones.
+    unavailable : str or None
+        Why there is no extractor.
+    """
+
+    name: str
+    kind: str
+    extractors: list[FeatureExtractor] = field(default_factory=list)
+    control: str | None = None
+    unavailable: str | None = None
+
+
+def check_extractors(extractors: Any, *, who: str) -> None:
+    """Find out whether extractors are given by name."""
+    given = extractors.values() if isinstance(extractors, Mapping) else [None]
+    if not all(isinstance(each, FeatureExtractor) for each in given):
+        raise TypeError(
+            f"The 'extractors' parameter of {who} must map names to instances of "
+            "VGGFeatureExtractor or ImageFeatureExtractor, as in {'VGG16': "
+            f"VGGFeatureExtractor()}}. Got {extractors!r} instead.{name_extractor_in(*given)}"
+        )
+
+
+def name_extractor(extractor: FeatureExtractor) -> str:
+    """Name a row by what decides its features."""
+    weights = "random weights"
+    if isinstance(extractor.weights, Mapping):
+        weights = "weights of its own"
+    elif extractor.weights is not None:
+        weights = Path(extractor.weights).name
+    network = name_network(extractor)
+    layers = [extractor.layer] if isinstance(extractor.layer, str) else extractor.layer
+    layers = [EMBEDDING] if layers is None else layers
+    pooling = f" {extractor.pooling}-pooled" if extractor.pooling else ""
+    size = extractor.input_size
+    size = "" if isinstance(size, str) else f", {spell_size(size)} px"
+    return f"{network} {weights}, {' + '.join(layers)}{pooling}{size}"
+
+
+def name_network(extractor: FeatureExtractor) -> str:
+    """Name the network of an extractor."""
+    network = getattr(extractor, "architecture", None) or getattr(extractor, "network", None)
+    if isinstance(network, str | os.PathLike):
+        return Path(network).name
+    return str(getattr(network, "name", network))
+
+
+def plan_networks(
+    X: Any,
+    extractors: Mapping[str, FeatureExtractor],
+    *,
+    optional: Collection[str],
+    taken: Collection[str] = (),
+    n_controls: int = 1,
+    random_state: Any,
+    verbose: int,
+) -> list[NetworkPlan]:
+    """Fit all extractors, and put the control of each configuration behind the first that has it.
+
+    Fitting trains nothing: it checks parameters, and finds weights.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or list
+        Images as the extractors take them.
+    extractors : mapping of str to VGGFeatureExtractor
+        Not fitted, and never changed.
+    optional : collection of str
+        Names of those whose weights may be missing. Nothing is downloaded for them.
+    taken : collection of str, default=()
+        Names of other rows, which no control may have.
+    n_controls : int, default=1
+        How many seeds a control has: its own, and the following ones.
+    random_state : int, RandomState or None
+        Seed of the controls' weights.
+    verbose : int
+        Of all extractors.
+
+    Returns
+    -------
+    list of NetworkPlan
+        In the order given, controls between.
+
+    Raises
+    ------
+    OSError
+        If weights that are not optional, or image files, are unavailable.
+    """
+    plans: list[NetworkPlan] = []
+    controls: dict[str, NetworkPlan] = {}
+    for name, extractor in extractors.items():
+        plan = NetworkPlan(name, "control" if extractor.weights is None else "transfer")
+        plans.append(plan)
+        try:
+            with no_downloads() if name in optional else nullcontext():
+                plan.extractors = [clone(extractor).set_params(verbose=verbose).fit(X)]
+        except OSError as error:
+            if name not in optional:
+                raise
+            plan.unavailable = str(error)
+        if plan.kind == "control" and plan.extractors:
+            controls.setdefault(_hash_configuration(plan.extractors[0]), plan)
+    for plan in list(plans):
+        if plan.kind == "control":
+            continue
+        trained = plan.extractors[0] if plan.extractors else extractors[plan.name]
+        name = f"{plan.name}, random weights"
+        while name in extractors or name in taken:
+            name += " (control)"
+        if is_onnx(getattr(trained, "network", None)):
+            why = "an ONNX file does not say how to draw random weights"
+            plans.insert(plans.index(plan) + 1, NetworkPlan(name, "control", unavailable=why))
+            continue
+        control = make_control(trained, random_state).set_params(verbose=verbose)
+        key = _hash_configuration(control.fit(X))
+        if key not in controls:
+            controls[key] = NetworkPlan(name, "control", [control])
+            plans.insert(plans.index(plan) + 1, controls[key])
+        plan.control = controls[key].name
+    for plan in controls.values():
+        if any(each.control == plan.name for each in plans):
+            first = plan.extractors[0]
+            plan.extractors += [_draw_again(first, i, X) for i in range(1, n_controls)]
+    return plans
+
+
+def _draw_again(control: FeatureExtractor, step: int, X: Any) -> FeatureExtractor:
+    """Return the same network with other random weights: those of a later seed."""
+    seed = control.random_state
+    later = (int(seed) + step) % 2**32 if isinstance(seed, Integral) else seed
+    return clone(control).set_params(random_state=later).fit(X)
+
+
+def _hash_configuration(extractor: FeatureExtractor) -> str:
+    """Return what two fitted extractors have in common that differ in their weights only."""
+    params = extractor.get_params(deep=False)
+    chosen = {name: params[name] for name in params if name not in _NOT_CONFIGURED}
+    layers = params["layer"]
+    chosen |= {
+        "layer": [layers] if layers is None or isinstance(layers, str) else list(layers),
+        "network": extractor._runner.cut.architecture,
+        "input_size": extractor.input_size_,
+        "engine": extractor.engine_,
+        "value_range": extractor.value_range_,
+        "image_shape": getattr(extractor, "image_shape_", None),
+    }
+    return joblib.hash(chosen)

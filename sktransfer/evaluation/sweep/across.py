@@ -1,0 +1,243 @@
+"""Sweeps across networks, layers and sizes, with the cost of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.utils import indexable
+
+from sktransfer.evaluation.probing import check_labels, make_folds
+from sktransfer.evaluation.probing.planning import name_network
+from sktransfer.evaluation.probing.significance import compare_scores
+from sktransfer.evaluation.sweep.across_result import NetworkRow, NetworkSweep
+from sktransfer.evaluation.sweep.grid import MAX_WIDTH
+from sktransfer.evaluation.sweep.layers import sweep_layers
+from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.inputs.images import read_images
+from sktransfer.network_extractor import ImageFeatureExtractor
+from sktransfer.networks import ARCHITECTURES, TRAINED_SIZE, list_layers
+from sktransfer.networks.opening import find_named, open_network
+from sktransfer.results.result import to_plain
+
+#: What VGG gives as an embedding: the mean of its last feature maps.
+_VGG_EMBEDDING = "block5_pool"
+
+
+def sweep_networks(
+    X: Any,
+    y: Any,
+    *,
+    networks: Mapping[str, FeatureExtractor] | Sequence[Any],
+    layers: Mapping[str, Sequence[str]] | None = None,
+    poolings: Sequence[str | None] = ("avg",),
+    input_sizes: Sequence[int] | None = None,
+    classifier: Any = None,
+    cv: Any = 5,
+    groups: Any = None,
+    scoring: Any = None,
+    positive: Any = None,
+    max_width: int | None = MAX_WIDTH,
+    random_state: int | None = 0,
+    verbose: int = 0,
+) -> NetworkSweep:
+    """Score linear probes on several networks, on the same images and folds, with what each costs.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame, or list of paths, PIL images or arrays
+        Images in any form that :class:`ImageFeatureExtractor` accepts; never changed.
+    y : array-like of shape (n_images,)
+        Labels of at least two classes, each with at least as many images as folds.
+    networks : list, or mapping of str to extractor
+        Names and paths as :class:`ImageFeatureExtractor` takes them, ``'vgg16'`` and ``'vgg19'``,
+        or extractors by name, which say weights, preprocessing, engine and store.
+    layers : mapping of str to list of str or None, default=None
+        Which layers of a network are scored, by the network's name. None, and networks that are not
+        named, means the embedding: what comes before the classifier.
+    poolings : list of {'avg', 'max'} or None, default=('avg',)
+        Mean or maximum of each feature map, or None for all values.
+    input_sizes : list of int or None, default=None
+        Sides in pixels. None means the size that each network was trained at.
+    classifier, cv, groups, scoring, positive, max_width
+        As for :func:`sweep_layers`.
+    random_state : int or None, default=0
+        Seed of the folds.
+    verbose : int, default=0
+        Above 0, progress bars.
+
+    Returns
+    -------
+    NetworkSweep
+        Scores, cost and width of every row, differences from the best one, and what was skipped.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter, the labels or the images are invalid.
+    OSError
+        If no network is available, or image files are unavailable.
+
+    See Also
+    --------
+    sweep_layers : All layers of one network.
+    NetworkSweepDisplay : Score against cost, drawn.
+
+    Examples
+    --------
+    >>> from sktransfer import ImageFeatureExtractor, load_digit_pair, sweep_networks
+    >>> X, y = load_digit_pair(return_X_y=True)
+    >>> networks = {
+    ...     "first": ImageFeatureExtractor("MobileNetV2", weights=None, random_state=0),
+    ...     "second": ImageFeatureExtractor("MobileNetV2", weights=None, random_state=1),
+    ... }
+    >>> sweep = sweep_networks(X[:40], y[:40], networks=networks, input_sizes=[32], cv=2)
+    >>> [(row.network, row.variant.width) for row in sweep.rows]
+    [('first', 1280), ('second', 1280)]
+    """
+    who = "sweep_networks"
+    extractors = _settle_networks(networks, random_state, who)
+    layers = {} if layers is None else dict(layers)
+    unknown = sorted(set(layers) - set(extractors))
+    if unknown:
+        raise ValueError(
+            f"The 'layers' parameter of {who} must give layers by the names of networks, "
+            f"{', '.join(extractors)}. Got {', '.join(map(repr, unknown))}."
+        )
+    (X,) = indexable(X)
+    first = next(iter(extractors.values()))
+    images = read_images(X, image_shape=first.image_shape, value_range=first.value_range, who=who)
+    labels = check_labels(y, len(images), positive=positive, who=who)
+    folds = make_folds(labels, cv, random_state=random_state, groups=groups, who=who)
+    del images
+
+    result = NetworkSweep(
+        n_images=len(labels.y),
+        n_folds=len(folds),
+        classes=[to_plain(label) for label in labels.classes],
+        positive=to_plain(labels.positive),
+        metric="",
+    )
+    common = {
+        "poolings": poolings,
+        "classifier": classifier,
+        "cv": folds,
+        "scoring": scoring,
+        "positive": positive,
+        "max_width": max_width,
+        "random_state": random_state,
+        "verbose": verbose,
+    }
+    failure: Exception | None = None
+    for name, extractor in extractors.items():
+        for size in [None] if input_sizes is None else list(input_sizes):
+            try:
+                own, wanted, megabytes = _plan(extractor, layers.get(name), size)
+                sweep = sweep_layers(
+                    X, y, extractor=extractor, layers=wanted, input_sizes=[own], **common
+                )
+            except (OSError, ValueError) as error:
+                # A network that is unavailable here does not end the comparison of the others.
+                failure = error
+                at = "" if size is None else f" at {size} px"
+                result.skipped.append(f"{name}{at}: {error}")
+                continue
+            result.metric = sweep.metric
+            result.skipped += [f"{name}, {each}" for each in sweep.skipped]
+            result.rows += [
+                NetworkRow(
+                    name,
+                    row.variant,
+                    row.scores,
+                    row.milliseconds,
+                    megabytes[row.variant.layer],
+                    row.n_not_converged,
+                )
+                for row in sweep.rows
+            ]
+    if failure is not None and not result.rows:
+        raise failure
+    best = result.best
+    for row in result.rows:
+        if best is not None and row is not best:
+            row.to_best = compare_scores(
+                row.scores[result.metric],
+                best.scores[result.metric],
+                folds,
+                n_comparisons=result.n_comparisons,
+            )
+    return result
+
+
+def _settle_networks(networks: Any, random_state: Any, who: str) -> dict[str, FeatureExtractor]:
+    """Return an extractor for each network, by name."""
+    if isinstance(networks, str) or not isinstance(networks, Mapping | Sequence) or not networks:
+        raise TypeError(
+            f"The 'networks' parameter of {who} must list names, paths or Keras models, or map "
+            f"names to extractors. Got {networks!r} instead."
+        )
+    if isinstance(networks, Mapping):
+        wrong = [name for name, each in networks.items() if not isinstance(each, FeatureExtractor)]
+        if wrong:
+            raise TypeError(
+                f"The 'networks' parameter of {who} must map names to instances of "
+                "VGGFeatureExtractor or ImageFeatureExtractor. Got something else for "
+                f"{', '.join(map(repr, wrong))}."
+            )
+        return dict(networks)
+    found: dict[str, FeatureExtractor] = {}
+    for network in networks:
+        extractor: FeatureExtractor
+        if isinstance(network, str) and network in ARCHITECTURES:
+            extractor = VGGFeatureExtractor(architecture=network, random_state=random_state)
+        else:
+            application = find_named(network, who, "networks")
+            name = network if application is None else application.name
+            extractor = ImageFeatureExtractor(name, random_state=random_state)
+        name = name_network(extractor)
+        if name in found:
+            raise ValueError(
+                f"The 'networks' parameter of {who} must name each network once. Got {name!r} "
+                "twice: map names of your own to extractors."
+            )
+        found[name] = extractor
+    return found
+
+
+def _plan(
+    extractor: FeatureExtractor, layers: Sequence[str] | None, input_size: int | None
+) -> tuple[int, list[str], dict[str, float]]:
+    """Say at which size and layers a network is scored, and what its weights take up to each."""
+    params = extractor.get_params(deep=False)
+    if "architecture" in params:
+        size = input_size or _own_size(params["input_size"]) or TRAINED_SIZE
+        table: Sequence[Any] = list_layers(params["architecture"], size)
+        wanted = list(layers or [_VGG_EMBEDDING])
+        names = [layer.name for layer in table]
+        above = {
+            name: names[: names.index(name) + 1] if name in names else names for name in wanted
+        }
+    else:
+        given = input_size or _own_size(params["input_size"])
+        who = type(extractor).__name__
+        network = open_network(params["network"], given, who=who, is_whole=layers is not None)
+        height, width = np.broadcast_to(network.input_size, 2)
+        if height != width:
+            raise ValueError(
+                f"a sweep compares square images, and this network takes {height} x {width} pixels"
+            )
+        size, table = int(height), network.layers
+        wanted = list(layers or [network.embedding[0]])
+        known = {layer.name for layer in table}
+        above = {name: list(network.ancestors(name)) for name in wanted if name in known}
+    parameters = {layer.name: layer.n_parameters for layer in table}
+    megabytes = {
+        name: 4e-6 * sum(parameters.get(each, 0) for each in names) for name, names in above.items()
+    }
+    return size, wanted, megabytes
+
+
+def _own_size(input_size: Any) -> int | None:
+    return None if isinstance(input_size, str) else int(input_size)

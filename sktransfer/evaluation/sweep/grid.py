@@ -1,0 +1,190 @@
+"""The grid of layers x poolings x input sizes: its cuts, what each gives, and what is skipped.
+
+All of it follows from names and sizes, before a weight is read or an image looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+from sktransfer.evaluation.sweep.networks import default_layers, find_layers, is_vgg, list_layers_of
+from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.networks import DENSE_UNITS, MIN_SIZE, TRAINED_SIZE
+
+#: Default layers: the end of each block.
+BLOCK_ENDS = tuple(f"block{block}_pool" for block in range(1, 6))
+POOLINGS = ("avg", "max", None)
+INPUT_SIZES = (32, 64, 224)
+#: On wider features, a linear classifier is too slow on most machines.
+MAX_WIDTH = 50_000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to take features from a network.
+
+    Attributes
+    ----------
+    layer : str
+        The layer.
+    pooling : {'avg', 'max'} or None
+        How each feature map becomes one value; None keeps all values.
+    input_size : int
+        Side of the square image, in pixels.
+    width : int
+        Features per image.
+    multiply_adds : int
+        Multiply-adds for one image up to the layer.
+    """
+
+    layer: str
+    pooling: str | None
+    input_size: int
+    width: int
+    multiply_adds: int
+
+    def __str__(self) -> str:
+        return f"{self.layer} {self.pooling or 'flat'}, {self.input_size} px"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A variant that was asked for and not computed.
+
+    Attributes
+    ----------
+    variant : Variant
+        Which one.
+    reason : str
+        Why not, and what would change it.
+    """
+
+    variant: Variant
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.variant} ({self.variant.width:,} values): {self.reason}"
+
+
+def plan_variants(
+    network: FeatureExtractor | str,
+    layers: Any,
+    poolings: Any,
+    input_sizes: Any,
+    max_width: Any,
+    *,
+    who: str,
+) -> tuple[list[Variant], list[Skipped]]:
+    """List every variant of an extractor's network, or of VGG's by its name.
+
+    Small inputs come first, and narrow before wide. Plain vectors (``flatten``, the dense layers)
+    have nothing to pool: they are listed once, whatever the poolings.
+    """
+    layers = _check_list("layers", layers, "layer names, such as ['block1_pool']", who)
+    poolings = _check_list("poolings", poolings, "'avg', 'max' and None (all values)", who)
+    sizes = _check_list("input_sizes", input_sizes, "whole numbers of pixels", who)
+    if not set(poolings) <= set(POOLINGS):
+        raise ValueError(
+            f"The 'poolings' parameter of {who} must list 'avg', 'max' and None (all values). Got "
+            f"{poolings} instead."
+        )
+    smallest = MIN_SIZE if is_vgg(network) else 1
+    if not all(isinstance(size, Integral) and int(size) >= smallest for size in sizes):
+        raise ValueError(
+            f"The 'input_sizes' parameter of {who} must list whole numbers of at least {smallest} "
+            f"pixels. Got {sizes} instead."
+        )
+    if max_width is not None and not (isinstance(max_width, Integral) and int(max_width) >= 1):
+        raise ValueError(
+            f"The 'max_width' parameter of {who} must be None or a whole number of features from "
+            f"1 up. Got {max_width!r} instead."
+        )
+    tables, refused = _list_tables(network, sizes)
+    # A layer that some size has may be missing at the others; one that none has is a mistake.
+    largest = TRAINED_SIZE if TRAINED_SIZE in tables else next(iter(tables))
+    if tuple(layers) == BLOCK_ENDS:
+        layers = default_layers(tables[largest], BLOCK_ENDS)
+    find_layers(layers, network, largest, tables[largest], f"The 'layers' parameter of {who}")
+
+    variants = []
+    skipped = [
+        Skipped(Variant(layer, None, size, 0, 0), reason)
+        for size, reason in refused.items()
+        for layer in layers
+    ]
+    for size in sorted(tables):
+        found = [
+            variant
+            for layer in layers
+            for variant in _variants_of(layer, poolings, tables[size], size)
+        ]
+        for variant in sorted(found, key=lambda each: (each.width, each.multiply_adds)):
+            if variant.width == 0:
+                reason = f"this layer does not exist at an input size of {size} pixels"
+                if variant.layer in DENSE_UNITS:
+                    reason = (
+                        f"the dense layers exist at an input size of {TRAINED_SIZE} pixels only"
+                    )
+            elif max_width is not None and variant.width > max_width:
+                reason = f"wider than max_width={max_width:,}"
+            else:
+                variants.append(variant)
+                continue
+            skipped.append(Skipped(variant, reason))
+    if not variants:
+        raise ValueError(
+            f"{who} has nothing to compute: all variants are skipped. "
+            f"{'; '.join(map(str, skipped))}. Raise max_width, or pool."
+        )
+    return variants, skipped
+
+
+def _list_tables(
+    network: FeatureExtractor | str, sizes: Iterable[int]
+) -> tuple[dict[int, Sequence[Any]], dict[int, str]]:
+    """List the layers at each size, and why there are none at the others."""
+    layers_at = list_layers_of(network)
+    tables, refused = {}, {}
+    for size in map(int, sizes):
+        try:
+            tables[size] = layers_at(size)
+        except ValueError as error:
+            refused[size] = str(error)
+            failure = error
+    if not tables:
+        raise failure
+    return tables, refused
+
+
+def _variants_of(
+    name: str, poolings: Sequence[str | None], table: Sequence[Any], input_size: int
+) -> Iterable[Variant]:
+    names = [layer.name for layer in table]
+    if name not in names:
+        yield Variant(name, None, input_size, 0, 0)
+        return
+    above = table[: names.index(name) + 1]
+    cost = sum(layer.multiply_adds or 0 for layer in above)
+    shape = above[-1].output_shape
+    for pooling in [None] if len(shape) == 1 else poolings:
+        width = shape[-1] if pooling else math.prod(shape)
+        yield Variant(name, pooling, input_size, width, cost)
+
+
+def _check_list(name: str, values: Any, what: str, who: str) -> list[Any]:
+    """Check that a parameter lists different things, at least one."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(
+            f"The {name!r} parameter of {who} must be a list of {what}. Got {values!r} instead."
+        )
+    values = list(values)
+    if not values or len(set(values)) < len(values):
+        raise ValueError(
+            f"The {name!r} parameter of {who} must list {what}, at least one and each once. Got "
+            f"{values} instead."
+        )
+    return values

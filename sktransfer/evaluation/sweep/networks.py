@@ -1,0 +1,71 @@
+"""The layers of whatever network an extractor has, by input size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.networks import find_layer, list_layers
+from sktransfer.networks.graph import say_unknown
+from sktransfer.networks.opening import open_network
+
+#: Says what layers a network has at an input size, input first; a ValueError says that it takes
+#: no images of that size.
+LayersAt = Callable[[int], Sequence[Any]]
+
+
+def list_layers_of(extractor: FeatureExtractor | str) -> LayersAt:
+    """Return what lists the layers of an extractor's network, or of VGG by its name."""
+    architecture = _vgg_of(extractor)
+    if architecture is not None:
+        return lambda size: list_layers(architecture, size)
+    assert isinstance(extractor, FeatureExtractor)
+    network = extractor.get_params()["network"]
+
+    @lru_cache
+    def at(size: int) -> Sequence[Any]:
+        return open_network(network, size, who=type(extractor).__name__).layers
+
+    return at
+
+
+def default_layers(table: Sequence[Any], block_ends: Sequence[str]) -> list[str]:
+    """List the end of each block: of VGG by name, of others the last layer of each resolution."""
+    names = [layer.name for layer in table]
+    if set(block_ends) <= set(names):
+        return list(block_ends)
+    last: dict[tuple[int, ...], str] = {}
+    for layer in table[1:]:
+        if len(layer.output_shape) == 3:
+            last[layer.output_shape[:2]] = layer.name
+    return sorted(last.values(), key=names.index) or names[-1:]
+
+
+def find_layers(
+    names: Sequence[str],
+    extractor: FeatureExtractor | str,
+    input_size: int,
+    table: Sequence[Any],
+    rule: str,
+) -> None:
+    """Check that all layers exist; `rule` is how the error begins."""
+    architecture = _vgg_of(extractor)
+    known = [layer.name for layer in table[1:]]
+    for name in names:
+        if architecture is not None:
+            find_layer(name, architecture, input_size, rule)
+        elif name not in known:
+            raise ValueError(f"{rule} must name layers of the network. {say_unknown(name, known)}")
+
+
+def is_vgg(extractor: FeatureExtractor | str) -> bool:
+    """Tell whether a network is one of the two in the table."""
+    return _vgg_of(extractor) is not None
+
+
+def _vgg_of(extractor: FeatureExtractor | str) -> str | None:
+    if isinstance(extractor, str):
+        return extractor
+    return extractor.get_params(deep=False).get("architecture")

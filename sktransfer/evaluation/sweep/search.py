@@ -1,0 +1,303 @@
+"""Grid search over layer, pooling and input size."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import is_classifier
+from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import column_or_1d, indexable
+from sklearn.utils.metadata_routing import process_routing
+
+from sktransfer.base import (
+    Documented,
+    _num_samples,
+    name_extractor_in,
+    unchanged_on_failure,
+)
+from sktransfer.engines import JOINT_PRECISIONS
+from sktransfer.evaluation.probing.selection import score_choice
+from sktransfer.evaluation.sweep.grid import (
+    BLOCK_ENDS,
+    INPUT_SIZES,
+    MAX_WIDTH,
+    POOLINGS,
+    Skipped,
+    Variant,
+    plan_variants,
+)
+from sktransfer.evaluation.sweep.passes import fill_store
+from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.features.estimator import FeatureExtractor
+
+# The extractor's parameters that are searched over; those of a variant have the same names.
+_CUT = ("layer", "pooling", "input_size")
+
+
+class LayerSearchCV(Documented, GridSearchCV):
+    """Search for the best layer, pooling and input size for a classifier or regressor.
+
+    Before the search, all images pass once through the network for each input size. The
+    extractor's store caches every layer and pooling for folds, candidates and workers. The search
+    itself is scikit-learn's ``GridSearchCV``; it also has the parameters and attributes that are
+    not described here.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        Its first step is a :class:`VGGFeatureExtractor`, its last step a classifier or regressor.
+    layers : list of str, default=('block1_pool', ..., 'block5_pool')
+        Layers by their Keras names.
+    poolings : list of {'avg', 'max'} or None, default=('avg', 'max', None)
+        Mean or maximum of each feature map, or None for all values. Layers without feature maps are
+        tried once, as they are.
+    input_sizes : list of int, default=(32, 64, 224)
+        Sides in pixels, 32 and up. The cost grows with their square.
+    param_grid : dict, list of dict or None, default=None
+        Parameters of the other steps, as for ``GridSearchCV``; each is tried with each cut.
+    max_width : int or None, default=50000
+        Features per image above which a cut is skipped; None skips none.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        See ``GridSearchCV``.
+    n_jobs : int or None, default=None
+        See ``GridSearchCV``; workers share the store.
+    refit : bool, str or callable, default=True
+        See ``GridSearchCV``.
+    cv : int, splitter, iterable or None, default=None
+        See ``GridSearchCV``.
+    verbose : int, default=0
+        See ``GridSearchCV``.
+    pre_dispatch : int or str, default='2*n_jobs'
+        See ``GridSearchCV``.
+    error_score : 'raise' or float, default=nan
+        See ``GridSearchCV``.
+    return_train_score : bool, default=False
+        See ``GridSearchCV``.
+
+    Attributes
+    ----------
+    best_params_ : dict
+        ``layer``, ``pooling`` and ``input_size`` of the extractor, prefixed by the name of its
+        step, and the parameters in `param_grid`.
+    best_estimator_ : Pipeline
+        The pipeline with these parameters, fitted on all images, unless ``refit=False``.
+    cv_results_ : dict of ndarray
+        Scores and times of all candidates.
+    nested_score_ : float
+        What the best candidate is worth, counting that it was chosen: on every fold the candidate
+        that is best on the other folds is scored, and these scores are averaged. `best_score_` is
+        higher by luck, the more so the more candidates there are. Only where one metric decides.
+    skipped_ : list of Skipped
+        The cuts that were skipped, each with its reason.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter, the labels or the images are invalid.
+    OSError
+        If weights or image files are unavailable.
+
+    See Also
+    --------
+    sweep_layers : Scores and costs of all cuts as a table, without an estimator.
+
+    Notes
+    -----
+    With ``cache=None`` nothing is cached, and every candidate runs the network in every fold. In
+    bfloat16 and float16 the last bits depend on which layers are requested together, and in int8
+    without `calibration` features depend on the fold. Then each candidate computes its own
+    features.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sktransfer import LayerSearchCV, VGGFeatureExtractor, load_digit_pair
+    >>> X, y = load_digit_pair(return_X_y=True)
+    >>> extractor = VGGFeatureExtractor(weights=None, random_state=0)
+    >>> search = LayerSearchCV(
+    ...     make_pipeline(extractor, LogisticRegression(max_iter=1000)),
+    ...     layers=["block1_pool", "block2_pool"],
+    ...     poolings=["max"],
+    ...     input_sizes=[32],
+    ...     cv=2,
+    ... ).fit(X[:40], y[:40])
+    >>> len(search.cv_results_["params"])
+    2
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
+        **GridSearchCV._parameter_constraints,
+        "param_grid": [dict, list, None],
+        # Checked together, with the network that they are about.
+        "layers": "no_validation",
+        "poolings": "no_validation",
+        "input_sizes": "no_validation",
+        "max_width": "no_validation",
+    }
+
+    def __init__(
+        self,
+        estimator: Pipeline,
+        *,
+        layers: Sequence[str] = BLOCK_ENDS,
+        poolings: Sequence[str | None] = POOLINGS,
+        input_sizes: Sequence[int] = INPUT_SIZES,
+        param_grid: dict | list[dict] | None = None,
+        max_width: int | None = MAX_WIDTH,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: str | float = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.layers = layers
+        self.poolings = poolings
+        self.input_sizes = input_sizes
+        self.max_width = max_width
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> LayerSearchCV:
+        """Compute all features in one pass per input size, then search.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or list of paths, PIL images or arrays
+            Images in any form that :class:`VGGFeatureExtractor` takes; never changed.
+        y : array-like of shape (n_images,)
+            Labels or targets.
+        **params : dict
+            What ``GridSearchCV.fit`` takes: `groups`, `sample_weight` and other metadata.
+
+        Returns
+        -------
+        LayerSearchCV
+            The fitted search.
+        """
+        with unchanged_on_failure(self):
+            return self._fit(X, y, params)
+
+    @property
+    def nested_score_(self) -> float:
+        """What the best candidate is worth, counting that it was chosen."""
+        name = self.refit if self.multimetric_ else "score"
+        if not isinstance(name, str):
+            raise AttributeError(
+                f"{type(self).__name__} has no nested_score_ with several metrics and refit="
+                f"{self.refit!r}: name the metric that decides, as in refit='accuracy'."
+            )
+        splits = [self.cv_results_[f"split{i}_test_{name}"] for i in range(self.n_splits_)]
+        return float(score_choice(np.stack(splits, axis=1)).mean())
+
+    def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> LayerSearchCV:
+        # Find all errors before the network runs.
+        self._validate_params()
+        extractor, variants, skipped = self._plan()
+        X, y = indexable(X, y)
+        y = self._check_labels(y)
+        self._get_scorers()
+        if get_config()["enable_metadata_routing"]:
+            process_routing(self, "fit", **params)
+        if _shares_features(extractor):
+            fill_store(extractor, variants, X)
+        super().fit(X, y, **params)
+        self.skipped_ = skipped
+        return self
+
+    def _run_search(self, evaluate_candidates: Callable, *, callback_ctx: Any = None) -> None:
+        """Try every cut with every setting of the other steps, narrow before wide."""
+        name = self.estimator.steps[0][0]
+        _, variants, _ = self._plan()
+        cuts = [
+            {f"{name}__{parameter}": getattr(variant, parameter) for parameter in _CUT}
+            for variant in variants
+        ]
+        settings = list(ParameterGrid(self.param_grid or {}))
+        candidates = [cut | setting for cut in cuts for setting in settings]
+        if callback_ctx is None:  # before scikit-learn 1.9
+            evaluate_candidates(candidates)
+            return
+        context = callback_ctx.subcontext(
+            task_name="search",
+            max_subtasks=len(candidates) * self.n_splits_,
+            sequential_subtasks=False,
+        ).call_on_fit_task_begin(estimator=self)
+        evaluate_candidates(candidates, callback_ctx=context)
+        context.call_on_fit_task_end(estimator=self)
+
+    def _plan(self) -> tuple[FeatureExtractor, list[Variant], list[Skipped]]:
+        who = type(self).__name__
+        extractor = self.estimator.steps[0][1] if isinstance(self.estimator, Pipeline) else None
+        if not isinstance(extractor, FeatureExtractor):
+            raise TypeError(
+                f"The 'estimator' parameter of {who} must be a Pipeline whose first step is a "
+                f"VGGFeatureExtractor or ImageFeatureExtractor. Got {self.estimator!r} instead."
+                f"{name_extractor_in(self.estimator, extractor)}"
+            )
+        taken = {f"{self.estimator.steps[0][0]}__{parameter}" for parameter in _CUT}
+        for grid in (
+            [self.param_grid] if isinstance(self.param_grid, dict) else self.param_grid or []
+        ):
+            if taken & set(grid):
+                raise ValueError(
+                    f"The 'param_grid' parameter of {who} must leave the cut to 'layers', "
+                    f"'poolings' and 'input_sizes'. Got {sorted(taken & set(grid))} in it."
+                )
+        variants, skipped = plan_variants(
+            extractor,
+            self.layers,
+            self.poolings,
+            self.input_sizes,
+            self.max_width,
+            who=who,
+        )
+        return extractor, variants, skipped
+
+    def _check_labels(self, y: Any) -> Any:
+        """Check what the search would find out only after the network has run."""
+        who = type(self).__name__
+        if y is None:
+            raise ValueError(f"{who} requires y to be passed, but the target y is None.")
+        shape = np.asarray(y).shape
+        if len(shape) == 2 and shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if is_classifier(self.estimator) and len(classes := np.unique(np.asarray(y))) < 2:
+            raise ValueError(
+                f"{who} needs at least two classes. Got 1 class in y: {classes.tolist()}."
+            )
+        if self.cv is None or isinstance(self.cv, Integral):
+            splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the search will say it
+                list(splitter.split(np.zeros(_num_samples(y)), y))
+        return y
+
+
+def _shares_features(extractor: FeatureExtractor) -> bool:
+    """Tell whether folds and candidates can find features that one pass has computed."""
+    # A pass for all layers has other bits.
+    if extractor.precision in JOINT_PRECISIONS or not isinstance(extractor, VGGFeatureExtractor):
+        return False
+    if extractor.precision == "int8" and extractor.calibration is None:  # differs by fold
+        return False
+    return extractor.weights is not None or isinstance(extractor.random_state, Integral)

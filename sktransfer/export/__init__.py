@@ -1,0 +1,1 @@
+"""Export of features and models to files."""

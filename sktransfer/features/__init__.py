@@ -1,0 +1,1 @@
+"""Features of images: preprocessing, computing, and the store."""

@@ -1,0 +1,1 @@
+"""Images in any supported form, read as pixels with a known value range."""

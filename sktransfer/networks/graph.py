@@ -1,0 +1,211 @@
+"""Cuts of any network: its layers as they were read off it, and the wanted ones among them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from sktransfer.networks.cut import Cut
+from sktransfer.networks.outputs import Outputs, name_values, settle_poolings
+
+#: The name of the features that a network gives without a layer being named.
+EMBEDDING = "embedding"
+
+
+@dataclass(frozen=True)
+class NetworkLayer:
+    """One layer of a network at one input size, as it was read off the network.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the network.
+    kind : str
+        What it does: the class of a Keras layer, the operator of an ONNX node.
+    output_shape : tuple of int
+        `(height, width, n_channels)` of maps, `(n_tokens, n_channels)` of a sequence,
+        `(n_values,)` of a vector.
+    n_parameters : int
+        Values of its weights.
+    multiply_adds : int or None
+        Multiplications, each with its addition, for one image; None where they cannot be counted.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    n_parameters: int
+    multiply_adds: int | None = None
+
+    @property
+    def receptive_field(self) -> None:
+        """Unknown: it takes more than a list of layers to tell."""
+        return None
+
+
+@dataclass(frozen=True)
+class NetworkCut(Outputs):
+    """The cut of any network, and its outputs.
+
+    Attributes
+    ----------
+    architecture : str
+        The network, by what tells it from all others.
+    layers : tuple of NetworkLayer
+        The wanted layers, in the order in which their features are concatenated.
+    poolings : tuple of {'avg', 'max', 'first'} or None
+        For each of them, how maps or tokens become one value per channel.
+    input_size : int or tuple of int
+        Side of the square image, or height and width, in pixels.
+    trunk : tuple of NetworkLayer
+        The input, and every layer that the wanted ones are computed from, themselves included.
+    framework : {'keras', 'onnx'}
+        What the network was written in.
+    n_images : int or None
+        Images that each call takes, where the network says so.
+    is_embedding : bool
+        Whether the features are those for which no layer was named.
+    """
+
+    architecture: str
+    layers: tuple[NetworkLayer, ...]
+    poolings: tuple[str | None, ...]
+    input_size: int | tuple[int, int]
+    trunk: tuple[NetworkLayer, ...]
+    framework: str
+    n_images: int | None = None
+    is_embedding: bool = False
+
+    def hash_of(self, layer_sha256: Mapping[str, str]) -> str:
+        """Hash all weights of the cut, by the hashes of those up to each wanted layer."""
+        hashes = sorted({layer_sha256[layer.name] for layer in self.layers})
+        return (
+            hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        )
+
+    def take(self, network: Any) -> Any:
+        """Take what the cut needs of the weights: a network is cut when an engine is built."""
+        return network
+
+    def _names_of(self, layer: NetworkLayer, pooling: str | None) -> list[str]:
+        if self.is_embedding:
+            return name_values(EMBEDDING, layer.output_shape[-1:], None)
+        return name_values(layer.name, layer.output_shape, pooling)
+
+
+AnyCut: TypeAlias = Cut | NetworkCut
+
+
+class Network(Protocol):
+    """A network in memory with its weights, at one input size."""
+
+    @property
+    def architecture(self) -> str:
+        """What tells its graph from all others, apart from weights."""
+
+    @property
+    def framework(self) -> str:
+        """What it was written in: 'keras' or 'onnx'."""
+
+    @property
+    def input_size(self) -> int | tuple[int, int]:
+        """The size of its images, in pixels."""
+
+    @property
+    def n_images(self) -> int | None:
+        """Images that each call takes; None where any number will do."""
+
+    @property
+    def layers(self) -> tuple[NetworkLayer, ...]:
+        """All layers at which it can be cut, from the input on."""
+
+    @property
+    def embedding(self) -> tuple[str, str | None]:
+        """The layer of the embedding, and how it is pooled."""
+
+    def ancestors(self, name: str) -> Sequence[str]:
+        """List what a layer is computed from, itself included, by name."""
+
+    def hash_up_to(self, name: str) -> str:
+        """Hash the weights up to a layer, on which its features depend, and on no others."""
+
+
+def plan_network_cut(
+    network: Network, layer: str | Sequence[str] | None, pooling: Any, *, who: str
+) -> NetworkCut:
+    """Find the wanted layers of a network."""
+    rule = f"The 'layer' parameter of {who}"
+    known = {each.name: each for each in network.layers}
+    is_embedding = layer is None
+    poolings: tuple[str | None, ...]
+    if layer is None:
+        name, own = network.embedding
+        is_plain = len(known[name].output_shape) == 1
+        if not (pooling is None or isinstance(pooling, str)):
+            (pooling,) = settle_poolings([EMBEDDING], pooling, rule, who)
+        names, poolings = [name], (None if is_plain else pooling or own,)
+    else:
+        names = [layer] if isinstance(layer, str) else list(layer)
+        if not names:
+            raise ValueError(f"{rule} must name at least one layer. Got an empty list instead.")
+        _check_known(names, known, rule, network.architecture)
+        poolings = settle_poolings(names, pooling, rule, who)
+        _check_pooled(names, poolings, known, who)
+    wanted = {each for name in names for each in network.ancestors(name)}
+    first, *others = network.layers
+    trunk = (first, *(each for each in others if each.name in wanted))
+    layers = tuple(known[name] for name in names)
+    return NetworkCut(
+        network.architecture,
+        layers,
+        poolings,
+        network.input_size,
+        trunk,
+        network.framework,
+        network.n_images,
+        is_embedding,
+    )
+
+
+def _check_known(
+    names: Sequence[Any], known: Mapping[str, NetworkLayer], rule: str, architecture: str
+) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{rule} must be a layer of {architecture}. {say_unknown(name, known)}"
+            )
+
+
+def say_unknown(name: Any, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """Say which of the known names was probably meant, or list them."""
+    close = difflib.get_close_matches(str(name).lower(), list(known), n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    names = list(known)
+    shown = ", ".join(names if len(names) <= 60 else [*names[:10], "...", *names[-20:]])
+    return (
+        f"Got {name!r} instead.{hint} There are {len(names):,}: {shown}; describe_network shows "
+        "their shapes."
+    )
+
+
+def _check_pooled(
+    names: Sequence[str],
+    poolings: Sequence[str | None],
+    known: Mapping[str, NetworkLayer],
+    who: str,
+) -> None:
+    flat = [
+        name
+        for name, how in zip(names, poolings, strict=True)
+        if how is not None and len(known[name].output_shape) == 1
+    ]
+    if flat:
+        raise ValueError(
+            f"The 'pooling' parameter of {who} pools maps and tokens. Got pooling={list(poolings)} "
+            f"with {', '.join(map(repr, flat))}, which give plain vectors. Set pooling=None, or "
+            "leave these layers out."
+        )

@@ -1,0 +1,108 @@
+"""Opening of a network that a user names: one of Keras', a model, or a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sktransfer.files.regular import check_regular
+from sktransfer.networks.applications import Application, build_application, find_application
+from sktransfer.networks.frameworks import claim
+from sktransfer.networks.graph import Network
+from sktransfer.networks.keras_network import wrap
+from sktransfer.networks.onnx_network import open_onnx
+from sktransfer.networks.timm_network import is_timm, open_timm
+
+_FILES = (".keras", ".onnx", ".h5", ".hdf5")
+
+
+def is_onnx(network: Any) -> bool:
+    """Tell whether a path is that of an ONNX file, by its ending."""
+    return isinstance(network, str | os.PathLike) and Path(network).suffix.lower() == ".onnx"
+
+
+def find_named(network: Any, who: str, param: str = "network") -> Application | None:
+    """Find the network of Keras that is named; None where a model or a file is."""
+    if not isinstance(network, str) or is_timm(network):
+        return None
+    if Path(network).suffix.lower() in _FILES:
+        return None
+    if os.sep in network or network.startswith("~"):
+        check_file(network, who, param)
+    return find_application(network, who, param)
+
+
+def check_file(path: str | os.PathLike, who: str, param: str = "network", more: str = "") -> Path:
+    """Find a file that the user named."""
+    try:
+        found = Path(path).expanduser()
+        check_regular(found)
+        return found
+    except (OSError, RuntimeError, ValueError) as error:
+        hint = getattr(error, "strerror", None) or str(error)
+        raise FileNotFoundError(
+            f"The {param!r} parameter of {who} must be the path of a file{more}. Got "
+            f"{os.fspath(path)!r}: {hint}."
+        ) from error
+
+
+def read_keras_file(path: Path, who: str) -> Any:
+    """Read a model in Keras' own format; code in it is refused."""
+    import keras
+
+    if path.suffix.lower() != ".keras":
+        raise ValueError(
+            f"The 'network' parameter of {who} must be a .keras file where a Keras model is meant. "
+            f"Got {str(path)!r}, an older format that may hold code: load it yourself, and pass "
+            "the model, or save it by model.save('model.keras')."
+        )
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever is wrong with a file that others made
+        said = " ".join(str(error).split())
+        is_code = "lambda" in said.lower() or "unsafe" in said.lower()
+        why = "it holds code, which is not run" if is_code else "Keras cannot read it"
+        cure = (
+            "If you trust it, load it by keras.saving.load_model(path, safe_mode=False) and pass "
+            "the model."
+            if is_code
+            else "Pass a file that model.save('model.keras') wrote; a model of custom layers, "
+            "loaded yourself, can be passed as it is."
+        )
+        raise ValueError(
+            f"The 'network' parameter of {who} must be a .keras file of layers that Keras knows. "
+            f"Got {str(path)!r}: {why} ({said[:300]}). {cure}"
+        ) from error
+
+
+def open_network(
+    network: Any,
+    input_size: int | tuple[int, int] | None,
+    *,
+    who: str,
+    param: str = "network",
+    is_whole: bool = True,
+) -> Network:
+    """Open a network to look at its layers; weights of a named one are whatever Keras draws.
+
+    Without `is_whole` a named one is built up to its embedding only.
+    """
+    if is_onnx(network):
+        return open_onnx(check_file(network, who, param), input_size, who=who, param=param)
+    if is_timm(network):
+        return open_timm(network, input_size, who=who)
+    application = find_named(network, who, param)
+    claim("keras")
+    if application is None:
+        model = network
+        if isinstance(network, str | os.PathLike):
+            model = read_keras_file(check_file(network, who, param), who)
+        return wrap(model, input_size, architecture=None, is_headless=False, who=who)
+    size = application.input_size if input_size is None else input_size
+    # Other sizes than its own have no classifier.
+    is_whole = is_whole and size in (application.input_size, (application.input_size,) * 2)
+    model = build_application(application, size, is_whole=is_whole, weights=None, who=who)
+    return wrap(
+        model, None, architecture=application.architecture, is_headless=not is_whole, who=who
+    )

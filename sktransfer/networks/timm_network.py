@@ -1,0 +1,281 @@
+"""A network of timm, PyTorch's image models, which can be cut at the output of any module."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sktransfer.networks.frameworks import claim
+from sktransfer.networks.graph import NetworkCut, NetworkLayer
+from sktransfer.networks.outputs import as_shape, as_size
+from sktransfer.networks.pixels import PixelScaling
+
+#: How the name of such a network begins.
+PREFIX = "timm/"
+#: What timm calls the output of a network without its classifier.
+EMBEDDING_LAYER = "pre_logits"
+# While shapes are found out: no other dimension is likely to be the same.
+_PROBE_IMAGES = 2
+
+
+def is_timm(network: Any) -> bool:
+    """Tell whether a name is one of timm's."""
+    return isinstance(network, str) and network.startswith(PREFIX)
+
+
+@dataclass(frozen=True, eq=False)
+class TimmNetwork:
+    """A network of timm without its classifier, at one input size, in evaluation mode.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The network.
+    architecture : str
+        What tells its graph from all others.
+    input_size : int or tuple of int
+        The size of its images, in pixels.
+    scaling : PixelScaling
+        How pixels become its input, as timm's configuration says.
+    """
+
+    model: Any
+    architecture: str
+    input_size: int | tuple[int, int]
+    scaling: PixelScaling
+
+    @property
+    def framework(self) -> str:
+        """What it was written in."""
+        return "timm"
+
+    @property
+    def n_images(self) -> None:
+        """Any number of images will do."""
+        return None
+
+    @property
+    def embedding(self) -> tuple[str, str | None]:
+        """The output of the network, which is a vector."""
+        return EMBEDDING_LAYER, None
+
+    @cached_property
+    def layers(self) -> tuple[NetworkLayer, ...]:
+        """All modules that give one tensor, once, in the order in which they run."""
+        import torch
+
+        found: dict[str, tuple[int, ...]] = {}
+        repeated: set[str] = set()
+
+        def watch(name: str) -> Any:
+            def see(module: Any, given: Any, output: Any) -> None:
+                repeated.update([name] if name in found else [])
+                shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
+                if 2 <= len(shape) <= 4 and shape[0] == _PROBE_IMAGES:
+                    found[name] = shape[1:]
+
+            return see
+
+        modules = {name: module for name, module in self.model.named_modules() if name}
+        hooks = [module.register_forward_hook(watch(name)) for name, module in modules.items()]
+        try:
+            with torch.inference_mode():
+                out = self.model(torch.zeros(_PROBE_IMAGES, 3, *as_shape(self.input_size)))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        layers = [NetworkLayer("input", "Input", (*as_shape(self.input_size), 3), 0, 0)]
+        for name, shape in found.items():
+            if name not in repeated:
+                layers.append(_describe(name, modules[name], channels_last(shape)))
+        n_parameters = sum(each.numel() for each in self.model.parameters())
+        kind = type(self.model).__name__
+        last = NetworkLayer(EMBEDDING_LAYER, kind, tuple(out.shape[1:]), n_parameters, None)
+        return (*layers, last)
+
+    def ancestors(self, name: str) -> Sequence[str]:
+        """List what runs before a module, itself included."""
+        names = [layer.name for layer in self.layers[1:]]
+        return [EMBEDDING_LAYER] if name == EMBEDDING_LAYER else names[: names.index(name) + 1]
+
+    @cached_property
+    def _sha256(self) -> str:
+        sha256 = hashlib.sha256()
+        for name, tensor in self.model.state_dict().items():
+            values = np.ascontiguousarray(tensor.detach().cpu().numpy())
+            sha256.update(f"{name} {values.dtype} {values.shape}\n".encode())
+            sha256.update(values.tobytes())
+        return sha256.hexdigest()
+
+    def hash_up_to(self, name: str) -> str:
+        """Hash all weights: which of them a module depends on is not known."""
+        return self._sha256
+
+    def cut(self, cut: NetworkCut) -> Any:
+        """Return a module from images, channels first, to the features of each wanted layer."""
+        import torch
+
+        model = self.model
+        names = [layer.name for layer in cut.layers]
+
+        class Features(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.model = model
+
+            def forward(self, images: Any) -> tuple[Any, ...]:
+                seen: dict[str, Any] = {}
+                modules = dict(self.model.named_modules())
+                hooks = [
+                    modules[name].register_forward_hook(
+                        lambda module, given, output, name=name: seen.__setitem__(name, output)
+                    )
+                    for name in set(names) - {EMBEDDING_LAYER}
+                ]
+                try:
+                    seen[EMBEDDING_LAYER] = self.model(images)
+                finally:
+                    for hook in hooks:
+                        hook.remove()
+                return tuple(
+                    _to_vector(pooling, seen[layer.name]) for layer, pooling in cut.outputs
+                )
+
+        return Features().eval()
+
+
+def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Write the shape of a map of PyTorch with its channels last."""
+    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
+
+
+def _describe(name: str, module: Any, shape: tuple[int, ...]) -> NetworkLayer:
+    kind = type(module).__name__
+    n_parameters = sum(each.numel() for each in module.parameters())
+    multiply_adds = 0
+    if kind in ("Conv2d", "Linear"):
+        multiply_adds = module.weight.numel() * math.prod(shape[:-1])
+    # What is made of other modules counts with them.
+    is_leaf = next(module.children(), None) is None
+    return NetworkLayer(name, kind, shape, n_parameters if is_leaf else 0, multiply_adds)
+
+
+def _to_vector(pooling: str | None, value: Any) -> Any:
+    """Make the features of a tensor: its values in a row, or one for each channel."""
+    value = value.float()
+    if value.dim() == 4:
+        value = value.permute(0, 2, 3, 1)
+    if pooling is None or value.dim() == 2:
+        return value.flatten(1)
+    places = list(range(1, value.dim() - 1))
+    return value.mean(places) if pooling == "avg" else value.amax(places)
+
+
+def open_timm(
+    name: str,
+    input_size: int | tuple[int, int] | None,
+    *,
+    who: str,
+    is_pretrained: bool = False,
+    checkpoint: Path | None = None,
+) -> TimmNetwork:
+    """Build a network of timm without its classifier, with trained weights if that is wanted."""
+    claim("torch")
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(
+            f"{who} takes networks whose names begin with {PREFIX!r} from the package timm, which "
+            'cannot be imported: install it with `pip install "sktransfer[fast,timm]"`.'
+        ) from error
+
+    own = name.removeprefix(PREFIX)
+    if not timm.is_model(own):
+        import difflib
+
+        close = difflib.get_close_matches(own.partition(".")[0], timm.list_models(), n=3)
+        hint = f" Did you mean {' or '.join(repr(PREFIX + each) for each in close)}?"
+        raise ValueError(
+            f"The 'network' parameter of {who} must be a model of timm. Got {name!r} "
+            f"instead.{hint if close else ''} timm.list_models() lists them."
+        )
+    given = {} if input_size is None else {"img_size": as_shape(input_size)}
+    try:
+        model = _create(timm, own, is_pretrained, given)
+    except Exception as error:  # of timm, the hub's client, or the connection
+        if not is_pretrained:
+            raise
+        raise OSError(
+            f"The weights of {name!r} are unavailable from timm, in its cache and by download: "
+            f"{' '.join(str(error).split())[:300]}. Connect once, or pass the path of a weights "
+            "file as 'weights', or None for random weights."
+        ) from error
+    if checkpoint is not None:
+        _load_checkpoint(model, checkpoint, who)
+    config = timm.data.resolve_model_data_config(model)
+    scaling = PixelScaling("RGB", 1 / 255, tuple(config["mean"]), tuple(config["std"]))
+    size = config["input_size"][1:] if input_size is None else as_shape(input_size)
+    # Its version, since timm's code decides what a name is.
+    return TimmNetwork(model.eval(), f"timm {timm.__version__} {own}", as_size(size), scaling)
+
+
+def _create(timm: Any, name: str, is_pretrained: bool, given: dict[str, Any]) -> Any:
+    """Create a model for a size; those that take any size know no such parameter."""
+    try:
+        return timm.create_model(name, pretrained=is_pretrained, num_classes=0, **given)
+    except TypeError:
+        return timm.create_model(name, pretrained=is_pretrained, num_classes=0)
+
+
+def _load_checkpoint(model: Any, path: Path, who: str) -> None:
+    """Load tensors, and nothing else, from a file of PyTorch or safetensors."""
+    import torch
+
+    try:
+        if path.suffix.lower() == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = state.get("state_dict", state)
+        own = model.state_dict()
+        missing = sorted(set(own) - set(state))
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing[:5])}")
+        model.load_state_dict({key: state[key] for key in own})
+    except Exception as error:  # whatever is wrong with a file that others made
+        raise ValueError(
+            f"The 'weights' parameter of {who} must be a .pth or .safetensors file of this "
+            f"network's tensors. Got {str(path)!r}: {' '.join(str(error).split())[:300]}."
+        ) from error
+
+
+def draw_timm(model: Any, seed: int) -> None:
+    """Draw all weights anew, as :func:`draw_model` does for Keras."""
+    import torch
+
+    with torch.no_grad():
+        for i, (name, tensor) in enumerate(model.named_parameters()):
+            shape = tuple(tensor.shape)
+            if len(shape) >= 2:
+                values = np.random.default_rng([seed, i]).standard_normal(shape, dtype=np.float32)
+                is_kernel = name.endswith("weight")
+                fan_in = max(1, math.prod(shape[1:]))
+                values *= np.float32(math.sqrt(2 / fan_in) if is_kernel else 0.02)
+            else:
+                is_gain = name.endswith(("weight", "gamma"))
+                values = np.full(shape, 1 if is_gain else 0, np.float32)
+            tensor.copy_(torch.from_numpy(values))
+        for name, buffer in model.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.zero_()
+            elif name.endswith("running_var"):
+                buffer.fill_(1)

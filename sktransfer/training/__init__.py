@@ -1,0 +1,1 @@
+"""Training of networks: fine-tuning, and pretraining on images by formula."""
