@@ -256,6 +256,24 @@ def test_embedding_is_what_comes_before_the_classifier() -> None:
     assert (largest > pooled.transform(IMAGES)).all()
 
 
+def test_layers_may_come_from_another_model() -> None:
+    """Keras' layers know what their first model gave them, which is another input here."""
+    trained = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, name="maps"), keras.layers.ReLU()]
+    )
+    images = keras.Input((32, 32, 3))
+    grey = keras.layers.Conv2D(1, 1)(keras.layers.AveragePooling2D(4)(images))
+    for model in (
+        keras.Model(images, trained.layers[1](trained.layers[0](grey))),
+        keras.Sequential([images, *keras.Model(images, grey).layers[1:], *trained.layers]),
+    ):
+        extractor = ImageFeatureExtractor(model, "maps", preprocessing={"scale": 1.0}, cache=None)
+        features = extractor.fit_transform(IMAGES[:2, :32, :32])
+        maps = np.maximum(features.reshape(2, 6, 6, 4), 0)
+        expected = model.predict(IMAGES[:2, :32, :32].astype("float32"), verbose=0)
+        np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_tokens_are_pooled_or_the_class_token_taken() -> None:
     images = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(6, 8, strides=8)(images)
@@ -691,7 +709,8 @@ def test_a_sweep_across_networks(
     assert '"metric": "accuracy"' in sweep.to_json()
     assert sweep.to_markdown().count("\n| ") == 7  # a line of names, a rule and five rows
     display = NetworkSweepDisplay(sweep).plot()
-    assert len(display.ax_.texts) == 5
+    (legend,) = display.figure_.legends
+    assert [text.get_text() for text in legend.get_texts()] == [*networks, "Pareto front"]
 
 
 def test_a_sweep_goes_on_without_a_network(

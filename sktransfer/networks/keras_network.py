@@ -229,7 +229,7 @@ def wrap(
 ) -> KerasNetwork:
     """Wrap a Keras model, or say why it cannot be cut; `input_size` None is its own."""
     _check_graph(model, who)
-    model = _settle_size(model, input_size, who)
+    model = _detach(_settle_size(model, input_size, who))
     if architecture is None:
         names = {layer.name: layer.name for layer in model.layers}
         architecture = f"a Keras model of graph {_hash_graph(model)}"
@@ -311,6 +311,20 @@ def _settle_size(
     sized = keras.models.clone_model(model, input_tensors=[images] if is_listed else images)
     sized.set_weights(model.get_weights())
     return sized
+
+
+def _detach(model: keras.Model) -> keras.Model:
+    """Return a model whose layers were used in no other before: they know their first use alone."""
+    import keras
+
+    outputs = [out for layer in model.layers if (out := _output_of(layer)) is not None]
+    try:
+        keras.Model(model.inputs, outputs)
+    except ValueError:
+        own = keras.models.clone_model(model)
+        own.set_weights(model.get_weights())
+        return own
+    return model
 
 
 def _number_anew(model: keras.Model) -> dict[str, str]:
