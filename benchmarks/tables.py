@@ -14,19 +14,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bars import compare
-from measuring import Row, format_rows
+from measuring import Row, format_rows_as_markdown
 
-# <!-- name -->, an empty line, and a block of text.
-_TABLE = re.compile(r"(<!-- ([\w-]+) -->\n\n```text\n).*?(\n```)", re.DOTALL)
+# <!-- name -->, an empty line, and a table or a block of text.
+_TABLE = re.compile(
+    r"(<!-- ([\w-]+) -->\n\n)(```text\n.*?\n```|\|[^\n]*(?:\n\|[^\n]*)*)", re.DOTALL
+)
 
 
 def fill(page: str, results: Row) -> str:
     """Return the page with the tables of all parts that were measured; others stay."""
-    tables = {name: format_rows(part["rows"]) for name, part in results["parts"].items()}
-    if ratios := compare(results["parts"]):
-        tables["ratios"] = format_rows(ratios)
+    parts = results["parts"]
+    tables = {name: format_rows_as_markdown(part["rows"]) for name, part in parts.items()}
+    if ratios := compare(parts):
+        tables["ratios"] = format_rows_as_markdown(ratios)
     host = ", ".join(f"{key} {value}" for key, value in results["host"].items() if value)
-    tables["host"] = textwrap.fill(host, 98)
+    tables["host"] = f"```text\n{textwrap.fill(host, 98)}\n```"
     return put(page, tables)
 
 
@@ -34,8 +37,8 @@ def put(page: str, tables: Mapping[str, str]) -> str:
     """Return the page with these tables, by name; others stay."""
 
     def replace(found: re.Match[str]) -> str:
-        start, name, end = found.groups()
-        return f"{start}{tables[name]}{end}" if name in tables else found[0]
+        start, name, _ = found.groups()
+        return f"{start}{tables[name]}" if name in tables else found[0]
 
     return _TABLE.sub(replace, page)
 
