@@ -30,7 +30,7 @@ Row = dict[str, Any]
 #: Of the layout of the JSON.
 FORMAT = 1
 _PACKAGES = (
-    *("sktransfer", "numpy", "scipy", "scikit-learn", "tensorflow", "keras"),
+    *("numpy", "scipy", "scikit-learn", "tensorflow", "keras"),
     *("openvino", "ncnn", "torch", "jax", "onnxruntime"),
 )
 
