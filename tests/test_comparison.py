@@ -370,7 +370,8 @@ def test_bad_parameters(
             r"each of the 2 classes \[0, 1\]\. Got \['6'",
         ),
         (np.arange(120) % 2, {"positive": 7}, r"'positive' .* classes \[0, 1\]\. Got 7 instead"),
-        (np.linspace(0, 1, 120), {}, "Unknown label type: continuous"),
+        (np.linspace(0, 1, 120), {"positive": 1}, r"'positive' .* is for two classes\. Got 1"),
+        (np.arange(120), {}, r"whole numbers as classes.* Got 120 different ones in y for 120"),
     ],
 )
 def test_bad_labels(

@@ -32,7 +32,7 @@ from sktransfer import (
 )
 from sktransfer.evaluation.curves.draws import split
 from sktransfer.evaluation.curves.result import TransferCurve
-from sktransfer.evaluation.probing.folding import check_labels
+from sktransfer.evaluation.probing import check_labels
 
 # Curves of few labels and repeats rarely tell where they end.
 pytestmark = pytest.mark.filterwarnings("ignore::sktransfer.CurveWarning")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sktransfer.evaluation.probing.scoring import recalls_of
+from sktransfer.evaluation.probing.metrics import balance, recalls_of
 from sktransfer.evaluation.probing.significance import PairedDifference
 
 #: The row of raw pixels that is compared with the features as in the article.
@@ -17,12 +17,12 @@ RAW_AS_IN_ARTICLE = "raw pixels as in the article"
 
 @dataclass
 class FewLabels:
-    """How well a row does with only a few training images of each class.
+    """How well a row does with only a few training images.
 
     Attributes
     ----------
     n_labels : int
-        How many of each class.
+        How many of each class, or in all where there are no classes.
     scores : list of float
         The first metric's value on every fold.
     against_raw : PairedDifference or None
@@ -30,12 +30,20 @@ class FewLabels:
         pixels.
     against_control : PairedDifference or None
         Of trained weights, how much better than the same network with random ones.
+    balanced : list of float
+        Balanced accuracy on every fold, where the first metric is accuracy and the classes are of
+        unequal size; else empty.
+    balanced_against_raw, balanced_against_control : PairedDifference or None
+        The same differences in balanced accuracy.
     """
 
     n_labels: int
     scores: list[float]
     against_raw: PairedDifference | None = None
     against_control: PairedDifference | None = None
+    balanced: list[float] = field(default_factory=list)
+    balanced_against_raw: PairedDifference | None = None
+    balanced_against_control: PairedDifference | None = None
 
     @property
     def mean(self) -> float:
@@ -75,6 +83,9 @@ class ComparisonRow:
     against_control : PairedDifference or None
         Of trained weights, how much better than the same network with random ones, drawn with
         several seeds.
+    balanced_against_raw, balanced_against_control : PairedDifference or None
+        The same in balanced accuracy, where the first metric is accuracy and the classes are of
+        unequal size.
     few : list of FewLabels
         The same with few labels, the fewest first. Empty for rows as in the article.
     drawn : list of float
@@ -82,7 +93,8 @@ class ComparisonRow:
         One value where nothing was drawn.
     confusion : list of list of float
         Images by class (rows) and by what they were taken for (columns), in the order of the
-        result's `classes`, over all folds; of several draws the mean.
+        result's `classes`, over all folds; of several draws the mean, and with `sample_weight` the
+        sums of weights. Empty where no classes are predicted.
     control : str or None
         The name of that row.
     unavailable : str or None
@@ -100,6 +112,8 @@ class ComparisonRow:
     n_not_converged: int = 0
     against_raw: PairedDifference | None = None
     against_control: PairedDifference | None = None
+    balanced_against_raw: PairedDifference | None = None
+    balanced_against_control: PairedDifference | None = None
     few: list[FewLabels] = field(default_factory=list)
     drawn: list[float] = field(default_factory=list)
     confusion: list[list[float]] = field(default_factory=list)
@@ -129,8 +143,8 @@ class ComparisonRow:
 
     @property
     def balanced_accuracy(self) -> float:
-        """The mean of the recalls: accuracy, if all classes were of equal size."""
-        return float(np.mean(self.recalls))
+        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
+        return balance(self.confusion)
 
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over the folds."""

@@ -26,8 +26,8 @@ from sktransfer.evaluation.probing import (
     raw_pixels,
     score_folds,
 )
+from sktransfer.evaluation.probing.metrics import count_confusion
 from sktransfer.evaluation.probing.planning import check_extractors, plan_networks
-from sktransfer.evaluation.probing.scoring import count_confusion
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import compute_features

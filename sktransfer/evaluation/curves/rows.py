@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sktransfer.evaluation.curves.estimates import Estimate
 from sktransfer.evaluation.curves.power_law import PowerLaw
-from sktransfer.evaluation.probing.scoring import recalls_of
+from sktransfer.evaluation.probing.metrics import recalls_of
 
 
 @dataclass
