@@ -82,7 +82,7 @@ def brief_sweep(result: Any) -> Brief:
 
 def brief_curve(result: Any) -> Brief:
     """Answer what few labels and all labels give and how many are saved, and show the scores."""
-    shown = ("Start", "All labels", "Labels:")
+    shown = ("Start", "All labels", "Balanced accuracy", "Labels:")
     sentences = result.sentences()
     title, header, body = result.tables()[0]
     heads = [textwrap.fill(name.replace("\n", " "), _HEAD) for name in header[1:]]

@@ -6,12 +6,12 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sktransfer.evaluation.curves.estimates import Estimate, first_part
 from sktransfer.evaluation.curves.power_law import PowerLaw
 from sktransfer.evaluation.curves.rows import Criterion, CurveRow, Saving
+from sktransfer.evaluation.probing.by_class import say_worst, tabulate_classes
 from sktransfer.evaluation.probing.selection import count_pairs
+from sktransfer.evaluation.probing.targets import say_target
 from sktransfer.results.result import Result
 from sktransfer.results.tables import Table, format_markdown, format_table, wrap
 
@@ -36,7 +36,7 @@ class TransferCurve(Result):
     n_repeats : int
         Draws for each number of labels.
     classes : list
-        The labels.
+        The labels; empty for numbers.
     metric : str
         What the scores are.
     sizes : list of int
@@ -44,10 +44,15 @@ class TransferCurve(Result):
     rows : list of CurveRow
         Raw pixels first.
     criteria : list of Criterion
-        Start, slope, all labels, asymptote.
+        Start, slope, all labels, asymptote, and balanced accuracy where classes are of unequal
+        size.
     savings : list of Saving
         Labels for equal scores, against the better raw pixels, and of trained weights against
         random ones.
+    target : {'classes', 'numbers', 'labels'}
+        What was predicted for each image: a class, a number, or any of several labels.
+    is_weighted : bool
+        Whether images had weights.
     """
 
     n_images: int
@@ -60,6 +65,8 @@ class TransferCurve(Result):
     rows: list[CurveRow]
     criteria: list[Criterion]
     savings: list[Saving]
+    target: str = "classes"
+    is_weighted: bool = False
 
     @property
     def available(self) -> list[CurveRow]:
@@ -79,13 +86,12 @@ class TransferCurve(Result):
         out = [self._sentence(criterion) for criterion in self.criteria]
         out += [self._saving_sentence(s) for s in self.savings if s.n_labels == self.sizes[-1]]
         worst = [
-            f"{self.classes[int(np.nanargmin(row.recalls))]} of {row.name} "
-            f"({np.nanmin(row.recalls):.3f})"
+            f"{row.name}: {say_worst(row.confusion, self.classes)}"
             for row in self.available
             if row.confusion
         ]
         if worst:
-            out.append(f"Class with the lowest recall, with all labels: {', '.join(worst)}.")
+            out.append(f"Worst class, with all labels: {'; '.join(worst)}.")
         out += [
             f"{row.name}: the asymptote is in doubt: {row.doubt}."
             for row in self.available
@@ -108,6 +114,13 @@ class TransferCurve(Result):
         parts.append("\n".join(wrap(sentence, rest="  ") for sentence in self.sentences()))
         return "\n\n".join(parts)
 
+    def _content(self) -> dict[str, Any]:
+        content = super()._content()
+        for row, entry in zip(self.rows, content["rows"], strict=True):
+            entry["recalls"] = row.recalls
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.recalls else None
+        return content
+
     def _records(self) -> list[dict[str, Any]]:
         return [
             {"features": row.name, "labels": n, "repeat": repeat, self.metric: score}
@@ -125,8 +138,9 @@ class TransferCurve(Result):
             else "other images of the same kind"
         )
         return (
-            f"{self.metric} by number of labels: {self.n_images:,} images of {len(self.classes)} "
-            f"classes, {self.n_test:,} of them for testing, {tested}; {self.n_repeats} repeats "
+            f"{self.metric} by number of labels: {self.n_images:,} images, "
+            f"{say_target(self.target, self.classes)}{', weighted' * self.is_weighted}, "
+            f"{self.n_test:,} of them for testing, {tested}; {self.n_repeats} repeats "
             f"with the same draws for every row. Brackets hold 95 % intervals for the mean "
             f"on {about}"
             f"{self._counted()}."
@@ -142,7 +156,15 @@ class TransferCurve(Result):
         """Return every table as text."""
         # Savings come row by row, baseline by baseline: a table for each baseline.
         baselines = dict.fromkeys(saving.than for saving in self.savings)
-        return [self._means(), self._criteria(), *map(self._savings_over, baselines)]
+        tables = [self._means(), self._criteria(), *map(self._savings_over, baselines)]
+        return tables + self._by_class()
+
+    def _by_class(self) -> list[Table]:
+        """Lay out recalls with all labels, and the confusion of the best row there."""
+        best = next(each.best for each in self.criteria if each.name == "all labels")
+        rows = [(row.name, row.confusion) for row in self.available]
+        classes = [str(each) for each in self.classes]
+        return tabulate_classes(rows, str(best), classes, what="row, with all labels")
 
     def _means(self) -> Table:
         body = [
@@ -202,6 +224,7 @@ class TransferCurve(Result):
             "slope": f"Slope (per doubling from {first:,} to {last:,} labels)",
             "all labels": f"All labels ({self.sizes[-1]:,})",
             "asymptote": "Asymptote",
+            "balanced accuracy": "Balanced accuracy (all labels; classes are of unequal size)",
         }[criterion.name]
         left_out = "".join(f" Not compared: {name}." for name in criterion.left_out)
         if criterion.best is None:

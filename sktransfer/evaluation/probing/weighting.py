@@ -66,8 +66,8 @@ def check_takes_weights(estimator: Any, parameter: str, *, who: str) -> None:
         return  # scikit-learn says what was not requested
     if not _name_weights(estimator):
         raise ValueError(
-            f"The {parameter!r} parameter of {who} must be fitted with sample_weight where it is "
-            f"given. Got {estimator!r}, whose fit does not take it: choose another one, or leave "
+            f"{who} needs a fit that takes sample_weight where weights are given. Got "
+            f"{estimator!r} as {parameter!r}, whose fit does not: choose another one, or leave "
             "sample_weight out."
         )
 
