@@ -6,10 +6,12 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sktransfer.evaluation.curves.estimates import Estimate, first_part
 from sktransfer.evaluation.curves.power_law import PowerLaw
 from sktransfer.evaluation.curves.rows import Criterion, CurveRow, Saving
-from sktransfer.evaluation.probing.by_class import say_worst, tabulate_classes
+from sktransfer.evaluation.probing.by_class import tabulate_classes
 from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.targets import say_target
 from sktransfer.results.result import Result
@@ -86,12 +88,13 @@ class TransferCurve(Result):
         out = [self._sentence(criterion) for criterion in self.criteria]
         out += [self._saving_sentence(s) for s in self.savings if s.n_labels == self.sizes[-1]]
         worst = [
-            f"{row.name}: {say_worst(row.confusion, self.classes)}"
+            f"{self.classes[int(np.nanargmin(row.recalls))]} of {row.name} "
+            f"({np.nanmin(row.recalls):.3f})"
             for row in self.available
             if row.confusion
         ]
         if worst:
-            out.append(f"Worst class, with all labels: {'; '.join(worst)}.")
+            out.append(f"Class with the lowest recall, with all labels: {', '.join(worst)}.")
         out += [
             f"{row.name}: the asymptote is in doubt: {row.doubt}."
             for row in self.available
@@ -138,7 +141,8 @@ class TransferCurve(Result):
             else "other images of the same kind"
         )
         return (
-            f"{self.metric} by number of labels: {self.n_images:,} images, "
+            f"{self.metric} by number of labels: {self.n_images:,} images "
+            f"{'with' if self.target == 'numbers' else 'of'} "
             f"{say_target(self.target, self.classes)}{', weighted' * self.is_weighted}, "
             f"{self.n_test:,} of them for testing, {tested}; {self.n_repeats} repeats "
             f"with the same draws for every row. Brackets hold 95 % intervals for the mean "
@@ -238,7 +242,8 @@ class TransferCurve(Result):
             + (", within noise" if lead.is_noise else "")
             for lead in criterion.leads
         )
-        text = f"{head}: {criterion.best} is highest, {criterion.value:.3f}: {leads}.{left_out}"
+        ahead_of = f": {leads}" if leads else ""
+        text = f"{head}: {criterion.best} is highest, {criterion.value:.3f}{ahead_of}.{left_out}"
         start = self.criteria[0].best
         if criterion.name == "slope" and criterion.best != start:
             text += " A curve that starts higher has less left to gain"
