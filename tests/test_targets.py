@@ -9,6 +9,7 @@ import pandas
 import pytest
 import sklearn
 from hypothesis import given, settings, strategies as st
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.metrics import (
     accuracy_score,
@@ -368,6 +369,16 @@ def test_classifiers_that_take_no_weights() -> None:
     for each in (KNeighborsClassifier(), make_pipeline(StandardScaler(), KNeighborsClassifier())):
         with pytest.raises(ValueError, match=r"needs a fit that takes sample_weight where"):
             check_takes_weights(each, "classifier", who=WHO)
+
+
+def test_weights_that_no_step_requests() -> None:
+    target = _target([0, 1] * 10)
+    probe = make_pipeline(StandardScaler(), LogisticRegression())
+    with (
+        sklearn.config_context(enable_metadata_routing=True),
+        pytest.raises(UnsetMetadataPassedError, match="sample_weight"),
+    ):
+        make_scorer_of(target, None, probe, is_weighted=True, who=WHO)
 
 
 # -- tests image by image

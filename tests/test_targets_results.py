@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
-from sklearn.metrics import r2_score
+from sklearn.metrics import r2_score, recall_score
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict, cross_val_score
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -29,8 +30,10 @@ from sktransfer import (
     sweep_networks,
     transfer_curve,
 )
+from sktransfer.evaluation.probing import check_target, make_folds
 from sktransfer.evaluation.probing.outcomes import by_images, weigh_images, weigh_recalls
 from sktransfer.evaluation.probing.significance import judge_together
+from sktransfer.report.brief import brief_comparison
 
 pytestmark = pytest.mark.filterwarnings("ignore::sktransfer.CurveWarning")
 
@@ -109,6 +112,8 @@ def test_numbers_are_compared_as_by_hand(images: np.ndarray, numbers: np.ndarray
     assert "r2 with all labels is tested image by image (paired t-test of errors" in text
     assert "r2 by training images\n" in text
     assert "With few labels, 10 images are drawn" in text
+    assert "10 images" in str(brief_comparison(result))
+    assert "per class" not in str(brief_comparison(result))
     assert "recall of each class" not in text
     assert "The architecture alone: vgg has r2" in result.verdict
 
@@ -134,6 +139,13 @@ def test_sets_of_labels_are_compared(images: np.ndarray, sets: np.ndarray) -> No
     for row in result.rows:
         assert row.mean("accuracy") <= row.mean("label_accuracy")
         assert row.mean("label_accuracy") > np.mean(np.maximum(sets.mean(0), 1 - sets.mean(0)))
+    probe = make_pipeline(StandardScaler(), MultiOutputClassifier(LogisticRegression()))
+    folds = make_folds(check_target(sets, 80, who=""), 4, random_state=0, who="")
+    predicted = cross_val_predict(probe, images, sets, cv=folds)
+    expected = recall_score(sets, predicted, average=None)
+    assert result.rows[1].recalls == pytest.approx(expected)
+    assert "recall of each label: the share of its test images found" in str(result)
+    assert "confusion matrix" not in str(result)
     own = compare_transfer(images, sets, extractors={}, classifier=KNeighborsClassifier(), cv=4)
     assert own.rows[0].scores["accuracy"]
     with pytest.raises(ValueError, match="must name each of the 3 classes"):
@@ -244,6 +256,7 @@ def test_sweeps_of_other_targets(
     what = {"numbers": "a number for each", "sets": "3 labels"}[kind]
     assert str(found).startswith(f"80 images, {what}; the same classifier and 4 folds for every")
     assert "worst class" not in str(found)
+    assert ("its worst label: " in str(found)) == (kind == "sets")
     assert json.loads(found.to_json())["target"] == {"sets": "labels"}.get(kind, kind)
     if kind == "numbers":
         features = _random("block1_conv1", pooling="avg").fit_transform(images)
@@ -270,7 +283,7 @@ def test_sweeps_say_the_classes_and_their_balance(
     assert f"of their recalls, is {found.best.balanced_accuracy:.3f}" in text
     assert "cannot be told from that (6 comparisons counted)" in text
     assert "recall of each class" in text
-    assert f"confusion matrix of {found.best}: rows are classes" in text
+    assert f"confusion matrix of {found.best}, in the sweep: rows are classes" in text
     titles = [title for title, *_ in found.tables()]
     assert titles[1].startswith("recall of each class")
     row = json.loads(found.to_json())["rows"][0]
@@ -381,6 +394,8 @@ def test_curves_of_sets(images: np.ndarray, sets: np.ndarray) -> None:
     assert curve.sizes[0] == 10
     assert str(curve).startswith("label_accuracy by number of labels: 80 images of 3 labels, ")
     assert curve.rows[0].means[-1].value > 0.6
+    assert "Label with the lowest recall, with all labels: " in str(curve)
+    assert json.loads(curve.to_json())["rows"][0]["recalls"] == curve.rows[0].label_recalls
 
 
 @pytest.mark.parametrize(
@@ -417,7 +432,7 @@ def test_curves_test_balanced_accuracy_too(images: np.ndarray, unequal: np.ndarr
     text = " ".join(str(curve).split())
     assert "Balanced accuracy (all labels; classes are of unequal size): " in text
     assert "recall of each class" in text
-    assert f"confusion matrix of {curve.criteria[2].best}" in text
+    assert f"confusion matrix of {curve.criteria[2].best}, with all labels: rows" in text
     read = json.loads(curve.to_json())["rows"][0]
     assert read["recalls"] == pytest.approx(curve.rows[0].recalls)
     equal = transfer_curve(images, np.arange(80) % 2, extractors={}, sizes=[8, 40], n_repeats=2)

@@ -46,7 +46,8 @@ def brief_comparison(result: Any) -> Brief:
     """Answer whether transfer helped, and show the scores and differences of all rows."""
     metric = result.metrics[0]
     numbers = [few.n_labels for few in result.rows[0].few]
-    header = ["features", *(f"{n} labels\nper class" for n in numbers), f"{metric},\nall labels"]
+    few = "labels\nper class" if result.target == "classes" else "images"
+    header = ["features", *(f"{n} {few}" for n in numbers), f"{metric},\nall labels"]
     header += ["to raw", "95 % interval"]
     body = []
     for row in result.rows:

@@ -123,7 +123,7 @@ class TransferComparison(Result):
         for row, entry in zip(self.rows, content["rows"], strict=True):
             entry["pays_from"] = row.pays_from
             entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.recalls else None
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
         return content
 
     def _records(self) -> list[dict[str, Any]]:
@@ -201,7 +201,7 @@ class TransferComparison(Result):
     def _by_class(self) -> list[Table]:
         """Lay out the share found of each class, and what the best features mistake for what."""
         best = self.best_transfer or best_of(self.rows, self.metrics[0], "control") or self.best_raw
-        rows = [(row.name, row.confusion) for row in self.rows]
+        rows = [(row.name, row.recalls, row.confusion) for row in self.rows]
         return tabulate_classes(rows, best.name, self.target_names)
 
     def _few_numbers(self) -> list[int]:

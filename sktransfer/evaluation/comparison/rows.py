@@ -95,6 +95,9 @@ class ComparisonRow:
         Images by class (rows) and by what they were taken for (columns), in the order of the
         result's `classes`, over all folds; of several draws the mean, and with `sample_weight` the
         sums of weights. Empty where no classes are predicted.
+    label_recalls : list of float
+        Of sets of labels, the share of the test images with each label for which it was predicted;
+        else empty.
     control : str or None
         The name of that row.
     unavailable : str or None
@@ -117,6 +120,7 @@ class ComparisonRow:
     few: list[FewLabels] = field(default_factory=list)
     drawn: list[float] = field(default_factory=list)
     confusion: list[list[float]] = field(default_factory=list)
+    label_recalls: list[float] = field(default_factory=list)
     control: str | None = None
     unavailable: str | None = None
 
@@ -138,8 +142,8 @@ class ComparisonRow:
 
     @property
     def recalls(self) -> list[float]:
-        """Of every class, the share of its test images that were classified correctly."""
-        return recalls_of(self.confusion)
+        """Of every class or label, the share of its test images that were found."""
+        return self.label_recalls or recalls_of(self.confusion)
 
     @property
     def balanced_accuracy(self) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels
 from sktransfer.evaluation.probing import Folds, Labels, Target, score_folds
 from sktransfer.evaluation.probing.outcomes import (
+    Counts,
     ImageWeights,
     count_folds,
     rate_folds,
@@ -90,7 +91,7 @@ class Scoring:
         """
         whole, with_few = RowScores(), {n: RowScores() for n in self.draws if few}
         scores: dict[str, list[list[float]]] = {}
-        confusion: Any = 0
+        counts: list[Counts] = []
         seconds, n_stopped, n_features = 0.0, 0, 0
         for features in drawn:
             n_features = features.shape[1]
@@ -99,7 +100,7 @@ class Scoring:
                 scores.setdefault(metric, []).append(values)
             seconds += found.seconds
             n_stopped += found.n_not_converged
-            confusion = confusion + self._count(found)
+            counts.append(count_folds(self.target, self.folds, found.predicted, self.sample_weight))
             for n, own in with_few.items():
                 self._score_few(features, n, classifier, own)
             del features  # before the next ones are computed
@@ -110,7 +111,8 @@ class Scoring:
                 n_features=n_features,
                 scores={name: np.mean(each, axis=0).tolist() for name, each in scores.items()},
                 drawn=[float(each.mean()) for each in whole.scores],
-                confusion=(np.asarray(confusion) / len(scores[metric])).tolist(),
+                confusion=np.mean([each.confusion for each in counts], axis=0).tolist(),
+                label_recalls=np.mean([each.label_recalls for each in counts], axis=0).tolist(),
                 classifier_seconds=seconds / len(scores[metric]),
                 n_not_converged=n_stopped,
                 few=[FewLabels(n, own.mean.tolist()) for n, own in with_few.items()],
@@ -118,12 +120,6 @@ class Scoring:
             whole,
             with_few,
         )
-
-    def _count(self, found: FoldScores) -> Any:
-        """Count the confusion of classes; of other targets there is none."""
-        if not isinstance(self.target, Labels):
-            return np.empty((0, 0))
-        return count_folds(self.target, self.folds, found.predicted, self.sample_weight)
 
     def _score(
         self,

@@ -19,6 +19,7 @@ from sktransfer.evaluation.curves.result import TransferCurve
 from sktransfer.evaluation.curves.rows import CurveRow
 from sktransfer.evaluation.curves.scoring import Scoring, count_units
 from sktransfer.evaluation.probing import (
+    Target,
     check_classifier,
     check_target,
     make_linear,
@@ -27,12 +28,12 @@ from sktransfer.evaluation.probing import (
     raw_pixels,
 )
 from sktransfer.evaluation.probing.metrics import DEFAULT_METRICS
-from sktransfer.evaluation.probing.planning import check_extractors, plan_networks
+from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors, plan_networks
 from sktransfer.evaluation.probing.weighting import check_sample_weight, check_takes_weights
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import compute_features
-from sktransfer.inputs.images import read_images
+from sktransfer.inputs.images import Images, read_images
 from sktransfer.results.result import to_plain
 
 _WHO = "transfer_curve"
@@ -166,17 +167,13 @@ def transfer_curve(
         allow_remote=first.allow_remote,
         who=_WHO,
     )
-    predictors = [classifier, *(estimators or {}).values()]
-    regressor = next((each for each in predictors if predicts(each, "numbers")), None)
-    target = check_target(y, len(images), predictor=regressor, who=_WHO)
-    _check_estimators(estimators, target.kind)
+    target = _check_target(y, len(images), classifier, estimators)
     probe = check_classifier(classifier, kind=target.kind, who=_WHO)
     metric = DEFAULT_METRICS[target.kind][0] if scoring is None else scoring
     is_weighted = sample_weight is not None
     scorer = make_scorer_of(target, metric, probe, is_weighted=is_weighted, who=_WHO)
     rng = check_random_state(random_state)
     splits = split(target, test, n_repeats, rng, groups=groups, who=_WHO)
-    n_test = round(float(np.mean([len(tested) for _, tested in splits])))
     n_train = min(len(order) for order, _ in splits)
     numbers = choose_sizes(sizes, target, n_train, who=_WHO)
     draws = [(order[:n], tested) for n in numbers for order, tested in splits]
@@ -188,11 +185,10 @@ def transfer_curve(
     design = Design(
         sizes=numbers,
         n_images=len(target.y),
-        n_test=n_test,
+        n_test=round(float(np.mean([len(tested) for _, tested in splits]))),
         is_test_fixed=not isinstance(test, Real),
         n_units=min(count_units(tested, groups, weights) for _, tested in splits),
     )
-    shared = Scoring(target, draws, n_repeats, scorer, weights, verbose)
 
     # Find weights and check parameters before the first row is computed.
     planned = plan_networks(
@@ -204,33 +200,18 @@ def transfer_curve(
         verbose=verbose,
     )
 
-    start = time.perf_counter()
-    pixels, unit_pixels = raw_pixels(
-        images, first.value_range, is_said=any(plan.extractors for plan in planned)
-    )
-    seconds = time.perf_counter() - start
-    raw = [(RAW, pixels, probe)]
+    shared = Scoring(target, draws, n_repeats, scorer, weights, verbose)
+    is_said = any(plan.extractors for plan in planned)
+    pixels = {RAW: probe}
     if classifier is None:
-        raw.append((UNIT_RAW, unit_pixels, make_linear(target.kind)))
-    rows: list[CurveRow] = []
-    for name, values, plain in raw:
-        row = CurveRow(name, "raw", values.shape[1], feature_seconds=seconds)
-        rows.append(_score_first(shared.score, row, values, plain))
+        pixels[UNIT_RAW] = make_linear(target.kind)
+    rows = _score_raw(images, first.value_range, is_said, pixels, shared)
     # An estimator may not accept these images: find out before the networks run.
     whole = [
         shared.score(CurveRow(name, "estimator"), X, estimator)
         for name, estimator in (estimators or {}).items()
     ]
-    for plan in planned:
-        row = CurveRow(plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable)
-        if plan.extractors:
-            start = time.perf_counter()
-            features = compute_features(plan.extractors[0], X)
-            row.n_features = features.shape[1]
-            row.feature_seconds = time.perf_counter() - start
-            shared.score(row, features, probe)
-            del features  # as wide as 800,000 values per image: not two at a time
-        rows.append(row)
+    rows += [_score_network(plan, X, probe, shared) for plan in planned]
     rows += whole
 
     resampling = int(rng.randint(np.iinfo(np.int32).max))
@@ -250,6 +231,40 @@ def transfer_curve(
         target=target.kind,
         is_weighted=is_weighted,
     )
+
+
+def _check_target(y: Any, n_images: int, classifier: Any, estimators: Any) -> Target:
+    """Find out what is predicted, which a regressor among all that predict may decide."""
+    predictors = [classifier, *(estimators or {}).values()]
+    regressor = next((each for each in predictors if predicts(each, "numbers")), None)
+    target = check_target(y, n_images, predictor=regressor, who=_WHO)
+    _check_estimators(estimators, target.kind)
+    return target
+
+
+def _score_raw(
+    images: Images, value_range: Any, is_said: bool, probes: Mapping[str, Any], shared: Scoring
+) -> list[CurveRow]:
+    """Score raw pixels, as they are and from 0 to 1, each by the probe of this name."""
+    start = time.perf_counter()
+    ways = dict(zip((RAW, UNIT_RAW), raw_pixels(images, value_range, is_said=is_said), strict=True))
+    seconds = time.perf_counter() - start
+    rows = []
+    for name, probe in probes.items():
+        row = CurveRow(name, "raw", ways[name].shape[1], feature_seconds=seconds)
+        rows.append(_score_first(shared.score, row, ways[name], probe))
+    return rows
+
+
+def _score_network(plan: NetworkPlan, X: Any, probe: Any, shared: Scoring) -> CurveRow:
+    row = CurveRow(plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable)
+    if plan.extractors:
+        start = time.perf_counter()
+        features = compute_features(plan.extractors[0], X)
+        row.n_features = features.shape[1]
+        row.feature_seconds = time.perf_counter() - start
+        shared.score(row, features, probe)
+    return row
 
 
 def _check_parameters(extractors: Any, estimators: Any, scoring: Any, n_repeats: Any) -> None:

@@ -91,10 +91,11 @@ class TransferCurve(Result):
             f"{self.classes[int(np.nanargmin(row.recalls))]} of {row.name} "
             f"({np.nanmin(row.recalls):.3f})"
             for row in self.available
-            if row.confusion
+            if row.recalls
         ]
         if worst:
-            out.append(f"Class with the lowest recall, with all labels: {', '.join(worst)}.")
+            one = "Label" if self.target == "labels" else "Class"
+            out.append(f"{one} with the lowest recall, with all labels: {', '.join(worst)}.")
         out += [
             f"{row.name}: the asymptote is in doubt: {row.doubt}."
             for row in self.available
@@ -121,7 +122,7 @@ class TransferCurve(Result):
         content = super()._content()
         for row, entry in zip(self.rows, content["rows"], strict=True):
             entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.recalls else None
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
         return content
 
     def _records(self) -> list[dict[str, Any]]:
@@ -166,9 +167,9 @@ class TransferCurve(Result):
     def _by_class(self) -> list[Table]:
         """Lay out recalls with all labels, and the confusion of the best row there."""
         best = next(each.best for each in self.criteria if each.name == "all labels")
-        rows = [(row.name, row.confusion) for row in self.available]
+        rows = [(row.name, row.recalls, row.confusion) for row in self.available]
         classes = [str(each) for each in self.classes]
-        return tabulate_classes(rows, str(best), classes, what="row, with all labels")
+        return tabulate_classes(rows, str(best), classes, when=", with all labels")
 
     def _means(self) -> Table:
         body = [

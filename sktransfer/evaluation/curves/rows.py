@@ -45,6 +45,9 @@ class CurveRow:
         With all labels, images by class (rows) and by what they were taken for (columns), in the
         order of the result's `classes`: the mean of all repeats, and with `sample_weight` of sums
         of weights. Empty where no classes are predicted.
+    label_recalls : list of float
+        Of sets of labels, with all labels, the share of the test images with each label for which
+        it was predicted; else empty.
     balanced : list of float
         With all labels, the balanced accuracy of every repeat, where the metric is accuracy and the
         classes are of unequal size; else empty.
@@ -67,14 +70,15 @@ class CurveRow:
     classifier_seconds: float = 0.0
     n_not_converged: int = 0
     confusion: list[list[float]] = field(default_factory=list)
+    label_recalls: list[float] = field(default_factory=list)
     balanced: list[float] = field(default_factory=list)
     control: str | None = None
     unavailable: str | None = None
 
     @property
     def recalls(self) -> list[float]:
-        """Of every class, the share of its test images found with all labels."""
-        return recalls_of(self.confusion)
+        """Of every class or label, the share of its test images found with all labels."""
+        return self.label_recalls or recalls_of(self.confusion)
 
     @property
     def balanced_accuracy(self) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sktransfer.evaluation.curves.rows import CurveRow
-from sktransfer.evaluation.probing import Folds, Labels, Target, score_folds
+from sktransfer.evaluation.probing import Folds, Target, score_folds
 from sktransfer.evaluation.probing.metrics import are_unequal, balance
 from sktransfer.evaluation.probing.outcomes import count_folds
 from sktransfer.evaluation.probing.scoring import MetricScorer
@@ -41,15 +41,15 @@ class Scoring:
         row.scores = np.reshape(scores, (-1, self.n_repeats)).tolist()
         row.classifier_seconds = found.seconds
         row.n_not_converged = found.n_not_converged
-        if isinstance(self.target, Labels):
-            whole = self.draws[-self.n_repeats :], found.predicted[-self.n_repeats :]
-            counts = [
-                count_folds(self.target, [draw], [each], self.sample_weight)
+        whole = self.draws[-self.n_repeats :], found.predicted[-self.n_repeats :]
+        counts = count_folds(self.target, *whole, self.sample_weight)
+        row.confusion = (counts.confusion / self.n_repeats).tolist()
+        row.label_recalls = counts.label_recalls.tolist()
+        if self.scorer.tested == "accuracy" and are_unequal([sum(each) for each in row.confusion]):
+            row.balanced = [
+                balance(count_folds(self.target, [draw], [each], self.sample_weight).confusion)
                 for draw, each in zip(*whole, strict=True)
             ]
-            row.confusion = (np.sum(counts, axis=0) / self.n_repeats).tolist()
-            if self.scorer.tested == "accuracy" and are_unequal(np.sum(row.confusion, axis=1)):
-                row.balanced = [balance(each.tolist()) for each in counts]
         return row
 
 

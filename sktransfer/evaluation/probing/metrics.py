@@ -154,7 +154,7 @@ def count_confusion(
     return np.bincount(true * (n + 1) + taken, weights, n * (n + 1)).reshape(n, n + 1)
 
 
-def recalls_of(confusion: Sequence[Sequence[float]]) -> list[float]:
+def recalls_of(confusion: Sequence[Sequence[float]] | np.ndarray) -> list[float]:
     """Return the share found of every class; NaN for a class without test images."""
     return [
         row[position] / total if (total := sum(row)) else np.nan
@@ -162,7 +162,7 @@ def recalls_of(confusion: Sequence[Sequence[float]]) -> list[float]:
     ]
 
 
-def balance(confusion: Sequence[Sequence[float]]) -> float:
+def balance(confusion: Sequence[Sequence[float]] | np.ndarray) -> float:
     """Return the mean of the recalls of all classes that have test images; NaN without any."""
     known = [each for each in recalls_of(confusion) if not np.isnan(each)]
     return float(np.mean(known)) if known else np.nan

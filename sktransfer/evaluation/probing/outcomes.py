@@ -82,23 +82,44 @@ def rate_folds(
     )
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What became of each class, or of each label, over all folds.
+
+    Attributes
+    ----------
+    confusion : ndarray of shape (n_classes, n_classes)
+        Images by class (rows) and by the class they were taken for; empty without classes.
+    label_recalls : ndarray of shape (n_labels,)
+        Of sets of labels, the share of the images with each label for which it was predicted; else
+        empty.
+    """
+
+    confusion: np.ndarray
+    label_recalls: np.ndarray
+
+
 def count_folds(
-    labels: Labels,
+    target: Target,
     folds: Folds,
     predicted: Sequence[np.ndarray],
     sample_weight: np.ndarray | None = None,
-) -> np.ndarray:
-    """Count the test images of all folds by class (rows) and by the class they were taken for."""
-    counts = [
-        count_confusion(
-            labels,
-            labels.y[test],
-            each,
-            None if sample_weight is None else sample_weight[test],
-        )
-        for (_, test), each in zip(folds, predicted, strict=True)
-    ]
-    return np.sum(counts, axis=0)[:, :-1]
+) -> Counts:
+    """Count the test images of all folds."""
+    confusion, recalls = np.empty((0, 0)), np.empty(0)
+    if isinstance(target, Numbers):
+        return Counts(confusion, recalls)
+    tested = np.concatenate([test for _, test in folds])
+    truth, taken = target.y[tested], np.concatenate(predicted)
+    weights = None if sample_weight is None else sample_weight[tested]
+    if isinstance(target, Labels):
+        confusion = count_confusion(target, truth, taken, weights)[:, :-1]
+    else:
+        counted = truth if weights is None else truth * weights[:, None]
+        totals = counted.sum(axis=0).astype(float)
+        found = (counted * (taken == 1)).sum(axis=0)
+        recalls = np.divide(found, totals, out=np.full(len(totals), np.nan), where=totals > 0)
+    return Counts(confusion, recalls)
 
 
 def weigh_images(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.metrics import check_scoring, get_scorer_names
 
 from sktransfer.base import InvalidParameterError
@@ -144,7 +145,7 @@ def make_scorer_of(
                 _check_for_classes(name, check_scoring(classifier, scoring=scorer))
         scorer = MetricScorer(target, scorers, classifier)
         _try_scorer(scorer, classifier, target, is_weighted)
-    except InvalidParameterError:
+    except (InvalidParameterError, UnsetMetadataPassedError):
         raise  # of the classifier, and clear
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         cure = ", ".join(repr(name) for name in DEFAULT_METRICS[target.kind] if name != "roc_auc")
@@ -203,7 +204,7 @@ def _try_scorer(scorer: Scorer, classifier: Any, target: Target, is_weighted: bo
         warnings.simplefilter("ignore")
         try:
             fitted = fit_weighted(clone(classifier), features, y, weights.get("sample_weight"))
-        except InvalidParameterError:
+        except (InvalidParameterError, UnsetMetadataPassedError):
             raise
         except Exception:
             return  # such as PCA(100): so few rows tell nothing about it

@@ -173,6 +173,7 @@ def _name_row(name: str, row: SweepRow, megabytes: Mapping[str, float]) -> Netwo
         megabytes[row.variant.layer],
         row.n_not_converged,
         confusion=row.confusion,
+        label_recalls=row.label_recalls,
     )
 
 

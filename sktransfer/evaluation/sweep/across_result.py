@@ -41,6 +41,9 @@ class NetworkRow(ScoredRow):
         Images by class (rows) and by what they were taken for (columns), in the order of the
         result's `classes`, over all folds; with `sample_weight` the sums of weights. Empty where no
         classes are predicted.
+    label_recalls : list of float
+        Of sets of labels, the share of the test images with each label for which it was predicted;
+        else empty.
     balanced_to_best : PairedDifference or None
         By how much balanced accuracy differs from that of the row where it is highest; None for
         that row, and where classes are of equal size or the first metric is not accuracy.
@@ -55,6 +58,7 @@ class NetworkRow(ScoredRow):
     to_best: PairedDifference | None = None
     error: float | None = None
     confusion: list[list[float]] = field(default_factory=list)
+    label_recalls: list[float] = field(default_factory=list)
     balanced_to_best: PairedDifference | None = None
 
     def __str__(self) -> str:

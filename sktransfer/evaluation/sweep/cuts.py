@@ -123,7 +123,7 @@ def sweep_cuts(
             grams.append(centred_gram(values[chosen]))
             if few:
                 cheap = score_cheaply(values[chosen], target.y[chosen], few, kind=target.kind)
-        found, confusion, rates = shared.score(values, str(variant) if verbose else None)
+        found, counts, rates = shared.score(values, str(variant) if verbose else None)
         del values  # before the next ones are looked at
         rated.append(rates)
         sweep.metric = next(iter(found.scores))
@@ -134,7 +134,8 @@ def sweep_cuts(
                 milliseconds=costs.get(place),
                 classifier_seconds=found.seconds,
                 n_not_converged=found.n_not_converged,
-                confusion=confusion,
+                confusion=counts.confusion.tolist(),
+                label_recalls=counts.label_recalls.tolist(),
                 cheap=cheap,
             )
         )

@@ -59,6 +59,9 @@ class SweepRow(ScoredRow):
         Scores that cost little: the accuracies of five nearest neighbours (``knn``) and of the
         nearest class centre (``centroid``), and LogME, H-score and LEEP, on the images of CKA. Of
         numbers and of sets of labels, nearest neighbours and LogME only.
+    label_recalls : list of float
+        Of sets of labels, the share of the test images with each label for which it was predicted;
+        else empty.
     balanced_to_best : PairedDifference or None
         By how much balanced accuracy differs from that of the row where it is highest; None for
         that row, and where classes are of equal size or the first metric is not accuracy.
@@ -73,6 +76,7 @@ class SweepRow(ScoredRow):
     error: float | None = None
     confusion: list[list[float]] = field(default_factory=list)
     cheap: dict[str, float] = field(default_factory=dict)
+    label_recalls: list[float] = field(default_factory=list)
     balanced_to_best: PairedDifference | None = None
 
     def __str__(self) -> str:

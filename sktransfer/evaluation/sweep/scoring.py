@@ -10,7 +10,6 @@ import numpy as np
 
 from sktransfer.evaluation.probing import (
     Folds,
-    Labels,
     Target,
     check_classifier,
     check_target,
@@ -20,6 +19,7 @@ from sktransfer.evaluation.probing import (
 )
 from sktransfer.evaluation.probing.metrics import are_unequal, balance
 from sktransfer.evaluation.probing.outcomes import (
+    Counts,
     count_folds,
     rate_folds,
     weigh_images,
@@ -85,10 +85,8 @@ class SweepScoring:
         scorer = make_scorer_of(target, scoring, classifier, is_weighted=is_weighted, who=who)
         return cls(target, folds, groups, classifier, scorer, weights)
 
-    def score(
-        self, features: np.ndarray, bar: str | None
-    ) -> tuple[FoldScores, list[list[float]], np.ndarray]:
-        """Return scores, confusion and how well every test image was predicted."""
+    def score(self, features: np.ndarray, bar: str | None) -> tuple[FoldScores, Counts, np.ndarray]:
+        """Return scores, what became of each class, and how well every image was predicted."""
         found = score_folds(
             features,
             self.target.y,
@@ -99,12 +97,9 @@ class SweepScoring:
             keeps_predictions=True,
             progress=bar,
         )
-        confusion: list[list[float]] = []
-        if isinstance(self.target, Labels):
-            counts = count_folds(self.target, self.folds, found.predicted, self.sample_weight)
-            confusion = counts.tolist()
+        counts = count_folds(self.target, self.folds, found.predicted, self.sample_weight)
         rated = rate_folds(self.target, self.scorer.tested, self.folds, found.predicted)
-        return found, confusion, rated
+        return found, counts, rated
 
     def judge(
         self, rows: Sequence[ScoredRow], metric: str, rated: Sequence[np.ndarray], best: int

@@ -20,14 +20,15 @@ class ScoredRow:
 
     scores: dict[str, list[float]]
     confusion: list[list[float]]
+    label_recalls: list[float]
     to_best: PairedDifference | None
     error: float | None
     balanced_to_best: PairedDifference | None
 
     @property
     def recalls(self) -> list[float]:
-        """Of every class, the share of its test images that were classified correctly."""
-        return recalls_of(self.confusion)
+        """Of every class or label, the share of its test images that were found."""
+        return self.label_recalls or recalls_of(self.confusion)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -58,9 +59,10 @@ class SweepResult(Result):
     def _say_classes(self) -> list[str]:
         """Name the worst class of the best row, and who is best where all classes count alike."""
         best = self.best
-        if best is None or not best.confusion:
+        if best is None or not best.recalls:
             return []
-        found = [f"its worst class: {say_worst(best.confusion, self.classes)}"]
+        one = "class" if best.confusion else "label"
+        found = [f"its worst {one}: {say_worst(best.recalls, self.classes)}"]
         if are_unequal([sum(row) for row in best.confusion]):
             found.append(self._say_balance())
         return found
@@ -88,14 +90,15 @@ class SweepResult(Result):
     def _by_class(self) -> list[Table]:
         if self.best is None:
             return []
-        rows = [(str(row), row.confusion) for row in self.rows]
-        return tabulate_classes(rows, str(self.best), [str(each) for each in self.classes])
+        rows = [(str(row), row.recalls, row.confusion) for row in self.rows]
+        classes = [str(each) for each in self.classes]
+        return tabulate_classes(rows, str(self.best), classes, when=", in the sweep")
 
     def _content(self) -> dict[str, Any]:
         content = super()._content()
         for row, entry in zip(self.rows, content["rows"], strict=True):
             entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.recalls else None
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
         return content
 
     def mean(self, row: Any) -> float:
