@@ -46,8 +46,8 @@ def brief_comparison(result: Any) -> Brief:
     """Answer whether transfer helped, and show the scores and differences of all rows."""
     metric = result.metrics[0]
     numbers = [few.n_labels for few in result.rows[0].few]
-    few = "labels\nper class" if result.target == "classes" else "images"
-    header = ["features", *(f"{n} {few}" for n in numbers), f"{metric},\nall labels"]
+    unit = "labels\nper class" if result.target == "classes" else "images"
+    header = ["features", *(f"{n} {unit}" for n in numbers), f"{metric},\nall labels"]
     header += ["to raw", "95 % interval"]
     body = []
     for row in result.rows:
