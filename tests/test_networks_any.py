@@ -707,7 +707,8 @@ def test_a_sweep_across_networks(
     assert {record["is_on_front"] for record in records} <= {True, False}
     assert len(sweep.to_csv().splitlines()) == 6
     assert '"metric": "accuracy"' in sweep.to_json()
-    assert sweep.to_markdown().count("\n| ") == 7  # a line of names, a rule and five rows
+    # A line of names, a rule and five rows, twice; and the confusion of two classes.
+    assert sweep.to_markdown().count("\n| ") == 18
     display = NetworkSweepDisplay(sweep).plot()
     (legend,) = display.figure_.legends
     assert [text.get_text() for text in legend.get_texts()] == [*networks, "Pareto front"]

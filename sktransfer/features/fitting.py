@@ -47,9 +47,12 @@ class FittedNetwork:
 
 
 def fit_network(
-    settings: Settings | NetworkSettings, images: Images, reader: Reader
+    settings: Settings | NetworkSettings, images: Images | None, reader: Reader
 ) -> FittedNetwork:
-    """Find the weights and the engine for images that were read, and calibrate it on them."""
+    """Find the weights and the engine for images that were read, and calibrate it on them.
+
+    Without images to calibrate on, they need not be there.
+    """
     if isinstance(settings, NetworkSettings):
         return _fit_any(settings)
     who = settings.who
@@ -111,10 +114,11 @@ def _find_weights(settings: Settings, seed: int | None) -> tuple[Cut, Weights]:
 
 
 def sample_images(
-    settings: AnySettings, images: Images, reader: Reader
+    settings: AnySettings, images: Images | None, reader: Reader
 ) -> tuple[Images, ValueRange | None]:
     """Return the images on which int8 is calibrated, and the range of arrays among them."""
     if settings.calibration is None:
+        assert images is not None
         n = min(len(images), MAX_CALIBRATION)
         rows = sample_without_replacement(len(images), n, random_state=settings.draw_seed())
         return images.take(rows.tolist()), reader.fitted_range
