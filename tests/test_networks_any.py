@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -522,16 +523,45 @@ def test_grey_models_work_as_the_error_says() -> None:
 
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.keras"
-    broken.write_bytes(b"PK\x03\x04 no archive")
+    unknown = tmp_path / "unknown.keras"
+    with zipfile.ZipFile(unknown, "w") as archive:
+        archive.writestr("config.json", '{"module": "mine", "class_name": "Mine", "config": {}}')
+        archive.writestr("model.weights.h5", b"x")
     with pytest.raises(ValueError, match=r"Keras cannot read it"):
-        _of_model(broken).fit(IMAGES)
+        _of_model(unknown).fit(IMAGES)
     with pytest.raises(FileNotFoundError, match=r"must be the path of a file"):
         _of_model(tmp_path / "none.keras").fit(IMAGES)
     old = tmp_path / "old.h5"
     old.write_bytes(b"x")
     with pytest.raises(ValueError, match=r"an older format that may hold code"):
         _of_model(old).fit(IMAGES)
+
+
+def test_files_that_are_damaged(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.keras"
+    _small().save(whole)
+    content = whole.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 0xFF
+    damaged = {
+        "cut": content[:-100],
+        "half": content[: len(content) // 2],
+        "empty": b"",
+        "no archive": b"PK\x03\x04 no archive",
+        "flipped": bytes(flipped),
+    }
+    for name in ("config.json", "model.weights.h5"):
+        with zipfile.ZipFile(whole) as source, zipfile.ZipFile(tmp_path / "less", "w") as archive:
+            for part in source.infolist():
+                if part.filename != name:
+                    archive.writestr(part, source.read(part))
+        damaged[f"without {name}"] = (tmp_path / "less").read_bytes()
+    for name, broken in damaged.items():
+        path = tmp_path / f"{name}.keras"
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"must be a .keras file that is whole.*download"):
+            _of_model(path).fit(IMAGES)
+    assert _of_model(whole).fit(IMAGES).n_features_out_ == 4
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
