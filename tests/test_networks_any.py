@@ -32,7 +32,6 @@ from sktransfer import (
     NetworkSweepDisplay,
     VGGFeatureExtractor,
     compare_transfer,
-    export_onnx,
     extract,
     sweep_layers,
     sweep_networks,
@@ -276,6 +275,19 @@ def test_tokens_are_pooled_or_the_class_token_taken() -> None:
         assert _error(extractor.fit_transform(IMAGES), wanted) < 1e-5
     names = _of_model(model, "tokens").fit(IMAGES).get_feature_names_out()
     assert list(names[:7:6]) == ["tokens_t00_f0", "tokens_t01_f0"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_models_that_end_with_an_operation(engine: str) -> None:
+    images = keras.Input((32, 32, 3))
+    maps = keras.layers.Conv2D(4, 3, strides=4, name="maps")(images)
+    model = keras.Model(images, keras.ops.mean(maps, axis=(1, 2)) + 1)
+    extractor = _of_model(model, engine=engine)
+    expected = model.predict(_resized(IMAGES, 32) / 255, verbose=0)
+    assert _error(extractor.fit_transform(IMAGES), expected) < 1e-5
+    assert [layer.kind for layer in extractor._runner.cut.trunk[1:]] == ["Conv2D", "Mean", "Add"]
+    again = _of_model(keras.Model(images, keras.ops.mean(maps, axis=(1, 2)) + 1)).fit(IMAGES)
+    assert again._runner.cut.architecture == extractor._runner.cut.architecture
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -678,12 +690,6 @@ def test_dask_collections() -> None:
     extractor = _of_model(_small()).fit(IMAGES)
     lazy = extractor.transform(dask_array.from_array(IMAGES, chunks=(4, -1, -1, -1)))
     np.testing.assert_array_equal(lazy.compute(scheduler="threads"), extractor.transform(IMAGES))
-
-
-def test_export_of_another_network_says_that_it_cannot(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="needs a VGGFeatureExtractor"):
-        export_onnx(_of_model(_small()).fit(IMAGES), tmp_path / "x.onnx")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_across_networks(
