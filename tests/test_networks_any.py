@@ -32,6 +32,7 @@ from sktransfer import (
     NetworkSweepDisplay,
     VGGFeatureExtractor,
     compare_transfer,
+    export_onnx,
     extract,
     sweep_layers,
     sweep_networks,
@@ -173,13 +174,20 @@ def test_features_are_those_of_predict(name: str, engine: str) -> None:
     reason="takes many minutes: set SKTRANSFER_ALL_NETWORKS=1",
 )
 @pytest.mark.parametrize("name", sorted(set(list_applications()) - set(FAMILIES)))
-def test_features_of_every_network_are_those_of_predict(name: str) -> None:
+def test_every_network_gives_and_exports_what_predict_does(name: str, tmp_path: Path) -> None:
     smallest = next(
         size for size in (32, 71, 75, 96, 224, 331) if _takes(list_applications()[name], size)
     )
     extractor = _named(name, input_size=smallest)
     features = extractor.fit_transform(IMAGES[:2])
     assert _error(features, _predict(name, extractor, IMAGES[:2])) < 1e-5
+    if is_installed("onnxruntime"):
+        import onnxruntime
+
+        export_onnx(extractor, tmp_path / "network.onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+        (found,) = session.run(None, {"images": IMAGES[:2].astype(np.float32)})
+        assert _error(found, features) < 1e-5
 
 
 def _takes(application: Any, size: int) -> bool:
@@ -590,7 +598,7 @@ def test_what_is_for_vgg_alone_says_so() -> None:
     with pytest.raises(ValueError, match=r"'engine'.*must be 'keras' or 'openvino'.*Got 'ncnn'"):
         _named("MobileNetV2", engine="ncnn").fit(IMAGES)
     with pytest.raises(ValueError, match=r"'precision'.*in which VGGFeatureExtractor alone"):
-        _named("MobileNetV2", precision="int8").fit(IMAGES)
+        _named("MobileNetV2", precision="float16").fit(IMAGES)
 
 
 # -- scikit-learn's own checks
