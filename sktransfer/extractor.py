@@ -44,7 +44,8 @@ class VGGFeatureExtractor(FeatureExtractor):
         ``'imagenet'`` takes Keras' official file from ``$SKTRANSFER_WEIGHTS_DIR`` or Keras' own
         cache, or downloads it there. ``'synthetic'`` takes the file that comes with the package:
         VGG16 up to ``flatten``, trained on images that formulas draw. A path names a weights file
-        that Keras wrote. A mapping gives kernel and bias by layer name, and is part of every
+        that Keras wrote, or a ``.pth`` or ``.safetensors`` file with the names of torchvision's
+        VGG, whose preprocessing is then used. A mapping gives kernel and bias by layer name, and is part of every
         pickle. None draws random weights (He normal) by `random_state`, as a control.
     pooling : {'avg', 'max'}, None or list of these, default=None
         Whether each feature map becomes its mean or maximum: one value per channel. A list gives
@@ -109,6 +110,8 @@ class VGGFeatureExtractor(FeatureExtractor):
         Side of the resized images, in pixels.
     n_features_out_ : int
         Number of features per image.
+    preprocessing_ : dict
+        What is done to pixels from 0 to 255, as the weights were trained.
     weights_sha256_ : str
         SHA-256 of the kernels and biases up to the deepest wanted layer.
     random_seed_ : int or None
@@ -234,7 +237,9 @@ def with_weights(
     """Return a fitted extractor like another one, which has these weights as its parameter."""
     names = VGGFeatureExtractor._get_param_names()
     params = {name: getattr(estimator, name) for name in names}
-    params |= {"weights": NamedWeights(weights), "input_size": estimator.input_size_}
+    named = NamedWeights(weights)
+    named.scaling = estimator._runner.scaling
+    params |= {"weights": named, "input_size": estimator.input_size_}
     other = VGGFeatureExtractor(**params)
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(estimator, name):

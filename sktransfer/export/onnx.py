@@ -22,10 +22,11 @@ from sklearn.utils.validation import check_is_fitted
 from sktransfer.base import name_extractor_in
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.fitted import get_reader, get_runner
-from sktransfer.features.preprocessing import CHANNEL_MEANS_BGR, Resizing, axis_weights
+from sktransfer.features.preprocessing import Resizing, axis_weights
 from sktransfer.inputs.images import CHANNELS
 from sktransfer.networks import Cut, Layer
 from sktransfer.networks.outputs import side_of
+from sktransfer.networks.pixels import PixelScaling
 from sktransfer.training.finetuning import VGGClassifier, VGGRegressor
 from sktransfer.training.finetuning.head import Head
 from sktransfer.training.finetuning.prediction import Numbers, Prediction, get_prediction
@@ -98,7 +99,8 @@ def export_onnx(
     graph = _Graph()
     runner = get_runner(extractor)
     cut = runner.vgg_cut
-    tensor = _add_preprocessing(graph, get_reader(extractor).scale, runner.resizing, shape)
+    scale = get_reader(extractor).scale
+    tensor = _add_preprocessing(graph, scale, runner.resizing, runner.scaling, shape)
     features = _add_network(graph, cut, runner.load_weights(), tensor)
     if tuned is not None:
         _add_prediction(graph, get_prediction(tuned), features)
@@ -204,6 +206,7 @@ def _add_preprocessing(
     graph: _Graph,
     scale: tuple[Any, Any, float],
     resizing: Resizing,
+    scaling: PixelScaling,
     shape: tuple[int, int, int],
 ) -> str:
     """Add what brings pixels to (n, 3, size, size), as sktransfer.features.preprocessing does."""
@@ -224,11 +227,15 @@ def _add_preprocessing(
         rest = graph.add("Sub", graph.constant(1), alpha)
         colours = graph.add("Add", over, graph.add("Mul", rest, graph.constant(255)))
     resized = _add_resizing(graph, colours, height, width, resizing)
-    # The network sees blue first; a grey image has one channel, which serves three times.
-    order = [0, 0, 0] if n_channels == 1 else [2, 1, 0]
+    # VGG's authors saw blue first; a grey image has one channel, which serves three times.
+    last = 2 if scaling.order == "BGR" else 0
+    order = [0, 0, 0] if n_channels == 1 else [last, 1, 2 - last]
     resized = graph.add("Gather", resized, graph.constant(order, np.int64), axis=1)
-    means = np.reshape(CHANNEL_MEANS_BGR, (1, 3, 1, 1))
-    return graph.add("Sub", resized, graph.constant(means))
+    mean, std = (np.reshape(each, (1, 3, 1, 1)) for each in (scaling.mean, scaling.std))
+    if scaling.scale != 1:
+        resized = graph.add("Mul", resized, graph.constant(scaling.scale))
+    resized = graph.add("Sub", resized, graph.constant(mean))
+    return resized if (std == 1).all() else graph.add("Div", resized, graph.constant(std))
 
 
 def _add_resizing(graph: _Graph, tensor: str, height: int, width: int, resizing: Resizing) -> str:
