@@ -45,8 +45,8 @@ class VGGFeatureExtractor(FeatureExtractor):
         cache, or downloads it there. ``'synthetic'`` takes the file that comes with the package:
         VGG16 up to ``flatten``, trained on images that formulas draw. A path names a weights file
         that Keras wrote, or a ``.pth`` or ``.safetensors`` file with the names of torchvision's
-        VGG, whose preprocessing is then used. A mapping gives kernel and bias by layer name, and is part of every
-        pickle. None draws random weights (He normal) by `random_state`, as a control.
+        VGG, whose preprocessing is then used. A mapping gives kernel and bias by layer name, and is
+        part of every pickle. None draws random weights (He normal) by `random_state`, as a control.
     pooling : {'avg', 'max'}, None or list of these, default=None
         Whether each feature map becomes its mean or maximum: one value per channel. A list gives
         each layer its own; then a layer may be named several times.
