@@ -62,9 +62,10 @@ class VGGFeatureExtractor(FeatureExtractor):
         Whether paths may be URLs, such as ``https://``, ``s3://`` or ``zip://``, which fsspec
         fetches (``pip install "sktransfer[remote]"``). Each may take a minute and 256 MiB, and is
         tried three times. Pass no addresses that strangers wrote.
-    input_size : 'auto' or int, default='auto'
-        Side in pixels, 32 and up, to which images are resized. ``'auto'`` is 224, or what the
-        weights file records as its own, as the synthetic weights do. The dense layers need 224.
+    input_size : 'auto', int or tuple of int, default='auto'
+        Side in pixels, or height and width, 32 and up, to which images are resized. ``'auto'`` is
+        224, or what the weights file records as its own, as the synthetic weights do. The dense
+        layers need 224.
     aspect : {'stretch', 'crop', 'pad'}, default='stretch'
         What happens to images that are no squares: stretched, cut to the central square, or filled
         up with black.
@@ -106,8 +107,8 @@ class VGGFeatureExtractor(FeatureExtractor):
     value_range_ : tuple or None
         The values of black and white in arrays, as two floats or as two tuples of three. None
         after files only: each has its own.
-    input_size_ : int
-        Side of the resized images, in pixels.
+    input_size_ : int or tuple of int
+        Side of the resized images, or height and width, in pixels.
     n_features_out_ : int
         Number of features per image.
     preprocessing_ : dict
@@ -163,7 +164,12 @@ class VGGFeatureExtractor(FeatureExtractor):
         "layer": [str, list, tuple],
         "architecture": [StrOptions(set(ARCHITECTURES))],
         "weights": [str, os.PathLike, Mapping, None],
-        "input_size": [StrOptions({"auto"}), Interval(Integral, MIN_SIZE, None, closed="left")],
+        "input_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, MIN_SIZE, None, closed="left"),
+            list,
+            tuple,
+        ],
         **COMMON_CONSTRAINTS,
     }
 
@@ -177,7 +183,7 @@ class VGGFeatureExtractor(FeatureExtractor):
         image_shape: tuple[int, ...] | None = None,
         value_range: str | Iterable[float] = "auto",
         allow_remote: bool = False,
-        input_size: str | int = "auto",
+        input_size: str | int | tuple[int, int] = "auto",
         aspect: str = "stretch",
         interpolation: str = "bilinear",
         antialias: bool = False,
@@ -214,8 +220,8 @@ class VGGFeatureExtractor(FeatureExtractor):
         Returns
         -------
         keras.Model
-            From preprocessed images `(n, input_size_, input_size_, 3)`, as the page Preprocessing
-            of the user guide describes them, to the features of each layer.
+            From preprocessed images `(n, height, width, 3)` of `input_size_`, as the page
+            Preprocessing of the user guide describes them, to the features of each layer.
         """
         runner = get_runner(self)
         model = build(runner.vgg_cut)

@@ -22,10 +22,15 @@ from sklearn.utils.validation import check_is_fitted
 from sktransfer.base import name_extractor_in
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.fitted import get_reader, get_runner
-from sktransfer.features.preprocessing import Resizing, axis_weights
+from sktransfer.features.preprocessing import (
+    Resizing,
+    central_part,
+    padded_shape,
+    whole_axis_weights,
+)
 from sktransfer.inputs.images import CHANNELS
 from sktransfer.networks import Cut, Layer
-from sktransfer.networks.outputs import side_of
+from sktransfer.networks.outputs import as_shape
 from sktransfer.networks.pixels import PixelScaling
 from sktransfer.training.finetuning import VGGClassifier, VGGRegressor
 from sktransfer.training.finetuning.head import Head
@@ -239,23 +244,21 @@ def _add_preprocessing(
 
 
 def _add_resizing(graph: _Graph, tensor: str, height: int, width: int, resizing: Resizing) -> str:
-    short, long = sorted((height, width))
-    if resizing.aspect == "crop" and height != width:
-        top, left = (height - short) // 2, (width - short) // 2
-        tensor = _slice(graph, tensor, [top, left], [top + short, left + short], [2, 3])
-        height = width = short
-    elif resizing.aspect == "pad" and height != width:
-        top, left = (long - height) // 2, (long - width) // 2
-        pads = [0, 0, top, left, 0, 0, long - height - top, long - width - left]
-        tensor = graph.add("Pad", tensor, graph.constant(pads, np.int64))
-        height = width = long
-    # Resizing is a product with one matrix for each axis, whatever the interpolation.
-    size = side_of(resizing.size)
-    if height != size:
-        rows = axis_weights(height, size, resizing.interpolation, resizing.antialias)
+    """Add a product with one matrix for each axis, which resizes, cuts and fills up with black."""
+    wanted = as_shape(resizing.size)
+    if resizing.aspect == "crop":
+        before = height, width
+        (top, height), (left, width) = central_part(height, width, wanted)
+        if (height, width) != before:
+            tensor = _slice(graph, tensor, [top, left], [top + height, left + width], [2, 3])
+    whole = padded_shape(height, width, wanted) if resizing.aspect == "pad" else (height, width)
+    rows, columns = (
+        whole_axis_weights(side, of, to, resizing)
+        for side, of, to in zip((height, width), whole, wanted, strict=True)
+    )
+    if rows is not None:
         tensor = graph.add("MatMul", graph.constant(rows.toarray()), tensor)
-    if width != size:
-        columns = axis_weights(width, size, resizing.interpolation, resizing.antialias)
+    if columns is not None:
         tensor = graph.add("MatMul", tensor, graph.constant(columns.toarray().T))
     return tensor
 

@@ -166,10 +166,7 @@ def resize(
     n, height, width, n_channels = pixels.shape
     whole = height, width
     if resizing.aspect == "pad":
-        whole = (
-            max(height, round(width * wanted[0] / wanted[1])),
-            max(width, round(height * wanted[1] / wanted[0])),
-        )
+        whole = padded_shape(height, width, wanted)
     rows = _axis(height, whole[0], wanted[0], resizing)
     columns = _axis(width, whole[1], wanted[1], resizing)
     if rows.used is not None:
@@ -192,12 +189,27 @@ def resize(
 def _central_part(pixels: np.ndarray, wanted: tuple[int, int]) -> np.ndarray:
     """Cut the largest part out of the middle that has the shape of what is wanted."""
     height, width = pixels.shape[1:3]
-    new_height = max(1, min(height, round(width * wanted[0] / wanted[1])))
-    new_width = max(1, min(width, round(height * wanted[1] / wanted[0])))
+    (top, new_height), (left, new_width) = central_part(height, width, wanted)
     if (new_height, new_width) == (height, width):
         return pixels
-    top, left = (height - new_height) // 2, (width - new_width) // 2
     return pixels[:, top : top + new_height, left : left + new_width]
+
+
+def central_part(
+    height: int, width: int, wanted: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Say where the largest part of the shape of what is wanted begins, and its size, by axis."""
+    new_height = max(1, min(height, round(width * wanted[0] / wanted[1])))
+    new_width = max(1, min(width, round(height * wanted[1] / wanted[0])))
+    return ((height - new_height) // 2, new_height), ((width - new_width) // 2, new_width)
+
+
+def padded_shape(height: int, width: int, wanted: tuple[int, int]) -> tuple[int, int]:
+    """Say how large an image becomes when it is filled up to the shape of what is wanted."""
+    return (
+        max(height, round(width * wanted[0] / wanted[1])),
+        max(width, round(height * wanted[1] / wanted[0])),
+    )
 
 
 def _product(weights: scipy.sparse.csr_array, values: np.ndarray, axis: int) -> np.ndarray:
@@ -218,19 +230,31 @@ class _Axis:
 @lru_cache(maxsize=256)
 def _axis(n_in: int, n_whole: int, n_out: int, resizing: Resizing) -> _Axis:
     """Plan the resizing of an axis that black pixels fill up to `n_whole`."""
-    if n_in == n_whole == n_out:
+    weights = whole_axis_weights(n_in, n_whole, n_out, resizing)
+    if weights is None:
         return _Axis(None, None)
+    used = np.unique(weights.indices)
+    if len(used) == n_in:
+        return _Axis(None, weights)
+    return _Axis(used, weights[:, used])
+
+
+def whole_axis_weights(
+    n_in: int, n_whole: int, n_out: int, resizing: Resizing
+) -> scipy.sparse.csr_array | None:
+    """Compute the weights of an axis that black fills up to `n_whole`; None if it stays as it is.
+
+    Black is 0, so that the pixels that fill up need none.
+    """
+    if n_in == n_whole == n_out:
+        return None
     if n_whole == n_out:
         # Pixels keep their values, and the black around them is added.
         weights = axis_weights(n_whole, n_whole, "nearest", False)
     else:
         weights = axis_weights(n_whole, n_out, resizing.interpolation, resizing.antialias)
     start = (n_whole - n_in) // 2
-    weights = weights[:, start : start + n_in]
-    used = np.unique(weights.indices)
-    if len(used) == n_in:
-        return _Axis(None, weights)
-    return _Axis(used, weights[:, used])
+    return weights[:, start : start + n_in]
 
 
 def axis_weights(

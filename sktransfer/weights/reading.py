@@ -10,6 +10,8 @@ import numpy as np
 
 from sktransfer.files.hdf5 import ArrayFacts
 from sktransfer.networks import ARCHITECTURES, MIN_SIZE, Cut, list_layers
+from sktransfer.networks.layers import read_input_size
+from sktransfer.networks.outputs import as_shape
 from sktransfer.networks.pixels import CAFFE, PixelScaling, read_scaling
 from sktransfer.weights.arrays import Weights, wanted_shapes
 from sktransfer.weights.contents import INPUT_SIZE, PREPROCESSING, Contents
@@ -31,7 +33,7 @@ def read_weights(path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExt
 
 def read_weights_and_record(
     path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor"
-) -> tuple[Weights, int | None, PixelScaling]:
+) -> tuple[Weights, int | tuple[int, int] | None, PixelScaling]:
     """Read the weights of a cut network, and what the file records of how they were trained.
 
     That is the size of the images, None where it is not there, and the scaling of their pixels.
@@ -63,18 +65,22 @@ def _checked_weights(contents: Contents, cut: Cut, name: str) -> Weights:
     return weights
 
 
-def _input_size(contents: Contents, name: str) -> int | None:
-    size = contents.attributes.get(INPUT_SIZE)
-    if size is None:
+def _input_size(contents: Contents, name: str) -> int | tuple[int, int] | None:
+    recorded = contents.attributes.get(INPUT_SIZE)
+    if recorded is None:
         return None
-    if not isinstance(size, int) or not MIN_SIZE <= size <= _MAX_SIZE:
-        shown = size["repr"] if isinstance(size, dict) else repr(size)
-        raise ValueError(
-            f"The weights file {name!r} must record as its 'input_size' a whole number of pixels "
-            f"from {MIN_SIZE} up to {_MAX_SIZE:,}. Got {shown} instead. Correct the attribute, or "
-            "set the parameter 'input_size'."
-        )
-    return size
+    try:
+        size = read_input_size(json.loads(recorded) if isinstance(recorded, str) else recorded, "")
+        if max(as_shape(size)) <= _MAX_SIZE:
+            return size
+    except (TypeError, ValueError):
+        pass
+    shown = recorded["repr"] if isinstance(recorded, dict) else repr(recorded)
+    raise ValueError(
+        f"The weights file {name!r} must record as its 'input_size' a whole number of pixels from "
+        f"{MIN_SIZE} up to {_MAX_SIZE:,}, or height and width in JSON. Got {shown} instead. "
+        "Correct the attribute, or set the parameter 'input_size'."
+    )
 
 
 def _scaling(contents: Contents, name: str) -> PixelScaling:

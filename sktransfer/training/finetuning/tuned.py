@@ -138,7 +138,8 @@ class TunedNetwork(TransformerMixin, TuningParameters):
             with whole(Path(path)) as part:
                 model.save_weights(part)
                 with h5py.File(part, "a") as file:
-                    file.attrs[INPUT_SIZE] = self.input_size_
+                    size = self.input_size_
+                    file.attrs[INPUT_SIZE] = size if isinstance(size, int) else json.dumps(size)
                     if self._runner.scaling != CAFFE:
                         file.attrs[PREPROCESSING] = json.dumps(asdict(self._runner.scaling))
 
