@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -209,11 +208,6 @@ class ImageFeatureExtractor(FeatureExtractor):
         self.cache = cache
         self.verbose = verbose
         self.random_state = random_state
-
-    @property
-    def preprocessing_(self) -> dict[str, Any]:
-        """What is done to pixels before they enter the network."""
-        return asdict(self._runner.scaling)
 
     def to_keras(self) -> keras.Model:
         """Return the cut network with its weights as a Keras model.

@@ -22,6 +22,7 @@ from sktransfer.inputs.images import Images
 from sktransfer.inputs.reader import Reader
 from sktransfer.inputs.scale import ValueRange
 from sktransfer.networks import TRAINED_SIZE, Cut, NetworkCut
+from sktransfer.networks.pixels import CAFFE, PixelScaling
 from sktransfer.weights import FittedWeights, Weights, load_weights
 
 #: Images on which int8 is calibrated, at most.
@@ -58,7 +59,7 @@ def fit_network(
         return _fit_any(settings, images, reader)
     who = settings.who
     seed = settings.draw_seed() if settings.weights is None else None
-    cut, weights = _find_weights(settings, seed)
+    cut, weights, scaling = _find_weights(settings, seed)
     engine = choose_engine_for(cut, settings.engine, settings.precision, who=who)
     check_network(cut, engine, who)
     hashes = _weights.hash_up_to(cut, cut.layers, weights)
@@ -73,13 +74,14 @@ def fit_network(
         cache=settings.cache,
         verbose=settings.verbose,
         who=who,
+        scaling=scaling,
     )
     if settings.precision == "int8":
         runner = calibrate(runner, *sample_images(settings, images, reader), weights)
     return FittedNetwork(runner, weights, seed)
 
 
-def _fit_any(settings: NetworkSettings, images: Images, reader: Reader) -> FittedNetwork:
+def _fit_any(settings: NetworkSettings, images: Images | None, reader: Reader) -> FittedNetwork:
     """Load a network other than VGG, and find what runs it."""
     seed = settings.draw_seed() if settings.weights is None else None
     source = settings.source(seed)
@@ -117,14 +119,17 @@ def _calibrate_any(
     return replace(runner, config=replace(runner.config, ranges=ranges))
 
 
-def _find_weights(settings: Settings, seed: int | None) -> tuple[Cut, Weights]:
+def _find_weights(settings: Settings, seed: int | None) -> tuple[Cut, Weights, PixelScaling]:
     """Load the weights, and plan the cut at the size that they record where none is given."""
     cut = settings.plan()
-    if settings.input_size != "auto" or not isinstance(settings.weights, str | os.PathLike):
-        return cut, load_weights(settings.weights, cut, seed, who=settings.who)
+    if not isinstance(settings.weights, str | os.PathLike):
+        scaling = getattr(settings.weights, "scaling", CAFFE)
+        return cut, load_weights(settings.weights, cut, seed, who=settings.who), scaling
     path = _weights.locate_weights(settings.weights, cut, who=settings.who)
-    weights, recorded = _weights.read_weights_and_input_size(path, cut, who=settings.who)
-    return settings.plan(recorded or TRAINED_SIZE), weights
+    weights, recorded, scaling = _weights.read_weights_and_record(path, cut, who=settings.who)
+    if settings.input_size == "auto":
+        cut = settings.plan(recorded or TRAINED_SIZE)
+    return cut, weights, scaling
 
 
 def sample_images(

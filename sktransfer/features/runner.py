@@ -153,7 +153,8 @@ class Runner:
             "antialias": self.resizing.antialias,
             "engine": describe_engine(self.config, self.cut, layer),
         }
-        if not isinstance(self.cut, Cut):
+        # VGG's own goes without saying.
+        if not isinstance(self.cut, Cut) or self.scaling != CAFFE:
             recipe["preprocessing"] = asdict(self.scaling)
         return json.dumps(recipe, sort_keys=True)
 

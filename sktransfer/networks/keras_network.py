@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Layers that only shape or scale what a classifier gives.
 _AFTER_CLASSIFIER = {"Activation", "Softmax", "Dropout", "ReLU"}
+# Layers that scale pixels, by numbers that were not learned with the network.
+_SCALING = {"Rescaling", "Normalization"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +131,21 @@ class KerasNetwork:
             if self._name(layer) in own and layer.weights:
                 sha256.update(f"{self._name(layer)} {self._hashes(layer)}\n".encode())
         return sha256.hexdigest()
+
+    def vectors_up_to(self, name: str) -> Iterator[np.ndarray]:
+        """Give the weights up to a layer that are vectors: biases, gains, means and variances."""
+        for layer in self._cut_at([name]).layers:
+            if layer.__class__.__name__ not in _SCALING:
+                yield from (values for values in layer.get_weights() if values.ndim == 1)
+
+    def scale_pixels(self, values: np.ndarray) -> np.ndarray:
+        """Return what the layers at the input make of pixels that do nothing but scale them."""
+        for layer in self.model.layers:
+            if not _is_input(layer):
+                if layer.__class__.__name__ not in _SCALING:
+                    break
+                values = np.asarray(layer(values))
+        return values
 
     @cached_property
     def _known_hashes(self) -> dict[int, str]:
