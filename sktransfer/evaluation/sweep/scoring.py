@@ -30,6 +30,7 @@ from sktransfer.evaluation.probing.scoring import MetricScorer
 from sktransfer.evaluation.probing.selection import compare_with_best
 from sktransfer.evaluation.probing.weighting import check_sample_weight, check_takes_weights
 from sktransfer.evaluation.sweep.shared import ScoredRow
+from sktransfer.results.result import to_plain
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,18 @@ class SweepScoring:
             check_takes_weights(classifier, "classifier", who=who)
         scorer = make_scorer_of(target, scoring, classifier, is_weighted=is_weighted, who=who)
         return cls(target, folds, groups, classifier, scorer, weights)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the results of all sweeps say of images, target and folds."""
+        return {
+            "n_images": len(self.target.y),
+            "n_folds": len(self.folds),
+            "classes": [to_plain(label) for label in self.target.classes],
+            "positive": to_plain(self.target.positive),
+            "metric": "",
+            "target": self.target.kind,
+            "is_weighted": self.sample_weight is not None,
+        }
 
     def score(self, features: np.ndarray, bar: str | None) -> tuple[FoldScores, Counts, np.ndarray]:
         """Return scores, what became of each class, and how well every image was predicted."""
