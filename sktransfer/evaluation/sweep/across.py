@@ -124,7 +124,7 @@ def sweep_networks(
     )
     del images
 
-    result = NetworkSweep(**shared.describe())
+    result = NetworkSweep(**shared.describe(), metric="")
     failure: Exception | None = None
     rated: list[np.ndarray] = []
     sizes = [None] if input_sizes is None else list(input_sizes)

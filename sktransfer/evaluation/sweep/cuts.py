@@ -97,7 +97,7 @@ def sweep_cuts(
         variants, n_images, store_bytes=store_bytes(extractor), memory_bytes=limits.memory
     )
     n_chosen = 0 if chosen is None else len(chosen)
-    sweep = LayerSweep(**shared.describe(), skipped=skipped, n_cka_images=n_chosen)
+    sweep = LayerSweep(**shared.describe(), metric="", skipped=skipped, n_cka_images=n_chosen)
     few = [] if chosen is None else _restrict(shared.folds, chosen, target.y)
     # Find weights and check parameters before the first pass is computed.
     fitted = fit_passes(extractor, passes, X)
