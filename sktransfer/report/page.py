@@ -12,14 +12,22 @@ from typing import Any
 
 from sktransfer._version import __version__
 from sktransfer.engines.inventory import list_facts
-from sktransfer.report.brief import brief_comparison, brief_curve, brief_sweep
+from sktransfer.report.brief import (
+    brief_comparison,
+    brief_curve,
+    brief_networks,
+    brief_sweep,
+)
 from sktransfer.report.drawing import draw
 from sktransfer.report.images import (
+    Found,
     LookedAt,
     draw_confusion,
     draw_examples,
+    draw_found,
     draw_mistakes,
     look_at,
+    show_found,
 )
 from sktransfer.results.tables import Table
 
@@ -30,7 +38,8 @@ class TransferReport:
     The answers stand first, a sentence for each result. Then come, for each result, a picture, one
     table and everything else, and at the end how all this was made. Given images, labels and a
     classifier, the page also shows examples of each class, a confusion matrix, and the images that
-    the classifier is most surely wrong about. The page fetches nothing and runs no script, follows
+    the classifier is most surely wrong about; given a diagnosis and images, those on which its
+    findings rest. The page fetches nothing and runs no script, follows
     the reader's choice of light or dark, fits a phone and paper, and is made for keyboards and
     screen readers.
 
@@ -40,6 +49,8 @@ class TransferReport:
         What :func:`compare_transfer` returned.
     sweep : LayerSweep or None, default=None
         What :func:`sweep_layers` returned.
+    networks : NetworkSweep or None, default=None
+        What :func:`sweep_networks` returned.
     curve : TransferCurve or None, default=None
         What :func:`transfer_curve` returned.
     diagnosis : Diagnosis or None, default=None
@@ -65,7 +76,8 @@ class TransferReport:
 
     See Also
     --------
-    compare_transfer, sweep_layers, transfer_curve, diagnose : What makes the results.
+    compare_transfer, sweep_layers, sweep_networks, transfer_curve, diagnose : What makes the
+        results.
 
     Examples
     --------
@@ -92,6 +104,7 @@ class TransferReport:
         comparison: Any = None,
         *,
         sweep: Any = None,
+        networks: Any = None,
         curve: Any = None,
         diagnosis: Any = None,
         estimator: Any = None,
@@ -102,6 +115,7 @@ class TransferReport:
     ) -> None:
         self.comparison = comparison
         self.sweep = sweep
+        self.networks = networks
         self.curve = curve
         self.diagnosis = diagnosis
         self.estimator = estimator
@@ -117,15 +131,16 @@ class TransferReport:
                     f"{maker} returns it. Got {type(result).__name__} instead."
                 )
         missing = [name for name in ("estimator", "X", "y") if getattr(self, name) is None]
-        if missing and len(missing) < 3:
+        # Without labels it can still show the images that a diagnosis names.
+        if missing and len(missing) < 3 and (self.diagnosis is None or missing != ["y"]):
             raise ValueError(
                 f"{type(self).__name__} needs 'estimator', 'X' and 'y' together, or none of them. "
                 f"Got no {' and no '.join(map(repr, missing))}."
             )
         if all(getattr(self, name) is None for name in _KINDS):
             raise ValueError(
-                f"{type(self).__name__} needs at least one result: a comparison, sweep, curve or "
-                "diagnosis. Got none."
+                f"{type(self).__name__} needs at least one result: a comparison, sweep, sweep of "
+                "networks, curve or diagnosis. Got none."
             )
 
     def to_html(self, path: str | os.PathLike) -> None:
@@ -147,7 +162,10 @@ class TransferReport:
         template = _load_template(who)
         given = [name for name in _KINDS if getattr(self, name) is not None]
         sections = [_KINDS[name][-1](getattr(self, name)) for name in given]
-        if self.estimator is not None:
+        if self.diagnosis is not None and self.estimator is not None:
+            found = show_found(self.estimator, self.X, self.diagnosis.findings, who)
+            sections[given.index("diagnosis")].pictures = [_of_found(each) for each in found]
+        if self.y is not None:
             sections.append(_of_images(look_at(self.estimator, self.X, self.y, who)))
         made = {"date": datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")}
         if self.data:
@@ -276,6 +294,24 @@ def _of_sweep(result: Any) -> _Section:
     )
 
 
+def _of_networks(result: Any) -> _Section:
+    from sktransfer.displays import NetworkSweepDisplay
+
+    alt = f"Mean {result.metric} of every network against milliseconds per image. "
+    alt += " ".join(result.sentences())
+    is_drawn = any(row.milliseconds for row in result.rows)
+    brief = brief_networks(result)
+    return _Section(
+        name="networks",
+        title="Which network",
+        answers=brief.answers,
+        table=brief.table,
+        subject=f"{result.subject()}.",
+        notes=result.notes(),
+        pictures=[_Picture(NetworkSweepDisplay(result).plot, alt)] if is_drawn else [],
+    )
+
+
 def _of_curve(result: Any) -> _Section:
     from sktransfer.displays import TransferCurveDisplay
 
@@ -307,6 +343,15 @@ def _of_diagnosis(result: Any) -> _Section:
         subject=f"{len(result.checks)} kinds of faults were checked for.",
         findings=result.findings,
         notes=[f"Not checked: {name}, because {why}." for name, why in result.skipped.items()],
+    )
+
+
+def _of_found(found: Found) -> _Picture:
+    numbers = ", ".join(f"{i:,}" for i in found.pictures)
+    return _Picture(
+        draw_found(found),
+        f"Images that show {found.name}: {numbers}.",
+        f"{found.name}: images by their positions.",
     )
 
 
@@ -347,6 +392,7 @@ _QUESTION = "Does transfer help?"
 _KINDS: dict[str, tuple[str, str, str, Callable[[Any], _Section]]] = {
     "comparison": ("TransferComparison", "compare_transfer", _QUESTION, _of_comparison),
     "sweep": ("LayerSweep", "sweep_layers", "Which layer?", _of_sweep),
+    "networks": ("NetworkSweep", "sweep_networks", "Which network?", _of_networks),
     "curve": ("TransferCurve", "transfer_curve", "How many labels does it save?", _of_curve),
     "diagnosis": ("Diagnosis", "diagnose", "What may be wrong?", _of_diagnosis),
 }

@@ -21,6 +21,7 @@ from sktransfer.inputs.images import read_images
 from sktransfer.network_extractor import ImageFeatureExtractor
 from sktransfer.networks import ARCHITECTURES, TRAINED_SIZE, list_layers
 from sktransfer.networks.opening import find_named, open_network
+from sktransfer.networks.outputs import as_shape
 
 #: What VGG gives as an embedding: the mean of its last feature maps.
 _VGG_EMBEDDING = "block5_pool"
@@ -221,12 +222,7 @@ def _plan(
         given = input_size or _own_size(params["input_size"])
         who = type(extractor).__name__
         network = open_network(params["network"], given, who=who, is_whole=layers is not None)
-        height, width = np.broadcast_to(network.input_size, 2)
-        if height != width:
-            raise ValueError(
-                f"a sweep compares square images, and this network takes {height} x {width} pixels"
-            )
-        size, table = int(height), network.layers
+        size, table = _own_size(network.input_size) or TRAINED_SIZE, network.layers
         wanted = list(layers or [network.embedding[0]])
         known = {layer.name for layer in table}
         above = {name: list(network.ancestors(name)) for name in wanted if name in known}
@@ -238,4 +234,11 @@ def _plan(
 
 
 def _own_size(input_size: Any) -> int | None:
-    return None if isinstance(input_size, str) else int(input_size)
+    if isinstance(input_size, str):
+        return None
+    height, width = as_shape(input_size)
+    if height != width:
+        raise ValueError(
+            f"a sweep compares square images, and this network takes {height} x {width} pixels"
+        )
+    return height

@@ -45,7 +45,7 @@ class TuningParameters(Documented, BaseEstimator):
     image_shape: tuple[int, ...] | None = None
     value_range: str | Iterable[float] = "auto"
     allow_remote: bool = False
-    input_size: str | int = "auto"
+    input_size: str | int | tuple[int, int] = "auto"
     aspect: str = "stretch"
     interpolation: str = "bilinear"
     antialias: bool = False

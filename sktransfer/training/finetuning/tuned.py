@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,14 @@ from sktransfer.features.runner import Runner
 from sktransfer.files.parts import whole
 from sktransfer.inputs.reader import Reader
 from sktransfer.networks import Cut
+from sktransfer.networks.pixels import CAFFE
 from sktransfer.training.finetuning.fitting import OptimizerStates
 from sktransfer.training.finetuning.head import Head
 from sktransfer.training.finetuning.network import build_network, get_head, get_trunk, set_arrays
 from sktransfer.training.finetuning.parameters import TuningParameters
 from sktransfer.training.finetuning.prediction import get_prediction
 from sktransfer.weights import Weights, hash_up_to
+from sktransfer.weights.contents import INPUT_SIZE, PREPROCESSING
 from sktransfer.weights.files import read_contents
 
 if TYPE_CHECKING:
@@ -135,7 +138,10 @@ class TunedNetwork(TransformerMixin, TuningParameters):
             with whole(Path(path)) as part:
                 model.save_weights(part)
                 with h5py.File(part, "a") as file:
-                    file.attrs["input_size"] = self.input_size_
+                    size = self.input_size_
+                    file.attrs[INPUT_SIZE] = size if isinstance(size, int) else json.dumps(size)
+                    if self._runner.scaling != CAFFE:
+                        file.attrs[PREPROCESSING] = json.dumps(asdict(self._runner.scaling))
 
     def load_weights(self, path: str | os.PathLike) -> TunedNetwork:
         """Load weights that :meth:`save_weights` or Keras saved.
