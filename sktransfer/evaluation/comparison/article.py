@@ -24,7 +24,6 @@ from sktransfer.evaluation.probing import (
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import compute_features
 from sktransfer.inputs.images import read_images
-from sktransfer.results.result import to_plain
 
 
 def compare_as_in_article(
@@ -54,7 +53,7 @@ def compare_as_in_article(
     labels = check_labels(y, len(images), positive=positive, who=who)
     folds = make_folds(labels, cv, random_state=random_state, who=who)
     scorer = make_scorer_of(labels, None, AS_IN_ARTICLE, who=who)
-    scoring = Scoring(labels, folds, {}, scorer, verbose)
+    scoring = Scoring(labels, folds, None, AS_IN_ARTICLE, scorer, None, verbose=verbose)
 
     fitted = {name: each.fit(X) for name, each in extractors.items()}
     planned = []
@@ -77,12 +76,9 @@ def compare_as_in_article(
         scored.append(scoring.score(row, [features], AS_IN_ARTICLE))
         del features  # 100 kB an image
     rows = [each.row for each in scored]
-    n_tests = judge_rows(rows, scored, scoring, None)
+    n_tests = judge_rows(rows, scored, scoring)
     return TransferComparison(
-        n_images=len(labels.y),
-        n_folds=len(folds),
-        classes=[to_plain(label) for label in labels.classes],
-        positive=to_plain(labels.positive),
+        **scoring.describe(),
         target_names=[str(name) for name in (target_names or labels.classes)],
         metrics=list(rows[0].scores),
         classifier="LogisticRegression() on values as they are",

@@ -26,6 +26,7 @@ class TransferCurve(Result):
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each score, with ``features`` (the row's
     name), ``labels``, ``repeat`` (from 1) and one column that is called as the metric.
+    :meth:`to_json` adds ``recalls`` and ``balanced_accuracy`` to every row.
 
     Attributes
     ----------

@@ -22,7 +22,6 @@ from sktransfer.network_extractor import ImageFeatureExtractor
 from sktransfer.networks import ARCHITECTURES, TRAINED_SIZE, list_layers
 from sktransfer.networks.opening import find_named, open_network
 from sktransfer.networks.outputs import as_shape
-from sktransfer.results.result import to_plain
 
 #: What VGG gives as an embedding: the mean of its last feature maps.
 _VGG_EMBEDDING = "block5_pool"
@@ -126,19 +125,12 @@ def sweep_networks(
     )
     del images
 
-    result = NetworkSweep(
-        n_images=len(shared.target.y),
-        n_folds=len(shared.folds),
-        classes=[to_plain(label) for label in shared.target.classes],
-        positive=to_plain(shared.target.positive),
-        metric="",
-        target=shared.target.kind,
-        is_weighted=shared.sample_weight is not None,
-    )
+    result = NetworkSweep(**shared.describe(), metric="")
     failure: Exception | None = None
     rated: list[np.ndarray] = []
+    sizes = [None] if input_sizes is None else list(input_sizes)
     for name, extractor in extractors.items():
-        for size in [None] if input_sizes is None else list(input_sizes):
+        for size in sizes:
             try:
                 own, wanted, megabytes = _plan(extractor, layers.get(name), size)
                 settled = settle_extractor(extractor, who)

@@ -73,7 +73,8 @@ class NetworkSweep(SweepResult):
     ``pooling`` (``'flat'`` for all values), ``input_size``, ``width``, ``multiply_adds``, one
     column for the mean of each metric and, as ``..._std``, for its standard deviation,
     ``milliseconds``, ``megabytes``, ``is_on_front``, ``difference`` (from the best row), ``low``,
-    ``high``, ``p_value`` and ``finding``.
+    ``high``, ``p_value`` and ``finding``. :meth:`to_json` adds ``recalls`` and
+    ``balanced_accuracy`` to every row.
 
     Attributes
     ----------
