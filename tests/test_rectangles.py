@@ -196,7 +196,7 @@ def test_sweeps_across_networks_leave_rectangles_out() -> None:
         "wide": _extractor("block1_pool"),
         "square": _extractor("block1_pool", input_size=32),
     }
-    layers = dict.fromkeys(networks, ["block1_pool"])
+    layers = {name: ["block1_pool"] for name in networks}
     sweep = sweep_networks(X, y, networks=networks, layers=layers, cv=2)
     assert {row.network for row in sweep.rows} == {"square"}
     assert "a sweep compares square images" in str(sweep)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEIGHT = 2.8
+_NAME = 32  # letters of a name
 
 
 class NetworkSweepDisplay(Display):
@@ -83,14 +85,17 @@ class NetworkSweepDisplay(Display):
                 elinewidth=0.7,
                 alpha=1 if is_on_front else 0.6,
             )
-            ax.annotate(
-                f" {row.network}, {row.variant.input_size} px",
+            name = textwrap.shorten(row.network, _NAME, placeholder="...")
+            label = ax.annotate(
+                f" {name}, {row.variant.input_size} px",
                 (costs[id(row)], scores.mean()),
                 fontsize=SMALL,
                 color=ink.text,
                 xytext=(2, 3),
                 textcoords="offset points",
+                parse_math=False,  # a dollar in a name is a dollar
             )
+            label.set_in_layout(False)  # a long name must not squeeze the axes
         ax.set_xscale("log")
         self._format(ax, metric)
         ax.grid(axis="y", color=ink.faint, linewidth=0.5)
