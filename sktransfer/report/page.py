@@ -51,7 +51,7 @@ class TransferReport:
         What :func:`transfer_curve` returned.
     diagnosis : Diagnosis or None, default=None
         What :func:`diagnose` returned.
-    estimator : VGGFeatureExtractor or Pipeline, default=None
+    estimator : VGGFeatureExtractor, ImageFeatureExtractor or Pipeline, default=None
         An extractor, or a pipeline of one and a classifier, which predicts every image in a
         cross-validation. Without a classifier, it is a scaler and logistic regression.
     X : array-like, DataFrame, or list of paths, PIL images or arrays, default=None

@@ -74,7 +74,7 @@ def transfer_curve(
         `image_shape` and `value_range` of the first extractor.
     y : array-like of shape (n_images,)
         Labels of at least two classes.
-    extractors : mapping of str to VGGFeatureExtractor
+    extractors : mapping of str to VGGFeatureExtractor or ImageFeatureExtractor
         A row for each, under its name. For each configuration with trained weights, a row of the
         same network with random weights is added.
     estimators : mapping of str to estimator or None, default=None
