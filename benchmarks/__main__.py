@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from inspect import cleandoc
 from pathlib import Path
@@ -121,6 +122,7 @@ def _measure(name: str, options: Options) -> Row:
         "title": title,
         "notes": notes,
         "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "sktransfer": version("sktransfer"),
         "rounds": options.rounds,
         "quick": options.is_quick,
         "took_s": round(time.perf_counter() - start),

@@ -70,6 +70,13 @@ def _ratios(parts: _Parts) -> Iterator[tuple[str, float, bool, float]]:
             minutes = find("article", "minutes", precision=precision, engine=engine)
             what = f"the article's job in {precision}, minutes"
             yield from _at(max, what, minutes, False, bar)
+    for precision, bar in {"int8": 25.0, "float32": 15.0}.items():
+        for engine in ("openvino", "ncnn", "keras"):
+            speedups = find("article", "x_article", precision=precision, engine=engine)
+            what = f"the article's job in {precision} x the article's way"
+            yield from _at(max, what, speedups, True, bar)
+    peaks = find("memory", "peak_mib", images=2000)
+    yield from _at(max, "2,000 images of 224 px, peak MiB of the process", peaks, False, 1536)
     for precision, error in {"bfloat16": 1e-2, "int8": 3e-2}.items():
         errors = find("accuracy", "relative_error", precision=precision)
         yield from _at(max, f"trained weights, {precision}, relative error", errors, False, error)

@@ -15,7 +15,7 @@ from scipy import stats
 
 from sktransfer.evaluation.curves.draws import split
 from sktransfer.evaluation.curves.estimates import Design, estimate
-from sktransfer.evaluation.probing.folding import check_labels
+from sktransfer.evaluation.probing import check_labels
 
 N_IMAGES, N_TEST, N_REPEATS = 800, 200, 10
 SIZES = (4, 32, 600)

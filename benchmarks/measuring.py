@@ -23,14 +23,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sktransfer.engines.accelerators import list_accelerators
-from sktransfer.results.tables import format_table
+from sktransfer.results.tables import format_markdown, format_table
 
 Row = dict[str, Any]
 
 #: Of the layout of the JSON.
 FORMAT = 1
 _PACKAGES = (
-    *("sktransfer", "numpy", "scipy", "scikit-learn", "tensorflow", "keras"),
+    *("numpy", "scipy", "scikit-learn", "tensorflow", "keras"),
     *("openvino", "ncnn", "torch", "jax", "onnxruntime"),
 )
 
@@ -129,6 +129,12 @@ def format_rows(rows: Sequence[Row]) -> str:
     return format_table(
         list(rows[0]), [[_format(key, row[key]) for key in rows[0]] for row in rows]
     )
+
+
+def format_rows_as_markdown(rows: Sequence[Row]) -> str:
+    """Lay rows out as a table in Markdown, which a page shows as one that scrolls."""
+    header = [key.replace("_", " ") for key in rows[0]]
+    return format_markdown(header, [[_format(key, row[key]) for key in rows[0]] for row in rows])
 
 
 def _format(key: str, value: object) -> str:

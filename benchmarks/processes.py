@@ -76,7 +76,7 @@ def measure_memory(options: Options) -> list[Row]:
     rows = []
     size = options.few(224, 32)
     for engine in filter(is_installed, ("keras", "openvino", "ncnn")):
-        for n_images in (100, options.few(500, 200)):
+        for n_images in (100, options.few(2000, 200)):
             _, peak, output, _ = _first_transform(n_images, size, engine)
             rows.append(
                 {

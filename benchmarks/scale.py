@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measuring import Row, format_rows
+from measuring import Row, format_rows_as_markdown
 from tables import put
 
 from sktransfer.networks import list_layers, plan_cut
@@ -299,7 +299,7 @@ def all_tables(results: Row) -> dict[str, str]:
         if "workers" in results["parts"]:
             found["check"] = check(results)
             found["more-workers"] = growth(results)
-    return {name: format_rows(rows) for name, rows in found.items() if rows}
+    return {name: format_rows_as_markdown(rows) for name, rows in found.items() if rows}
 
 
 def main(measured: str, page: str) -> None:

@@ -6,6 +6,7 @@ that a test finds is its size, which must not exceed 5 %; where the second one i
 power. Coverage is the share of 95 % intervals that hold the mean difference of all runs.
 
     python benchmarks/significance.py              # the tests of one difference
+    python benchmarks/significance.py --numbers    # the same for R2 of numbers
     python benchmarks/significance.py --few        # the same with few labels per class
     python benchmarks/significance.py --choice     # the best of many equal kinds of features
     python benchmarks/significance.py --seeds      # findings by the seed of random weights
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -41,15 +43,16 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 
 @dataclass
 class Run:
-    """Which images each kind of features gave right on one data set."""
+    """How well each kind of features predicted every image of one data set."""
 
     folds: Folds
     images: ImageWeights
     correct: list[np.ndarray]
 
     def scores(self, correct: np.ndarray) -> np.ndarray:
-        """Return the accuracy on every fold."""
-        return np.bincount(self.images.fold, correct) / np.bincount(self.images.fold)
+        """Return the accuracy on every fold, or R2 less one."""
+        n_folds = int(self.images.fold.max()) + 1
+        return np.bincount(self.images.fold, n_folds * self.images.weights * correct)
 
     @property
     def pair(self) -> tuple[np.ndarray, np.ndarray]:
@@ -59,11 +62,15 @@ class Run:
 
 def classify(X: np.ndarray, y: np.ndarray, n_classes: int, tested: np.ndarray) -> np.ndarray:
     """Classify by ridge regression on indicators of the classes."""
-    targets = np.eye(n_classes)[y]
+    return regress(X, np.eye(n_classes)[y], tested).argmax(axis=1)
+
+
+def regress(X: np.ndarray, targets: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Predict by ridge regression."""
     mean, level = X.mean(axis=0), targets.mean(axis=0)
     centred = X - mean
     normal = centred.T @ centred + np.eye(X.shape[1])
-    return ((tested - mean) @ np.linalg.solve(normal, centred.T @ targets) + level).argmax(axis=1)
+    return (tested - mean) @ np.linalg.solve(normal, centred.T @ targets) + level
 
 
 def draw_kinds(
@@ -98,6 +105,26 @@ def draw_kinds(
     images = weigh_images("accuracy", y, folds)
     assert images is not None
     return Run(folds, images, correct)
+
+
+def draw_numbers(rng: np.random.Generator, n: int, signals: Sequence[float]) -> Run:
+    """Draw a data set with a number for each image, and kinds of features of so much signal."""
+    centres = rng.normal(size=(n, N_FEATURES))
+    y = centres[:, :4].sum(axis=1) + rng.normal(size=n)
+    shared = np.sqrt(_SHARED) * rng.normal(size=centres.shape)
+    kinds = [
+        scale * centres + shared + np.sqrt(1 - _SHARED) * rng.normal(size=centres.shape)
+        for scale in signals
+    ]
+    fold = rng.permutation(n) % N_FOLDS
+    folds = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(N_FOLDS)]
+    rated = [
+        np.concatenate([-((regress(X[a], y[a], X[b]) - y[b]) ** 2) for a, b in folds])
+        for X in kinds
+    ]
+    images = weigh_images("r2", y, folds, kind="numbers")
+    assert images is not None
+    return Run(folds, images, rated)
 
 
 def _draw_few(rng: np.random.Generator, y: np.ndarray, train: np.ndarray, n: int) -> np.ndarray:
@@ -146,28 +173,43 @@ def measure(
         for k in (2, 10):
             if n_labels is not None and n_labels * k > n * (1 - 1 / N_FOLDS):
                 continue
-            rng = np.random.default_rng(0)
-            found = {}
-            for weaker in (1.0, 0.8):
-                runs = [
-                    draw_kinds(rng, n, k, (1.0, weaker), n_labels=n_labels) for _ in range(n_runs)
+            draw = partial(draw_kinds, n=n, k=k, n_labels=n_labels)
+            yield from ([f"{n:,}", f"{k}", *cells] for cells in judge(tests, draw, n_runs))
+
+
+def measure_numbers(
+    tests: dict[str, Callable[[Run], PairedTest]], n_runs: int
+) -> Iterator[list[str]]:
+    """Yield a row for each number of images."""
+    for n in (60, 200, 1000):
+        draw = partial(draw_numbers, n=n)
+        yield from ([f"{n:,}", *cells] for cells in judge(tests, draw, n_runs))
+
+
+def judge(
+    tests: dict[str, Callable[[Run], PairedTest]], draw: Callable[..., Run], n_runs: int
+) -> Iterator[list[str]]:
+    """Yield for each test its size, coverage and power, and the gain that the latter is for."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for weaker in (1.0, 0.8):
+        runs = [draw(rng, signals=(1.0, weaker)) for _ in range(n_runs)]
+        means = [float(np.subtract(*run.pair).mean()) for run in runs]
+        truth = 0.0 if weaker == 1 else float(np.mean(means))
+        for name, test in tests.items():
+            judged = [judge_alone(test(run)) for run in runs]
+            hits = np.mean([each.finding in ("higher", "lower") for each in judged])
+            held = np.mean(
+                [
+                    np.isnan(each.low) or each.low - 1e-12 <= truth <= each.high + 1e-12
+                    for each in judged
                 ]
-                means = [float(np.subtract(*run.pair).mean()) for run in runs]
-                truth = 0.0 if weaker == 1 else float(np.mean(means))
-                for name, test in tests.items():
-                    judged = [judge_alone(test(run)) for run in runs]
-                    hits = np.mean([each.finding in ("higher", "lower") for each in judged])
-                    held = np.mean(
-                        [
-                            np.isnan(each.low) or each.low - 1e-12 <= truth <= each.high + 1e-12
-                            for each in judged
-                        ]
-                    )
-                    found[name, weaker] = (hits, held)
-            for name in tests:
-                (size, _), (power, held) = found[name, 1.0], found[name, 0.8]
-                cells = [f"{share:.1%}" for share in (size, held, power)]
-                yield [f"{n:,}", f"{k}", name, *cells, f"{truth:+.3f}"]
+            )
+            found[name, weaker] = (hits, held)
+    for name in tests:
+        (size, _), (power, held) = found[name, 1.0], found[name, 0.8]
+        cells = [f"{share:.1%}" for share in (size, held, power)]
+        yield [name, *cells, f"{truth:+.3f}"]
 
 
 def measure_choice(n_runs: int) -> Iterator[list[str]]:
@@ -239,6 +281,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--numbers", action="store_true")
     parser.add_argument("--few", action="store_true")
     parser.add_argument("--choice", action="store_true")
     parser.add_argument("--seeds", action="store_true")
@@ -256,6 +299,11 @@ def main() -> None:
         tests = {"share of all": draws_by_share, "share of training only": draws}
         rows = [[f"{n}", *row] for n in (3, 10) for row in measure(tests, args.runs, n)]
         print(format_table(["labels", *header], rows))
+        return
+    if args.numbers:
+        tests = {"paired t": student, "corrected t": corrected, "by images": images}
+        header.remove("classes")
+        print(format_table(header, list(measure_numbers(tests, args.runs))))
         return
     tests = {
         "paired t": student,

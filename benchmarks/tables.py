@@ -14,28 +14,74 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bars import compare
-from measuring import Row, format_rows
+from measuring import Row, format_rows_as_markdown
 
-# <!-- name -->, an empty line, and a block of text.
-_TABLE = re.compile(r"(<!-- ([\w-]+) -->\n\n```text\n).*?(\n```)", re.DOTALL)
+# <!-- name -->, an empty line, and a table or a block of text.
+_TABLE = re.compile(
+    r"(<!-- ([\w-]+) -->\n\n)(```text\n.*?\n```|\|[^\n]*(?:\n\|[^\n]*)*)", re.DOTALL
+)
 
 
 def fill(page: str, results: Row) -> str:
     """Return the page with the tables of all parts that were measured; others stay."""
-    tables = {name: format_rows(part["rows"]) for name, part in results["parts"].items()}
-    if ratios := compare(results["parts"]):
-        tables["ratios"] = format_rows(ratios)
+    parts = results["parts"]
+    tables = {name: format_rows_as_markdown(part["rows"]) for name, part in parts.items()}
+    if ratios := compare(parts):
+        tables["ratios"] = format_rows_as_markdown(ratios)
+    for name, rows in (("speed", _best_speed(parts)), ("cached", _cached(parts))):
+        if rows:
+            tables[name] = format_rows_as_markdown(rows)
     host = ", ".join(f"{key} {value}" for key, value in results["host"].items() if value)
-    tables["host"] = textwrap.fill(host, 98)
+    tables["host"] = f"```text\n{textwrap.fill(host, 98)}\n```"
     return put(page, tables)
+
+
+def _best_speed(parts: Mapping[str, Row]) -> list[Row]:
+    """Say what the fastest engine makes of Keras' `predict`, in each precision."""
+    rows: list[Row] = []
+    for size in (224, 32):
+        found = parts.get(f"engines-{size}", {"rows": []})["rows"]
+        own = [row for row in found if row["engine"] in ("keras", "openvino", "ncnn")]
+        row: Row = {"input size": f"{size} px"}
+        for precision in ("float32", "bfloat16", "int8"):
+            tried = [each for each in own if each["precision"] == precision]
+            if tried:
+                best = max(tried, key=lambda each: each["x_keras_predict"])
+                row[precision] = f"{best['x_keras_predict']:.1f} ({best['engine']})"
+        if own:
+            rows.append(row)
+    return rows
+
+
+def _cached(parts: Mapping[str, Row]) -> list[Row]:
+    """Say what a cross-validation takes without and with cached features, in seconds."""
+    rows: list[Row] = []
+    for size in (224, 32):
+        found = parts.get(f"folds-{size}", {"rows": []})["rows"]
+        seconds = {
+            (row["features"], row["n_jobs"]): row["seconds"]
+            for row in found
+            if row["precision"] == "float32"
+        }
+        rows += [
+            {
+                "images": f"{found[0]['images']} of {size} px",
+                "workers": n_jobs,
+                "without cache, s": seconds["not kept", n_jobs],
+                "with cache, s": seconds["kept", n_jobs],
+            }
+            for n_jobs in (1, 2)
+            if ("kept", n_jobs) in seconds
+        ]
+    return rows
 
 
 def put(page: str, tables: Mapping[str, str]) -> str:
     """Return the page with these tables, by name; others stay."""
 
     def replace(found: re.Match[str]) -> str:
-        start, name, end = found.groups()
-        return f"{start}{tables[name]}{end}" if name in tables else found[0]
+        start, name, _ = found.groups()
+        return f"{start}{tables[name]}" if name in tables else found[0]
 
     return _TABLE.sub(replace, page)
 

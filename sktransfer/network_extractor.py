@@ -75,10 +75,13 @@ class ImageFeatureExtractor(FeatureExtractor):
         What runs the network. ``'auto'`` takes Keras where its backend computes on an accelerator,
         else OpenVINO if it is installed (``pip install "sktransfer[fast]"``), else Keras. Name the
         engine in published work.
-    precision : {'float32', 'bfloat16'}, default='float32'
-        What the network computes in; bfloat16 by OpenVINO only. Features are float32 in any case.
-    calibration : None
-        For :class:`VGGFeatureExtractor` only, which computes in int8.
+    precision : {'float32', 'bfloat16', 'int8'}, default='float32'
+        What the network computes in; bfloat16 and int8 by OpenVINO only. Features are float32 in
+        any case.
+    calibration : array-like, DataFrame, or list of paths, PIL images or arrays, default=None
+        Up to 128 images that show what values occur in each layer, for ``precision='int8'`` only.
+        None takes a random sample of `fit`'s images, so that the folds of a cross-validation
+        differ and share no features.
     batch_size : 'auto' or int, default='auto'
         How many images are held in memory at once, decoded and resized; rounded up to the number
         that the network takes at a time. Features do not depend on it.
@@ -89,7 +92,7 @@ class ImageFeatureExtractor(FeatureExtractor):
     verbose : int, default=0
         Above 0, a progress bar.
     random_state : int, RandomState instance or None, default=None
-        Seed of random weights.
+        Seed of random weights, and of the sample of `fit`'s images on which int8 is calibrated.
 
     Attributes
     ----------
@@ -113,7 +116,7 @@ class ImageFeatureExtractor(FeatureExtractor):
         Seed of the random weights; None with others.
     engine_ : {'keras', 'openvino'}
         What runs the network.
-    precision_ : {'float32', 'bfloat16'}
+    precision_ : {'float32', 'bfloat16', 'int8'}
         What it computes in.
 
     Raises
@@ -127,7 +130,7 @@ class ImageFeatureExtractor(FeatureExtractor):
 
     See Also
     --------
-    VGGFeatureExtractor : The same for VGG, with more engines, int8 and fine-tuning.
+    VGGFeatureExtractor : The same for VGG, with more engines and fine-tuning.
     describe_network : What the layers are and cost.
 
     Notes

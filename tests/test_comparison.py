@@ -37,6 +37,7 @@ from sktransfer import (
 )
 from sktransfer.evaluation.comparison.few import draw_few
 from sktransfer.evaluation.probing import METRICS, check_labels, make_folds
+from sktransfer.inputs.reader import Reader
 
 
 @pytest.fixture(scope="module")
@@ -370,7 +371,8 @@ def test_bad_parameters(
             r"each of the 2 classes \[0, 1\]\. Got \['6'",
         ),
         (np.arange(120) % 2, {"positive": 7}, r"'positive' .* classes \[0, 1\]\. Got 7 instead"),
-        (np.linspace(0, 1, 120), {}, "Unknown label type: continuous"),
+        (np.linspace(0, 1, 120), {"positive": 1}, r"'positive' .* is for two classes\. Got 1"),
+        (np.arange(120), {}, r"whole numbers as classes.* Got 120 different ones in y for 120"),
     ],
 )
 def test_bad_labels(
@@ -580,7 +582,7 @@ def test_raw_pixels_reach_what_the_article_reports(shared_data: Path) -> None:
 
 
 def test_a_control_is_the_mean_of_several_draws_whose_spread_counts(
-    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Path
+    digits: tuple[np.ndarray, np.ndarray], vgg16_blocks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rather than a lucky or an unlucky one."""
     X, y = digits
@@ -599,6 +601,12 @@ def test_a_control_is_the_mean_of_several_draws_whose_spread_counts(
     assert np.sum(row.confusion) == pytest.approx(len(X))
     assert len(row.few[0].scores) == 4
     assert "Random weights are drawn with 3 seeds: scores are means over them" in str(result)
+    read: list[int] = []
+    fit = Reader.fit
+    monkeypatch.setattr(Reader, "fit", lambda self, X: (read.append(len(X)), fit(self, X))[1])
+    again = compare_transfer(X, y, n_controls=3, random_state=5, **params)
+    assert again.rows[-1].drawn == row.drawn
+    assert read == [120, 120]  # by the extractor and its control, whatever the number of draws
     one = compare_transfer(X, y, n_controls=1, random_state=5, **params)
     assert one.rows[-1].scores["accuracy"] == by_hand[0].tolist()
     assert "seeds" not in str(one)

@@ -19,7 +19,7 @@ from sktransfer.evaluation.curves.estimates import (
 )
 from sktransfer.evaluation.curves.judging import judge
 from sktransfer.evaluation.curves.rows import CurveRow
-from sktransfer.evaluation.probing.folding import check_labels
+from sktransfer.evaluation.probing import check_labels
 
 
 def _design(sizes: list[int], n_images: int, n_test: int, is_test_fixed: bool = False) -> Design:

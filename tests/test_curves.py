@@ -32,7 +32,7 @@ from sktransfer import (
 )
 from sktransfer.evaluation.curves.draws import split
 from sktransfer.evaluation.curves.result import TransferCurve
-from sktransfer.evaluation.probing.folding import check_labels
+from sktransfer.evaluation.probing import check_labels
 
 # Curves of few labels and repeats rarely tell where they end.
 pytestmark = pytest.mark.filterwarnings("ignore::sktransfer.CurveWarning")
@@ -364,7 +364,7 @@ def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.nd
         (None, {"scoring": "r2"}, ValueError, r"'scoring' parameter of transfer_curve"),
         (None, {"scoring": "nonsense"}, ValueError, r"'scoring' parameter of transfer_curve"),
         (None, {"scoring": ["accuracy"]}, TypeError, r"one metric.* Got \['accuracy'\] instead"),
-        (None, {"scoring": None}, TypeError, r"one metric.* Got None instead"),
+        (None, {"scoring": 3}, TypeError, r"one metric.* Got 3 instead"),
         (
             None,
             {"scoring": "neg_log_loss", "classifier": Perceptron()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import struct
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sktransfer.inputs.decoding import check_header, decode, explain, open_header
+from sktransfer.inputs.decoding import check_header, decode, explain
 
 BYTES, DEEP = (0.0, 255.0), (0.0, 65535.0)
 # An image without any symmetry, so that no turn or flip of it looks like another.
@@ -409,7 +410,7 @@ def test_unreadable_paths_are_explained(tmp_path: Path) -> None:
         "nul\0.png": "embedded null byte",
     }
     for path, reason in reasons.items():
-        for read in (decode, open_header):
+        for read in (decode, check_header):
             with pytest.raises((OSError, ValueError)) as caught:
                 read(path)
             assert reason in explain(caught.value)
@@ -418,9 +419,22 @@ def test_unreadable_paths_are_explained(tmp_path: Path) -> None:
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "pipe.png"
     os.mkfifo(path)
-    for read in (decode, open_header):
+    for read in (decode, check_header):
         with pytest.raises(OSError, match="it is a pipe or a device, not an image file"):
             read(str(path))
+
+
+def test_a_length_in_a_damaged_header_costs_no_memory(tmp_path: Path) -> None:
+    signature = b"\0\0\0\x0cjP  \r\n\x87\n"
+    path = _write(tmp_path / "box.jp2", signature + struct.pack(">I4s", 0x7FFFFFFF, b"jp2h"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(OSError, match="Expected to read"):
+            check_header(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100e6
 
 
 def test_explain_knows_permissions_and_passes_on_the_rest() -> None:
@@ -455,7 +469,7 @@ def test_a_decompression_bomb_is_an_unreadable_file(
     # Pillow warns up to twice its limit, and raises above; warnings are errors here.
     for limit in (GREY.size - 1, 5):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        for read in (check_header, decode, open_header):
+        for read in (check_header, decode):
             problem = rf"too many: PIL\.Image\.MAX_IMAGE_PIXELS allows {limit}, and no side above"
             with pytest.raises(OSError, match=problem):
                 read(path)
@@ -542,6 +556,6 @@ def test_files_are_closed(tmp_path: Path) -> None:
                 decode(path)
             except (OSError, ValueError):
                 assert path in (refused, cut, text)
-        open_header(good).close()
+        check_header(good)
         gc.collect()
     assert [str(warning.message) for warning in caught] == []

@@ -470,6 +470,20 @@ def broken(folder: Path) -> list[int]:
     return positions
 
 
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_addresses_are_refused_before_anything_is_fetched(is_listed: bool, tmp_path: Path) -> None:
+    images: Any = ["https://user:word@example.org/a.png?key=secret"]
+    if is_listed:
+        images = tmp_path / "images.txt"
+        images.write_text("https://user:word@example.org/a.png?key=secret\n")
+    for allow_remote in (False, True):
+        with pytest.raises(ValueError, match="extract reads files of this machine only") as caught:
+            extract(images, tmp_path / "out.npy", extractor=_extractor(allow_remote=allow_remote))
+        assert "https://example.org/a.png'" in str(caught.value)
+        assert "allow_remote=True" in str(caught.value)
+    assert not list(tmp_path.glob("out*"))
+
+
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("form", FORMS)
 def test_nan_keeps_the_row(form: str, folder: Path, broken: list[int], tmp_path: Path) -> None:

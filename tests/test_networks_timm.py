@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sktransfer import ImageFeatureExtractor, describe_network
+from sktransfer import ImageFeatureExtractor, describe_network, export_onnx
 from sktransfer.features.preprocessing import Resizing, resize, to_255
 
 timm = pytest.importorskip("timm")
@@ -85,6 +85,18 @@ def test_weights_from_a_file_of_tensors(tmp_path: Path) -> None:
     torch.save(model, tmp_path / "code.pth")
     with pytest.raises(ValueError, match=r"must be a .pth or .safetensors file of this network"):
         _extractor("resnet18", input_size=64, weights=tmp_path / "code.pth").fit(IMAGES)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_an_onnx_file(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    layers = {"vit_tiny_patch16_224": ["norm", "blocks.0"]}.get(name)
+    pooling = None if layers is None else ["avg", "max"]
+    extractor = _extractor(name, layers, pooling=pooling, input_size=NETWORKS[name]).fit(IMAGES)
+    export_onnx(extractor, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    (features,) = session.run(["features"], {"images": IMAGES.astype(np.float32)})
+    assert _error(features, torch.from_numpy(extractor.transform(IMAGES))) < 1e-5
 
 
 def test_what_is_wrong() -> None:

@@ -44,7 +44,7 @@ from sktransfer import (
 from sktransfer.cli import main
 from sktransfer.report.brief import brief_comparison, brief_curve, brief_networks
 from sktransfer.report.drawing import DARK, LIGHT
-from sktransfer.report.images import look_at
+from sktransfer.report.images import look_at, show_found
 
 # Whatever a user names may look like this.
 NASTY = "<script>alert('x')</script> & \"quoted\" {{ title }} {% raw %}"
@@ -312,6 +312,26 @@ def test_the_command_writes_a_sweep_of_networks(tmp_path, capsys):
     assert main(["sweep", *options, *run]) == 0
     assert "Best is " in capsys.readouterr().out
     assert "<h1>Which network?</h1>" in page.read_text(encoding="utf-8")
+
+
+def test_findings_show_the_images_on_which_they_rest(results, tmp_path):
+    """Inverted images are named by their positions; labels are not needed to show them."""
+    X, y = results.shown["X"].copy(), load_digit_pair((8, 6), return_X_y=True)[1][:60]
+    X[:6] = 16 - X[:6]
+    extractor = results.shown["estimator"]
+    diagnosis = diagnose(extractor, X, y, cv=2)
+    found = next(each for each in diagnosis.findings if each.images)
+    TransferReport(diagnosis=diagnosis, estimator=extractor, X=X).to_html(tmp_path / "r.html")
+    page = read((tmp_path / "r.html").read_text(encoding="utf-8"))
+    numbers = ", ".join(map(str, found.images[:12]))
+    texts = [str(each.attributes.get("alt")) for each in page.find_all("img")]
+    assert any(text.startswith(f"Images that show {found.name}: {numbers}") for text in texts)
+    assert not any("taken for which" in text for text in texts)
+    shown = show_found(extractor, X, diagnosis.findings, "x")[0].pictures[found.images[0]]
+    assert shown.shape == (64, 64, 1)
+    assert shown.max() == 255
+    with pytest.raises(ValueError, match="needs 'estimator', 'X' and 'y' together"):
+        TransferReport(results.comparison, estimator=extractor, X=X)
 
 
 def test_a_diagnosis_needs_no_matplotlib(results, tmp_path, monkeypatch):

@@ -194,6 +194,13 @@ def test_unrequested_metadata_are_refused(digits: Any, computed: list[int]) -> N
     assert computed == []
 
 
+def test_weights_without_a_step_are_refused(digits: Any, computed: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"pass it as 'gaussiannb__sample_weight'"):
+        _search().fit(*digits, sample_weight=np.ones(80))
+    assert computed == []
+    _search(layers=["block1_pool"]).fit(*digits, gaussiannb__sample_weight=np.ones(80))
+
+
 # -- bad input
 
 

@@ -25,7 +25,7 @@ from sktransfer import (
     sweep_layers,
 )
 from sktransfer.evaluation.probing.significance import by_folds, compare_scores
-from sktransfer.evaluation.sweep import layers as sweep
+from sktransfer.evaluation.sweep import cuts as sweep, scoring
 from sktransfer.evaluation.sweep.grid import Variant
 from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
 from sktransfer.evaluation.sweep.similarity import centred_gram, linear_cka
@@ -243,7 +243,7 @@ def test_an_interrupted_sweep_goes_on(
     assert sum(computed) == 64
     monkeypatch.setattr(Runner, "run", run)
 
-    score = sweep.score_folds
+    score = scoring.score_folds
     calls: list[int] = []
 
     def interrupted_later(*args: Any, **params: Any) -> Any:
@@ -252,10 +252,10 @@ def test_an_interrupted_sweep_goes_on(
             raise KeyboardInterrupt
         return score(*args, **params)
 
-    monkeypatch.setattr(sweep, "score_folds", interrupted_later)
+    monkeypatch.setattr(scoring, "score_folds", interrupted_later)
     with pytest.raises(KeyboardInterrupt):  # at the third classifier
         _sweep((X, y), extractor=extractor)
-    monkeypatch.setattr(sweep, "score_folds", score)
+    monkeypatch.setattr(scoring, "score_folds", score)
 
     found = _sweep((X, y), extractor=extractor)
     assert sum(computed) == 150
@@ -307,13 +307,13 @@ def test_nothing_is_begun_after_the_time_budget(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(sweep.time, "monotonic", lambda: now[0])
-    score = sweep.score_folds
+    score = scoring.score_folds
 
     def slow(*args: Any, **params: Any) -> Any:
         now[0] += 10
         return score(*args, **params)
 
-    monkeypatch.setattr(sweep, "score_folds", slow)
+    monkeypatch.setattr(scoring, "score_folds", slow)
     found = _sweep(digits, input_sizes=[32, 40], time_budget=15)
     assert [str(row.variant) for row in found.rows] == [
         "block1_conv1 avg, 32 px",

@@ -30,8 +30,7 @@ def check_targets(args: argparse.Namespace) -> None:
                 "instead."
             )
     if args.report is not None:
-        if hasattr(args, "plot"):  # the commands that draw
-            _check_matplotlib("The option '--report'")
+        _check_matplotlib("The option '--report'")
         if Path(args.report).suffix.lower() not in (".html", ".htm"):
             raise ValueError(
                 f"The '--report' option needs a file that ends in .html. Got {args.report!r} "

@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         max_images=n_images,
         random_state=args.seed,
     )
-    write_result(args, diagnosis, "diagnosis")
+    shown = {"estimator": extractor, "X": X} if any(e.images for e in diagnosis.findings) else {}
+    write_result(args, diagnosis, "diagnosis", **shown)
     return 0
 
 

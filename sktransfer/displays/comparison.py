@@ -119,7 +119,10 @@ def _part(ax: Axes) -> Axes:
     from mpl_toolkits.axes_grid1 import make_axes_locatable
 
     beside = make_axes_locatable(ax).append_axes("right", size="80%", pad=0.2)
-    beside.patch.set_visible(False)  # names of rows reach into it
+    # Names of rows reach into it, over its line of no difference.
+    beside.patch.set_visible(False)
+    ax.patch.set_visible(False)
+    ax.set_zorder(beside.get_zorder() + 1)
     return beside
 
 

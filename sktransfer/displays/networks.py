@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.displays._display import Display, make_axes
-from sktransfer.displays._palette import COLORS, NORMAL, SMALL, inks
+from sktransfer.displays._display import Display, add_legend, make_axes
+from sktransfer.displays._palette import NORMAL, SMALL, inks, style
 from sktransfer.evaluation.sweep.across_result import NetworkSweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_HEIGHT = 2.8
-_NAME = 32  # letters of a name
+_HEIGHT = 2.5
+_LINE = 0.16  # of the legend
 
 
 class NetworkSweepDisplay(Display):
     """Drawing of :func:`sweep_networks`: the score of each network against its cost.
 
-    One point for each row, milliseconds per image to the right on a logarithmic scale. A line joins
-    the rows of the Pareto front, than which no faster one is as good; the others are paler.
-    Whiskers are one standard deviation over the folds.
+    One point for each row, with a colour and a marker for each network, and milliseconds per image
+    on a logarithmic scale. A line joins the rows of the Pareto front, than which no faster row is
+    as good. Whiskers are one standard deviation over the folds.
 
     Parameters
     ----------
@@ -55,6 +54,8 @@ class NetworkSweepDisplay(Display):
         self.result = result
 
     def _draw(self, ax: Axes | None) -> Axes:
+        from matplotlib.lines import Line2D
+
         costs = {id(row): row.milliseconds for row in self.result.rows if row.milliseconds}
         rows = [row for row in self.result.rows if id(row) in costs]
         if not rows:
@@ -62,7 +63,10 @@ class NetworkSweepDisplay(Display):
                 f"{type(self).__name__}.plot needs a sweep with at least one row whose cost was "
                 f"measured. Got one with {len(self.result.skipped)} skipped."
             )
-        ax = make_axes(_HEIGHT) if ax is None else ax
+        is_own = ax is None
+        if ax is None:
+            n_networks = len({row.network for row in rows})
+            ax = make_axes(_HEIGHT + _LINE * (1 + n_networks))
         ink, metric = inks(), self.result.metric
         front = [row for row in self.result.front if row in rows]
         ax.plot(
@@ -72,33 +76,30 @@ class NetworkSweepDisplay(Display):
             lw=1.0,
             zorder=1,
         )
+        looks = {name: style(i) for i, name in enumerate(dict.fromkeys(r.network for r in rows))}
         for row in rows:
-            is_on_front = row in front
+            color, marker = looks[row.network]
             scores = np.array(row.scores[metric])
             ax.errorbar(
                 costs[id(row)],
                 scores.mean(),
                 scores.std(),
-                color=COLORS[0] if is_on_front else ink.muted,
-                marker="o",
+                color=color,
+                marker=marker,
                 ms=4.5,
                 elinewidth=0.7,
-                alpha=1 if is_on_front else 0.6,
+                mec=ink.ground,
+                mew=0.5,
             )
-            name = textwrap.shorten(row.network, _NAME, placeholder="...")
-            label = ax.annotate(
-                f" {name}, {row.variant.input_size} px",
-                (costs[id(row)], scores.mean()),
-                fontsize=SMALL,
-                color=ink.text,
-                xytext=(2, 3),
-                textcoords="offset points",
-                parse_math=False,  # a dollar in a name is a dollar
-            )
-            label.set_in_layout(False)  # a long name must not squeeze the axes
         ax.set_xscale("log")
         self._format(ax, metric)
         ax.grid(axis="y", color=ink.faint, linewidth=0.5)
+        keys = [
+            Line2D([], [], color=color, marker=marker, ls="none", ms=4.5, label=name)
+            for name, (color, marker) in looks.items()
+        ]
+        keys.append(Line2D([], [], color=ink.muted, lw=1.0, label="Pareto front"))
+        add_legend(ax, keys, is_own=is_own)
         return ax
 
     def _format(self, ax: Any, metric: str) -> None:
@@ -106,5 +107,5 @@ class NetworkSweepDisplay(Display):
         ax.set_ylabel(f"{metric}, mean of {self.result.n_folds} folds", fontsize=NORMAL)
         ax.tick_params(labelsize=SMALL)
         ax.set_axisbelow(True)
-        ax.margins(x=0.25)
+        ax.xaxis.set_major_formatter("{x:g}")
         ax.spines[["top", "right"]].set_visible(False)

@@ -18,9 +18,9 @@ PRECISIONS_OF = {
 }
 #: The same for networks other than VGG, by what they were written in.
 PRECISIONS_OF_OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "keras": {"keras": ("float32",), "openvino": ("float32", "bfloat16")},
-    "onnx": {"openvino": ("float32", "bfloat16")},
-    "timm": {"openvino": ("float32", "bfloat16")},
+    "keras": {"keras": ("float32",), "openvino": ("float32", "bfloat16", "int8")},
+    "onnx": {"openvino": ("float32", "bfloat16", "int8")},
+    "timm": {"openvino": ("float32", "bfloat16", "int8")},
 }
 ENGINES = tuple(PRECISIONS_OF)
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
@@ -51,7 +51,7 @@ def choose_engine_for(cut: AnyCut, engine: str, precision: str, *, who: str) -> 
             )
         if not any(precision in precisions for precisions in able.values()):
             raise ValueError(
-                f"The 'precision' parameter of {who} must be 'float32' or 'bfloat16' for "
+                f"The 'precision' parameter of {who} must be 'float32', 'bfloat16' or 'int8' for "
                 f"{cut.architecture}. Got {precision!r}, in which VGGFeatureExtractor alone "
                 "computes."
             )

@@ -116,6 +116,11 @@ class Database:
             self.execute("PRAGMA synchronous = NORMAL")
             self.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             self.execute(f"PRAGMA journal_size_limit = {_LOG_PAGES * _PAGE_BYTES}")
+        except MemoryError as error:
+            self.close()
+            # Said without asking for memory where SQLite's own table holds a record that it cannot
+            # read: sqlite3_exec takes every missing text for a lack of memory.
+            raise _ValueDamagedError("its list of tables cannot be read") from error
         except BaseException:
             self.close()
             raise

@@ -5,12 +5,14 @@ Such an estimator need not be an extractor. `fit` keeps a reader and a runner on
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from sktransfer.base import _check_feature_names_in, _get_output_config, count_features
@@ -55,6 +57,20 @@ def learn(estimator: Any, X: Any, *, may_be_lazy: bool = False) -> tuple[Images,
     network = fit_network(settings, images, reader)
     take_on(estimator, reader, network.runner, network.seed)
     return images, network
+
+
+def draw_again(fitted: Any, random_state: Any, X: Any) -> Any:
+    """Return an extractor with other random weights, as if fitted on the same images.
+
+    These are read again only where int8 is calibrated on them.
+    """
+    again = copy.copy(fitted).set_params(random_state=random_state)
+    settings = _settings_of(again)
+    if settings.draws_calibration:
+        return clone(again).fit(X)
+    network = fit_network(settings, None, fitted._reader)
+    take_on(again, fitted._reader, network.runner, network.seed)
+    return again
 
 
 def take_on(estimator: Any, reader: Reader, runner: Runner, seed: int | None) -> None:

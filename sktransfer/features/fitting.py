@@ -6,6 +6,7 @@ Nothing is trained, and no image is computed unless int8 is to be calibrated.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +14,14 @@ import numpy as np
 from sklearn.utils.random import sample_without_replacement
 
 from sktransfer import weights as _weights
-from sktransfer.engines import EngineConfig, choose_engine_for
+from sktransfer.engines import EngineConfig, choose_engine_for, find_ranges
 from sktransfer.features.memory import check_network
 from sktransfer.features.runner import Runner
 from sktransfer.features.settings import AnySettings, NetworkSettings, Settings
 from sktransfer.inputs.images import Images
 from sktransfer.inputs.reader import Reader
 from sktransfer.inputs.scale import ValueRange
-from sktransfer.networks import TRAINED_SIZE, Cut
+from sktransfer.networks import TRAINED_SIZE, Cut, NetworkCut
 from sktransfer.networks.pixels import CAFFE, PixelScaling
 from sktransfer.weights import FittedWeights, Weights, load_weights
 
@@ -48,11 +49,14 @@ class FittedNetwork:
 
 
 def fit_network(
-    settings: Settings | NetworkSettings, images: Images, reader: Reader
+    settings: Settings | NetworkSettings, images: Images | None, reader: Reader
 ) -> FittedNetwork:
-    """Find the weights and the engine for images that were read, and calibrate it on them."""
+    """Find the weights and the engine for images that were read, and calibrate it on them.
+
+    Without images to calibrate on, they need not be there.
+    """
     if isinstance(settings, NetworkSettings):
-        return _fit_any(settings)
+        return _fit_any(settings, images, reader)
     who = settings.who
     seed = settings.draw_seed() if settings.weights is None else None
     cut, weights, scaling = _find_weights(settings, seed)
@@ -77,7 +81,7 @@ def fit_network(
     return FittedNetwork(runner, weights, seed)
 
 
-def _fit_any(settings: NetworkSettings) -> FittedNetwork:
+def _fit_any(settings: NetworkSettings, images: Images | None, reader: Reader) -> FittedNetwork:
     """Load a network other than VGG, and find what runs it."""
     seed = settings.draw_seed() if settings.weights is None else None
     source = settings.source(seed)
@@ -99,7 +103,20 @@ def _fit_any(settings: NetworkSettings) -> FittedNetwork:
         who=settings.who,
         scaling=scaling,
     )
+    if settings.precision == "int8":
+        runner = _calibrate_any(runner, cut, *sample_images(settings, images, reader), network)
     return FittedNetwork(runner, network, seed)
+
+
+def _calibrate_any(
+    runner: Runner, cut: NetworkCut, images: Images, value_range: ValueRange | None, network: Any
+) -> Runner:
+    """Find which values enter each operation with weights."""
+    loaded = runner.load([(images, range(len(images)))], value_range)
+    with closing(loaded) as chunks:
+        inputs = np.concatenate([values for _, values in chunks])
+    ranges = find_ranges(cut, runner.sha256, network, inputs)
+    return replace(runner, config=replace(runner.config, ranges=ranges))
 
 
 def _find_weights(settings: Settings, seed: int | None) -> tuple[Cut, Weights, PixelScaling]:
@@ -116,10 +133,11 @@ def _find_weights(settings: Settings, seed: int | None) -> tuple[Cut, Weights, P
 
 
 def sample_images(
-    settings: AnySettings, images: Images, reader: Reader
+    settings: AnySettings, images: Images | None, reader: Reader
 ) -> tuple[Images, ValueRange | None]:
     """Return the images on which int8 is calibrated, and the range of arrays among them."""
     if settings.calibration is None:
+        assert images is not None
         n = min(len(images), MAX_CALIBRATION)
         rows = sample_without_replacement(len(images), n, random_state=settings.draw_seed())
         return images.take(rows.tolist()), reader.fitted_range

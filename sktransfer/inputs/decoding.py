@@ -7,6 +7,7 @@ per channel, the image is refused instead.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -122,31 +123,51 @@ def _to_mode(image: Image.Image, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
-def open_header(path: str | Encoded) -> Image.Image:
+@contextmanager
+def open_header(path: str | Encoded) -> Iterator[Image.Image]:
     """Open a file and read its header, not its pixels."""
     from PIL import Image
 
     if isinstance(path, Encoded):
-        file = path.open()
+        content = path.open()
         try:
             with _foreign_errors():
-                return Image.open(file)
+                image = Image.open(content)
         except OSError as error:
-            if _is_text(file.getvalue()):
+            if _is_text(content.getvalue()):
                 raise OSError(_NO_CONTENT) from error
             raise
+        with image:
+            yield image
+        return
     # Paths are str here: a Path for each costs more.
     if not os.path.isfile(path):  # noqa: PTH113
         if os.path.isdir(path):  # noqa: PTH112
             raise OSError("it is a folder, not an image file")
         if os.path.exists(path):  # noqa: PTH110
             raise OSError("it is a pipe or a device, not an image file")  # opened, it may block
-    with _foreign_errors():
-        image = Image.open(path)
-    # Pillow maps some TIFF files into memory where it knows their name, and then forgets to turn
-    # them as their orientation says.
-    image.filename = ""
-    return image
+    # By its name, Pillow maps some TIFF files into memory, and then forgets to turn them as their
+    # orientation says.
+    with _File(path) as file:
+        with _foreign_errors():
+            image = Image.open(file)
+        with image:
+            yield image
+
+
+class _File(io.BufferedReader):
+    """A file that is asked for no more bytes than it has.
+
+    Damaged headers say absurd lengths, and Python takes memory for them before it reads.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(io.FileIO(path))
+        self._n_bytes = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes."""
+        return super().read(size if size is None else min(size, self._n_bytes))
 
 
 def _is_text(content: bytes) -> bool:

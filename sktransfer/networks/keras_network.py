@@ -68,10 +68,10 @@ class KerasNetwork:
 
     @cached_property
     def _layers(self) -> dict[str, keras.Layer]:
-        """The layers at which the model can be cut, by their names here."""
+        """The layers and operations at which the model can be cut, by their names here."""
         return {
             self._name(layer): layer
-            for layer in self.model.layers
+            for layer in _operations_of(self.model)
             if _output_of(layer) is not None and not _is_input(layer)
         }
 
@@ -95,7 +95,7 @@ class KerasNetwork:
     def _last(self) -> keras.Layer:
         """The layer that gives the model's output."""
         output = self.model.outputs[0]
-        return next(each for each in self.model.layers if _output_of(each) is output)
+        return next(each for each in _operations_of(self.model) if _output_of(each) is output)
 
     def _before_classifier(self, name: str) -> str:
         """Step back over a classifier at the end; without one the end itself is meant."""
@@ -121,7 +121,7 @@ class KerasNetwork:
 
     def ancestors(self, name: str) -> Sequence[str]:
         """List what a layer is computed from, itself included, by name."""
-        return [self._name(layer) for layer in self._cut_at([name]).layers]
+        return [self._name(layer) for layer in self._cut_at([name]).operations]
 
     def hash_up_to(self, name: str) -> str:
         """Hash the weights up to a layer, on which its features depend, and on no others."""
@@ -190,6 +190,11 @@ def how_to_pool(shape: Sequence[int]) -> str | None:
     return "first" if is_with_class else "avg"
 
 
+def _operations_of(model: keras.Model) -> Sequence[Any]:
+    """List the layers of a model, and the operations between them; sequential ones have none."""
+    return getattr(model, "operations", model.layers)
+
+
 def _is_input(layer: keras.Layer) -> bool:
     return layer.__class__.__name__ == "InputLayer"
 
@@ -206,15 +211,13 @@ def _output_of(layer: keras.Layer) -> Any:
     return output
 
 
-def _describe(name: str, layer: keras.Layer) -> NetworkLayer:
+def _describe(name: str, layer: keras.Layer | keras.Operation) -> NetworkLayer:
     shape = tuple(layer.output.shape[1:])
-    return NetworkLayer(
-        name,
-        layer.__class__.__name__,
-        shape,
-        sum(math.prod(variable.shape) for variable in layer.weights),
-        _multiply_adds(layer, shape),
-    )
+    kind = layer.__class__.__name__
+    if not hasattr(layer, "weights"):  # an operation, such as the sum of two tensors
+        return NetworkLayer(name, kind, shape, 0, None)
+    n_parameters = sum(math.prod(variable.shape) for variable in layer.weights)
+    return NetworkLayer(name, kind, shape, n_parameters, _multiply_adds(layer, shape))
 
 
 def _multiply_adds(layer: keras.Layer, shape: tuple[int, ...]) -> int | None:
@@ -246,9 +249,9 @@ def wrap(
 ) -> KerasNetwork:
     """Wrap a Keras model, or say why it cannot be cut; `input_size` None is its own."""
     _check_graph(model, who)
-    model = _settle_size(model, input_size, who)
+    model = _detach(_settle_size(model, input_size, who))
     if architecture is None:
-        names = {layer.name: layer.name for layer in model.layers}
+        names = {layer.name: layer.name for layer in _operations_of(model)}
         architecture = f"a Keras model of graph {_hash_graph(model)}"
     else:
         names = _number_anew(model)
@@ -330,6 +333,20 @@ def _settle_size(
     return sized
 
 
+def _detach(model: keras.Model) -> keras.Model:
+    """Return a model whose layers were used in no other before: they know their first use alone."""
+    import keras
+
+    outputs = [out for layer in model.layers if (out := _output_of(layer)) is not None]
+    try:
+        keras.Model(model.inputs, outputs)
+    except ValueError:
+        own = keras.models.clone_model(model)
+        own.set_weights(model.get_weights())
+        return own
+    return model
+
+
 def _number_anew(model: keras.Model) -> dict[str, str]:
     """Give layers that Keras names by counting the numbers that they have in a new process."""
     counted: dict[str, list[tuple[int, str]]] = {}
@@ -354,7 +371,7 @@ def _hash_graph(model: keras.Model) -> str:
 
     What they are called does not count, nor whether they are to be trained.
     """
-    numbers = {layer.name: f"layer {i}" for i, layer in enumerate(model.layers)}
+    numbers = {layer.name: f"layer {i}" for i, layer in enumerate(_operations_of(model))}
 
     def rename(part: Any) -> Any:
         if isinstance(part, dict):

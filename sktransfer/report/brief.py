@@ -46,7 +46,8 @@ def brief_comparison(result: Any) -> Brief:
     """Answer whether transfer helped, and show the scores and differences of all rows."""
     metric = result.metrics[0]
     numbers = [few.n_labels for few in result.rows[0].few]
-    header = ["features", *(f"{n} labels\nper class" for n in numbers), f"{metric},\nall labels"]
+    unit = "labels\nper class" if result.target == "classes" else "images"
+    header = ["features", *(f"{n} {unit}" for n in numbers), f"{metric},\nall labels"]
     header += ["to raw", "95 % interval"]
     body = []
     for row in result.rows:
@@ -88,7 +89,7 @@ def brief_networks(result: Any) -> Brief:
 
 def brief_curve(result: Any) -> Brief:
     """Answer what few labels and all labels give and how many are saved, and show the scores."""
-    shown = ("Start", "All labels", "Labels:")
+    shown = ("Start", "All labels", "Balanced accuracy", "Labels:")
     sentences = result.sentences()
     title, header, body = result.tables()[0]
     heads = [textwrap.fill(name.replace("\n", " "), _HEAD) for name in header[1:]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from sktransfer.features.preprocessing import Resizing, resize, to_255
 _N_FOLDS = 5
 _N_CLASSES, _N_EXAMPLES = 10, 6  # rows and columns of the examples
 _N_WRONG, _N_COLUMNS = 12, 4
+_N_FOUND = 12  # images of a finding
 _SIDE = 64  # pixels of a picture
 _WIDTH = 5.0  # inches
 
@@ -65,6 +66,14 @@ class LookedAt:
         return float(np.trace(self.counts) / self.counts.sum())
 
 
+@dataclass(frozen=True)
+class Found:
+    """Images on which a finding rests, by their positions."""
+
+    name: str
+    pictures: dict[int, np.ndarray]
+
+
 def look_at(estimator: Any, X: Any, y: Any, who: str) -> LookedAt:
     """Predict every image by a classifier that was fitted on others, and pick what to show."""
     extractor, classifier = split_estimator(estimator, who=who)
@@ -82,14 +91,7 @@ def look_at(estimator: Any, X: Any, y: Any, who: str) -> LookedAt:
     wrong = surest[predicted[surest] != codes[surest]][:_N_WRONG]
     examples = [np.flatnonzero(codes == code)[:_N_EXAMPLES] for code in range(len(labels))]
 
-    images, value_range = read_fitted(fitted, X)
-    resizing = Resizing(_SIDE, "pad", "nearest", antialias=False)
-
-    def show(i: int) -> np.ndarray:
-        ((pixels, own),) = images.load(i, i + 1, value_range)
-        picture = np.clip(np.rint(resize(to_255(pixels, own), resizing)[0]), 0, 255)
-        return picture.astype(np.uint8)
-
+    show = _reader_of(fitted, X)
     names = [str(label) for label in labels]
     return LookedAt(
         names,
@@ -101,6 +103,30 @@ def look_at(estimator: Any, X: Any, y: Any, who: str) -> LookedAt:
         ],
         folds.n_splits,
     )
+
+
+def show_found(estimator: Any, X: Any, findings: Sequence[Any], who: str) -> list[Found]:
+    """Show the images on which findings rest, the clearest of each."""
+    extractor, _ = split_estimator(estimator, who=who)
+    show = _reader_of(clone(extractor).fit(X), X)
+    return [
+        Found(each.name, {i: show(i) for i in each.images[:_N_FOUND]})
+        for each in findings
+        if each.images
+    ]
+
+
+def _reader_of(fitted: Any, X: Any) -> Callable[[int], np.ndarray]:
+    """Return what gives the picture of an image by its number."""
+    images, value_range = read_fitted(fitted, X)
+    resizing = Resizing(_SIDE, "pad", "nearest", antialias=False)
+
+    def show(i: int) -> np.ndarray:
+        ((pixels, own),) = images.load(i, i + 1, value_range)
+        picture = np.clip(np.rint(resize(to_255(pixels, own), resizing)[0]), 0, 255)
+        return picture.astype(np.uint8)
+
+    return show
 
 
 @dataclass
@@ -134,6 +160,19 @@ def draw_mistakes(seen: LookedAt) -> Callable[[], Drawn]:
             _show(ax, mistake.picture)
             title = f"{mistake.label}, taken for {mistake.predicted}\n({mistake.probability:.0%})"
             ax.set_title(title, fontsize=7, parse_math=False)
+        return Drawn(figure)
+
+    return draw
+
+
+def draw_found(found: Found) -> Callable[[], Drawn]:
+    """Return what draws the images of a finding."""
+
+    def draw() -> Drawn:
+        figure, axes = _grid(-(-len(found.pictures) // _N_EXAMPLES), _N_EXAMPLES, title=0.2)
+        for ax, (i, picture) in zip(axes.ravel(), found.pictures.items(), strict=False):
+            _show(ax, picture)
+            ax.set_title(f"{i:,}", fontsize=7)
         return Drawn(figure)
 
     return draw

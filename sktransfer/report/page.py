@@ -20,11 +20,14 @@ from sktransfer.report.brief import (
 )
 from sktransfer.report.drawing import draw
 from sktransfer.report.images import (
+    Found,
     LookedAt,
     draw_confusion,
     draw_examples,
+    draw_found,
     draw_mistakes,
     look_at,
+    show_found,
 )
 from sktransfer.results.tables import Table
 
@@ -35,7 +38,8 @@ class TransferReport:
     The answers stand first, a sentence for each result. Then come, for each result, a picture, one
     table and everything else, and at the end how all this was made. Given images, labels and a
     classifier, the page also shows examples of each class, a confusion matrix, and the images that
-    the classifier is most surely wrong about. The page fetches nothing and runs no script, follows
+    the classifier is most surely wrong about; given a diagnosis and images, those on which its
+    findings rest. The page fetches nothing and runs no script, follows
     the reader's choice of light or dark, fits a phone and paper, and is made for keyboards and
     screen readers.
 
@@ -127,7 +131,8 @@ class TransferReport:
                     f"{maker} returns it. Got {type(result).__name__} instead."
                 )
         missing = [name for name in ("estimator", "X", "y") if getattr(self, name) is None]
-        if missing and len(missing) < 3:
+        # Without labels it can still show the images that a diagnosis names.
+        if missing and len(missing) < 3 and (self.diagnosis is None or missing != ["y"]):
             raise ValueError(
                 f"{type(self).__name__} needs 'estimator', 'X' and 'y' together, or none of them. "
                 f"Got no {' and no '.join(map(repr, missing))}."
@@ -157,7 +162,10 @@ class TransferReport:
         template = _load_template(who)
         given = [name for name in _KINDS if getattr(self, name) is not None]
         sections = [_KINDS[name][-1](getattr(self, name)) for name in given]
-        if self.estimator is not None:
+        if self.diagnosis is not None and self.estimator is not None:
+            found = show_found(self.estimator, self.X, self.diagnosis.findings, who)
+            sections[given.index("diagnosis")].pictures = [_of_found(each) for each in found]
+        if self.y is not None:
             sections.append(_of_images(look_at(self.estimator, self.X, self.y, who)))
         made = {"date": datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")}
         if self.data:
@@ -335,6 +343,15 @@ def _of_diagnosis(result: Any) -> _Section:
         subject=f"{len(result.checks)} kinds of faults were checked for.",
         findings=result.findings,
         notes=[f"Not checked: {name}, because {why}." for name, why in result.skipped.items()],
+    )
+
+
+def _of_found(found: Found) -> _Picture:
+    numbers = ", ".join(f"{i:,}" for i in found.pictures)
+    return _Picture(
+        draw_found(found),
+        f"Images that show {found.name}: {numbers}.",
+        f"{found.name}: images by their positions.",
     )
 
 

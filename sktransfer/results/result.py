@@ -77,10 +77,12 @@ class Result:
         return self.to_markdown()
 
     def __repr__(self) -> str:
-        """Show numbers and texts, and count everything else."""
+        """Show numbers and texts that are no defaults, and count everything else."""
         shown = []
         for each in fields(self):  # type: ignore[arg-type]
             value = getattr(self, each.name)
+            if value is each.default:
+                continue
             is_short = value is None or isinstance(value, int | float | str)
             number = f"{each.name}={reprlib.repr(value)}"
             shown.append(number if is_short else f"{len(value)} {each.name}")

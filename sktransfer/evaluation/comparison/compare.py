@@ -18,13 +18,15 @@ from sktransfer.evaluation.comparison.rows import RAW_AS_IN_ARTICLE, ComparisonR
 from sktransfer.evaluation.comparison.scoring import ScoredRow, Scoring, one
 from sktransfer.evaluation.probing import (
     check_classifier,
-    check_labels,
+    check_target,
     make_folds,
+    make_linear,
     make_scorer_of,
     raw_pixels,
     time_features,
 )
 from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors, plan_networks
+from sktransfer.evaluation.probing.weighting import check_sample_weight, check_takes_weights
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import compute_features
@@ -49,6 +51,7 @@ def compare_transfer(
     positive: Any = None,
     target_names: Sequence[str] | None = None,
     optional: Collection[str] = (),
+    sample_weight: Any = None,
     random_state: int | None = 0,
     verbose: int = 0,
 ) -> TransferComparison:
@@ -57,17 +60,20 @@ def compare_transfer(
     For each extractor with trained weights, a control is added: the same network with random
     weights, drawn several times. What the control also reaches cannot be credited to pretraining.
     Each row is compared with the best row of raw pixels and with its control. Accuracy is tested
-    image by image (McNemar's test), other metrics and few labels fold by fold (corrected t-tests).
-    All tests of a comparison are corrected together (Holm), and the verdict describes the
-    differences in words.
+    image by image (McNemar's test), and so are errors of numbers (a paired t-test); other metrics
+    and few labels are tested fold by fold (corrected t-tests). All tests of a comparison are
+    corrected together (Holm), and the verdict describes the differences in words. Where classes are
+    of unequal size, balanced accuracy is tested beside accuracy.
 
     By default, the classifier is ``LogisticRegression(max_iter=1000)`` with a ``StandardScaler``,
     and there are three rows of raw pixels: "as in the article", unscaled and with 100 iterations;
     "from 0 to 1", without a scaler and with 1,000 iterations, which is often the best way to use
     raw pixels; and the same classifier as for features. Each row of trained weights is followed by
-    a row "as in the article", which is compared with the raw row of that name. With your own
-    classifier there are two rows of raw pixels, the values as they are and from 0 to 1, and no row
-    as in the article.
+    a row "as in the article", which is compared with the raw row of that name. Numbers are
+    predicted by ``RidgeCV`` behind a ``StandardScaler``, whose penalty is chosen inside each fold,
+    sets of labels by a logistic regression for each label, both without rows as in the article.
+    With your own classifier there are two rows of raw pixels, the values as they are and from 0 to
+    1, and no row as in the article.
 
     Features are computed once per image, before splitting into folds. The network was not trained
     on these images, so nothing leaks from one fold into another.
@@ -77,19 +83,25 @@ def compare_transfer(
     X : array-like, DataFrame, or list of paths, PIL images or arrays
         Images in any form that :class:`VGGFeatureExtractor` accepts. The rows of raw pixels use
         the `image_shape` and `value_range` of the first extractor.
-    y : array-like of shape (n_images,)
-        Labels of at least two classes, each with at least as many images as folds.
+    y : array-like of shape (n_images,) or (n_images, n_labels)
+        Labels of at least two classes, each with at least as many images as folds; numbers; or
+        columns of 0 and 1 for labels of which an image may have several. Whole numbers are classes
+        unless `classifier` is a regressor.
     extractors : mapping of str to VGGFeatureExtractor
         A row for each, under its name, and one for the control of each configuration. To use your
         own control, pass an extractor with ``weights=None`` and otherwise equal parameters.
     classifier : estimator or None, default=None
-        Classifier of pixels and features; a pipeline with a scaler if they should be scaled.
+        Classifier of pixels and features, or regressor of numbers; a pipeline with a scaler if they
+        should be scaled.
     cv : int, splitter or iterable, default=10
-        A number of stratified folds, shuffled by `random_state`; or a scikit-learn splitter, or
-        pairs of training and test indices.
+        A number of folds, shuffled by `random_state` and stratified by classes or labels; or a
+        scikit-learn splitter, or pairs of training and test indices.
     scoring : str, callable, list, tuple, dict or None, default=None
-        Metrics as for scikit-learn's ``cross_validate``; None means accuracy, precision, recall,
-        F1 and ROC AUC. The first metric ranks the rows and is tested.
+        Metrics as for scikit-learn's ``cross_validate``. None means accuracy, precision, recall,
+        F1 and ROC AUC; of numbers R2 and the mean absolute and root mean squared errors; of sets
+        of labels ``label_accuracy``, the share of right labels, then the share of images with all
+        labels right, and macro averages of precision, recall and F1. The first metric ranks the
+        rows and is tested.
     groups : array-like of shape (n_images,) or None, default=None
         Images of one group, such as those of one patient, stay in the same fold.
     few_labels : 'auto' or sequence of int, default=()
@@ -97,7 +109,8 @@ def compare_transfer(
         many images of each class are drawn from the training images of every fold. The draws are
         the same for every row, and smaller draws are part of larger ones. ``'auto'`` means 3 and
         10, if every class has at least twice as many training images in every fold. Rows as in the
-        article are scored with all labels only.
+        article are scored with all labels only. Without classes, so many images in all are drawn,
+        and ``'auto'`` means 10 and 30.
     n_controls : int, default=3
         With how many seeds the random weights of a control are drawn; at least 1. Its scores are
         means over the draws, and the tests count their spread: one draw may be a lucky one. Each
@@ -110,6 +123,10 @@ def compare_transfer(
     optional : collection of str, default=()
         Names of extractors that are shown only if their weights are on this machine: nothing is
         downloaded for them. Otherwise the reason is shown in their place.
+    sample_weight : array-like of shape (n_images,) or None, default=None
+        How much each image counts, while classifiers are fitted and in all scores and tests. It is
+        given to every step of `classifier` whose ``fit`` takes it; with scikit-learn's metadata
+        routing enabled, to the steps that request it.
     random_state : int or None, default=0
         Seed of the shuffling and of the controls' weights, which are drawn with this seed and the
         following ones.
@@ -163,16 +180,20 @@ def compare_transfer(
         allow_remote=first.allow_remote,
         who=who,
     )
-    labels = check_labels(y, len(images), positive=positive, who=who)
-    if target_names is not None and len(target_names) != len(labels.classes):
+    target = check_target(y, len(images), positive=positive, predictor=classifier, who=who)
+    if target_names is not None and len(target_names) != len(target.classes):
         raise ValueError(
-            f"The 'target_names' parameter of {who} must name each of the {len(labels.classes)} "
-            f"classes {labels.classes.tolist()}. Got {list(target_names)} instead."
+            f"The 'target_names' parameter of {who} must name each of the {len(target.classes)} "
+            f"classes {target.classes.tolist()}. Got {list(target_names)} instead."
         )
-    folds = make_folds(labels, cv, random_state=random_state, groups=groups, who=who)
-    draws = draw_few(labels, folds, few_labels, random_state=random_state, who=who)
-    probe = check_classifier(classifier, who=who)
-    scorer = make_scorer_of(labels, scoring, probe, who=who)
+    folds = make_folds(target, cv, random_state=random_state, groups=groups, who=who)
+    weights = check_sample_weight(sample_weight, folds, len(images), who=who)
+    draws = draw_few(target, folds, few_labels, random_state=random_state, who=who)
+    probe = check_classifier(classifier, kind=target.kind, who=who)
+    if weights is not None:
+        check_takes_weights(probe, "classifier", who=who)
+    is_weighted = weights is not None
+    scorer = make_scorer_of(target, scoring, probe, is_weighted=is_weighted, who=who)
 
     # Find weights and check parameters before the first row is computed.
     planned = plan_networks(
@@ -183,8 +204,9 @@ def compare_transfer(
         random_state=random_state,
         verbose=verbose,
     )
-    shared = Scoring(labels, folds, draws, scorer, verbose)
+    shared = Scoring(target, folds, draws, scorer, verbose, weights)
     is_said = any(plan.extractors for plan in planned)
+    has_article = classifier is None and target.kind == "classes"
     scored = _score_raw_pixels(images, first.value_range, is_said, classifier, probe, shared)
     rows = [each.row for each in scored]
     for plan in planned:
@@ -192,23 +214,34 @@ def compare_transfer(
             plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable
         )
         if plan.extractors:
-            found = _score_network(row, plan, X, shared, probe, as_in_article=classifier is None)
+            found = _score_network(row, plan, X, shared, probe, as_in_article=has_article)
             scored += found
             rows += [each.row for each in found]
         else:
             rows.append(row)
     n_tests = judge_rows(rows, scored, shared, groups)
     return TransferComparison(
-        n_images=len(labels.y),
+        n_images=len(target.y),
         n_folds=len(folds),
-        classes=[to_plain(label) for label in labels.classes],
-        positive=to_plain(labels.positive),
-        target_names=[str(name) for name in (target_names or labels.classes)],
+        classes=[to_plain(label) for label in target.classes],
+        positive=to_plain(target.positive),
+        target_names=[str(name) for name in (target_names or target.classes.tolist())],
         metrics=list(rows[0].scores),
-        classifier="logistic regression" if classifier is None else " ".join(repr(probe).split()),
+        classifier=_say_probe(target.kind) if classifier is None else " ".join(repr(probe).split()),
         rows=rows,
         n_tests=n_tests,
+        target=target.kind,
+        is_by_images=shared.is_by_images,
+        is_weighted=is_weighted,
     )
+
+
+def _say_probe(kind: str) -> str:
+    return {
+        "classes": "logistic regression",
+        "numbers": "ridge regression",
+        "labels": "logistic regression of each label",
+    }[kind]
 
 
 def _check_n_controls(n_controls: Any, who: str) -> int:
@@ -231,7 +264,7 @@ def _score_network(
     as_in_article: bool,
 ) -> list[ScoredRow]:
     """Score the features of a network, and those of trained weights as in the article too."""
-    setup, per_image = time_features(plan.extractors[0], X, len(shared.labels.y))
+    setup, per_image = time_features(plan.extractors[0], X, len(shared.target.y))
     start = time.perf_counter()
     features = compute_features(plan.extractors[0], X)
     row = replace(
@@ -267,8 +300,9 @@ def _score_raw_pixels(
     unit_probe = probe
     ways = [("raw pixels", pixels, probe)]
     if classifier is None:
-        unit_probe = LogisticRegression(max_iter=1000)
-        ways.insert(0, (RAW_AS_IN_ARTICLE, pixels, AS_IN_ARTICLE))
+        unit_probe = make_linear(shared.target.kind)
+        if shared.target.kind == "classes":
+            ways.insert(0, (RAW_AS_IN_ARTICLE, pixels, AS_IN_ARTICLE))
     ways.insert(-1, ("raw pixels from 0 to 1", unit_pixels, unit_probe))
     rows = []
     for name, values, each in ways:

@@ -1,4 +1,4 @@
-"""Few labels: the training images of each class, the same for every row."""
+"""Few labels: some training images of each class, or of all, the same for every row."""
 
 from __future__ import annotations
 
@@ -9,33 +9,42 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sktransfer.evaluation.probing import Folds, Labels
+from sktransfer.evaluation.probing import Folds, Labels, Target
 
-#: Default numbers of labels per class.
-FEW = (3, 10)
+#: Default numbers of labels per class, and of images where there are no classes.
+FEW, FEW_IMAGES = (3, 10), (10, 30)
 
 
 def draw_few(
-    labels: Labels, folds: Folds, few_labels: Any, *, random_state: Any, who: str
+    target: Target, folds: Folds, few_labels: Any, *, random_state: Any, who: str
 ) -> dict[int, Folds]:
-    """Draw few training images of each class in every fold, fewer as parts of more."""
-    y = labels.y
-    by_class = [[train[y[train] == label] for label in labels.classes] for train, _ in folds]
-    available = np.array([[len(part) for part in parts] for parts in by_class])
+    """Draw few training images in every fold, fewer as parts of more.
+
+    So many are drawn of each class, or of all images where they have no classes.
+    """
+    if isinstance(target, Labels):
+        y, default = target.y, FEW
+        groups = [[train[y[train] == label] for label in target.classes] for train, _ in folds]
+    else:
+        groups, default = [[train] for train, _ in folds], FEW_IMAGES
+    available = np.array([[len(part) for part in parts] for parts in groups])
     least = int(available.min())
     if isinstance(few_labels, str) and few_labels == "auto":
-        numbers = [n for n in FEW if 2 * n <= least]
+        numbers = [n for n in default if 2 * n <= least]
     else:
         numbers = _check_numbers(few_labels, who)
     if numbers and numbers[-1] > least:
-        scarce = labels.classes[np.unravel_index(available.argmin(), available.shape)[1]]
+        of_class = of_each = ""
+        if isinstance(target, Labels):
+            scarce = target.classes[np.unravel_index(available.argmin(), available.shape)[1]]
+            of_class, of_each = f" of class {scarce}", " of each class"
         raise ValueError(
-            f"The 'few_labels' parameter of {who} must be at most the number of training images of "
-            f"each class in every fold. Got {numbers[-1]}, and {least} images of class {scarce} in "
-            "the training part of a fold: give more images, or set it lower."
+            f"The 'few_labels' parameter of {who} must be at most the number of training images"
+            f"{of_each} in every fold. Got {numbers[-1]}, and {least} images{of_class} in the "
+            "training part of a fold: give more images, or set it lower."
         )
     rng = check_random_state(random_state)
-    orders = [[rng.permutation(part) for part in parts] for parts in by_class]
+    orders = [[rng.permutation(part) for part in parts] for parts in groups]
     return {
         n: [
             (np.concatenate([order[:n] for order in parts]), test)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,13 @@ from sktransfer.evaluation.comparison.rows import (
     best_raw_at,
 )
 from sktransfer.evaluation.comparison.scoring import RowScores, ScoredRow, Scoring
-from sktransfer.evaluation.probing import Folds
+from sktransfer.evaluation.probing import Folds, Labels
+from sktransfer.evaluation.probing.metrics import are_unequal
 from sktransfer.evaluation.probing.outcomes import (
     ImageWeights,
     by_images,
     variance_within,
-    weigh_images,
+    weigh_recalls,
     widen,
 )
 from sktransfer.evaluation.probing.significance import (
@@ -31,6 +32,9 @@ from sktransfer.evaluation.probing.significance import (
     count_tests,
     judge_together,
 )
+
+# Where the finding goes, under which name, and the two rows that are compared.
+_Pair = tuple[ComparisonRow | FewLabels, str, RowScores, RowScores]
 
 
 @dataclass
@@ -50,28 +54,83 @@ def judge_rows(
     All tests, with all labels and with few, are one family: of the chance of any false finding
     among them, 5 % are left.
     """
-    by_name = {each.row.name: each for each in scored}
-    metric = next(iter(rows[0].scores))
-    y = scoring.labels.y
+    metric, numbers = next(iter(rows[0].scores)), list(scoring.draws)
+    is_balanced = scoring.scorer.tested == "accuracy" and are_unequal(_count_classes(scoring))
     asked = []
     for n, folds in ((None, scoring.folds), *scoring.draws.items()):
-        images = weigh_images(metric, y, folds, groups)
-        raw = _best_raw(rows, metric, n, list(scoring.draws))
-        for own in scored:
-            if n is not None and n not in own.few:
-                continue
-            for attribute, name in _references(own.row, raw).items():
-                reference = by_name[name]
-                place = own.row if n is None else own.row.few[list(scoring.draws).index(n)]
-                if n is None:
-                    test = compare_pair(own.whole, reference.whole, folds, images)
-                else:
-                    test = _test_few(own.few[n], reference.few[n], folds, images)
-                asked.append(_Asked(place, attribute, test))
+        raw = _best_raw(rows, metric, n, numbers)
+        pairs = list(_pair(scored, raw, n))
+        images = scoring.weigh(scoring.scorer.tested, folds, groups)
+        for place, attribute, own, reference in pairs:
+            asked.append(_Asked(place, attribute, _test(own, reference, folds, images, n)))
+        if is_balanced:
+            asked += _ask_balanced(pairs, scored, scoring, n, folds, groups)
     found = judge_together([each.test for each in asked])
     for each, difference in zip(asked, found, strict=True):
         setattr(each.place, each.attribute, difference)
     return count_tests([each.test for each in asked])
+
+
+def _count_classes(scoring: Scoring) -> np.ndarray:
+    """Count the images of each class, as much as each counts; nothing without classes."""
+    if not isinstance(scoring.target, Labels):
+        return np.empty(0)
+    of_class = np.searchsorted(scoring.target.classes, scoring.target.y)
+    return np.bincount(of_class, scoring.sample_weight)
+
+
+def _ask_balanced(
+    pairs: Sequence[_Pair],
+    scored: Sequence[ScoredRow],
+    scoring: Scoring,
+    n_labels: int | None,
+    folds: Folds,
+    groups: Any,
+) -> list[_Asked]:
+    """Test balanced accuracy between the same rows as accuracy, with all labels or few."""
+    if n_labels is None:
+        images = weigh_recalls(scoring.target.y, folds, groups, scoring.sample_weight)
+        return [
+            _Asked(row, f"balanced_{attribute}", by_images(own.correct, other.correct, images))
+            for row, attribute, own, other in pairs
+        ]
+    balanced = scoring.weigh("balanced_accuracy", folds, groups)
+    assert balanced is not None
+    position = list(scoring.draws).index(n_labels)
+    for each in scored:
+        if n_labels in each.few:
+            scores = _balance(each.few[n_labels], balanced)
+            each.row.few[position].balanced = scores.mean.tolist()
+    return [
+        _Asked(
+            few,
+            f"balanced_{attribute}",
+            _test(_balance(own, balanced), _balance(other, balanced), folds, balanced, n_labels),
+        )
+        for few, attribute, own, other in pairs
+    ]
+
+
+def _balance(own: RowScores, images: ImageWeights) -> RowScores:
+    """Return balanced accuracy on every fold in the place of accuracy."""
+    n_folds = int(images.fold.max()) + 1
+    scores = [np.bincount(images.fold, n_folds * images.weights * each) for each in own.correct]
+    return RowScores(scores, own.correct)
+
+
+def _pair(scored: Sequence[ScoredRow], raw: ComparisonRow, n_labels: int | None) -> Iterator[_Pair]:
+    """Yield what each row is compared with, and where the finding goes."""
+    by_name = {each.row.name: each for each in scored}
+    for own in scored:
+        if n_labels is not None and n_labels not in own.few:
+            continue
+        for attribute, name in _references(own.row, raw).items():
+            other = by_name[name]
+            if n_labels is None:
+                yield own.row, attribute, own.whole, other.whole
+            else:
+                place = own.row.few[list(own.few).index(n_labels)]
+                yield place, attribute, own.few[n_labels], other.few[n_labels]
 
 
 def _best_raw(
@@ -94,21 +153,27 @@ def _references(row: ComparisonRow, raw: ComparisonRow) -> dict[str, str]:
     return references
 
 
+def _test(
+    own: RowScores,
+    reference: RowScores,
+    folds: Folds,
+    images: ImageWeights | None,
+    n_labels: int | None,
+) -> PairedTest:
+    if n_labels is None:
+        return compare_pair(own, reference, folds, images)
+    within = 0.0 if images is None else variance_within(own.correct, reference.correct, images)
+    test = by_draws(own.mean, reference.mean, folds, within=within)
+    return _widen_by_draws(test, own, reference)
+
+
 def compare_pair(
     own: RowScores, reference: RowScores, folds: Folds, images: ImageWeights | None
 ) -> PairedTest:
-    """Test a difference image by image where the metric is a mean over images, else by folds."""
+    """Test a difference image by image where the metric is a sum over images, else by folds."""
     if images is not None:
         return by_images(own.correct, reference.correct, images)
     return _widen_by_draws(by_folds(own.mean, reference.mean, folds), own, reference)
-
-
-def _test_few(
-    own: RowScores, reference: RowScores, draws: Folds, images: ImageWeights | None
-) -> PairedTest:
-    within = 0.0 if images is None else variance_within(own.correct, reference.correct, images)
-    test = by_draws(own.mean, reference.mean, draws, within=within)
-    return _widen_by_draws(test, own, reference)
 
 
 def _widen_by_draws(test: PairedTest, *rows: RowScores) -> PairedTest:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels, best_of
 from sktransfer.evaluation.comparison.verdict import word_verdict
-from sktransfer.evaluation.probing.outcomes import IMAGE_METRICS
+from sktransfer.evaluation.probing.by_class import tabulate_classes
 from sktransfer.evaluation.probing.significance import PairedDifference
+from sktransfer.evaluation.probing.targets import say_target
 from sktransfer.results.result import Result
 from sktransfer.results.tables import (
     Table,
@@ -22,8 +21,12 @@ from sktransfer.results.tables import (
     wrap,
 )
 
-# With more classes, only the worst one is shown.
-_SHOWN_CLASSES = 12
+# How images are tested, by what is predicted.
+_TESTS = {
+    "classes": "McNemar's test",
+    "numbers": "paired t-test of errors",
+    "labels": "McNemar's test, by the share of right labels",
+}
 # With more folds, such as one for each image, only the mean is shown.
 _SHOWN_FOLDS = 30
 
@@ -47,7 +50,7 @@ class TransferComparison(Result):
     n_folds : int
         Folds of the cross-validation.
     classes : list
-        The labels.
+        The labels; empty for numbers.
     positive : object or None
         The label that precision, recall, F1 and ROC AUC are about; None with more than two
         classes, whose scores are macro averages.
@@ -61,6 +64,12 @@ class TransferComparison(Result):
         Raw pixels first.
     n_tests : int
         Differences that were tested, for all of which p-values and intervals are corrected.
+    target : {'classes', 'numbers', 'labels'}
+        What was predicted for each image: a class, a number, or any of several labels.
+    is_by_images : bool
+        Whether the first metric was tested image by image, and not fold by fold.
+    is_weighted : bool
+        Whether images had weights.
     """
 
     n_images: int
@@ -72,6 +81,9 @@ class TransferComparison(Result):
     classifier: str
     rows: list[ComparisonRow]
     n_tests: int = 0
+    target: str = "classes"
+    is_by_images: bool = True
+    is_weighted: bool = False
 
     @property
     def best_raw(self) -> ComparisonRow:
@@ -88,7 +100,8 @@ class TransferComparison(Result):
     @property
     def verdict(self) -> str:
         """Whether transfer helped, what pretraining adds to it, and what it costs."""
-        return word_verdict(self.rows, self.metrics[0])
+        few = "label{s} of each class" if self.target == "classes" else "image{s}"
+        return word_verdict(self.rows, self.metrics[0], few=few)
 
     def to_markdown(self) -> str:
         """Return the verdict and the tables in Markdown."""
@@ -110,7 +123,7 @@ class TransferComparison(Result):
         for row, entry in zip(self.rows, content["rows"], strict=True):
             entry["pays_from"] = row.pays_from
             entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.recalls else None
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
         return content
 
     def _records(self) -> list[dict[str, Any]]:
@@ -149,13 +162,14 @@ class TransferComparison(Result):
 
     def subject(self) -> str:
         """Say what was compared on what, without a full stop."""
-        if self.positive is None:
-            what = f"{len(self.classes)} classes, scores as macro averages"
-        else:
+        what = say_target(self.target, self.classes)
+        if self.positive is not None:
             what = f"classes {' and '.join(self.target_names)}, {self._positive_name()} is positive"
+        elif self.target != "numbers":
+            what += ", scores as macro averages"
         return (
-            f"{self.n_images:,} images, {what}; {self.classifier}; the same {self.n_folds} folds "
-            "for every row"
+            f"{self.n_images:,} images, {what}{', weighted' * self.is_weighted}; "
+            f"{self.classifier}; the same {self.n_folds} folds for every row"
         )
 
     def tables(self) -> list[Table]:
@@ -174,36 +188,21 @@ class TransferComparison(Result):
         if compared:
             metric = self.metrics[0]
             tables.append(_differences(f"differences in {metric}", compared, compared))
+            if any(row.balanced_against_raw for row in compared):
+                title = "differences in balanced accuracy"
+                tables.append(_differences(title, compared, compared, prefix="balanced_"))
             with_few = [row for row in compared if row.few]
             for position, n in enumerate(self._few_numbers()):
                 few = [row.few[position] for row in with_few]
-                title = f"differences in {metric}, {n} training images of each class"
+                title = f"differences in {metric}, {self._say_images(n)}"
                 tables.append(_differences(title, with_few, few))
         return tables
 
     def _by_class(self) -> list[Table]:
         """Lay out the share found of each class, and what the best features mistake for what."""
-        shown = [row for row in self.rows if row.unavailable is None]
-        is_small = len(self.classes) <= _SHOWN_CLASSES
-        names = self.target_names if is_small else []
-        body = []
-        for row in shown:
-            worst = int(np.nanargmin(row.recalls))
-            cells = [row.name, *(spell_number(each) for each in row.recalls if is_small)]
-            cells += [self.target_names[worst], spell_number(row.recalls[worst])]
-            body.append([*cells, spell_number(row.balanced_accuracy)])
-        header = ["features", *names, "worst class", "its recall", "mean of all"]
-        tables = [("recall of each class: the share of its test images found", header, body)]
-        if is_small:
-            best = self.best_transfer or best_of(self.rows, self.metrics[0], "control")
-            best = best or self.best_raw
-            counts = [
-                [name, *(f"{count:,.10g}" for count in np.round(row, 1))]
-                for name, row in zip(self.target_names, best.confusion, strict=True)
-            ]
-            title = f"confusion matrix of {best.name}: rows are classes, columns predictions"
-            tables.append((title, ["class", *self.target_names], counts))
-        return tables
+        best = self.best_transfer or best_of(self.rows, self.metrics[0], "control") or self.best_raw
+        rows = [(row.name, row.recalls, row.confusion) for row in self.rows]
+        return tabulate_classes(rows, best.name, self.target_names)
 
     def _few_numbers(self) -> list[int]:
         return [few.n_labels for few in self.rows[0].few]
@@ -219,7 +218,12 @@ class TransferComparison(Result):
             if row.few
         ]
         header = ["features", *map(str, self._few_numbers()), "all"]
-        return f"{self.metrics[0]} by training images of each class", header, body
+        title = f"{self.metrics[0]} by {self._say_images()}"
+        return title, header, body
+
+    def _say_images(self, n: int | None = None) -> str:
+        number = "" if n is None else f"{n} "
+        return f"{number}training images" + " of each class" * (self.target == "classes")
 
     def _fold_by_fold(self, row: ComparisonRow) -> list[list[str]]:
         shown = self.n_folds if self.n_folds <= _SHOWN_FOLDS else 0
@@ -267,8 +271,9 @@ class TransferComparison(Result):
         ]
         if self.n_tests:
             how = "fold by fold (corrected resampled t-test of Nadeau and Bengio, 2003)"
-            if metric in IMAGE_METRICS:
-                how = "image by image (McNemar's test, widened for the choice of training images)"
+            if self.is_by_images:
+                test = _TESTS[self.target]
+                how = f"image by image ({test}, widened for the choice of training images)"
             notes.append(f"{metric} with all labels is tested {how}. {self._family()}")
         n_drawn = max((len(row.drawn) for row in self.rows), default=0)
         if n_drawn > 1:
@@ -283,9 +288,10 @@ class TransferComparison(Result):
             )
         if numbers := self._few_numbers():
             notes.append(
-                f"With few labels, {' or '.join(map(str, numbers))} images of each class are drawn "
-                "from the training images of every fold, the same for every row. The test is a "
-                "t-test over the draws, which allows for the training images that they share."
+                f"With few labels, {' or '.join(map(str, numbers))} images"
+                f"{' of each class' * (self.target == 'classes')} are drawn from the training "
+                "images of every fold, the same for every row. The test is a t-test over the "
+                "draws, which allows for the training images that they share."
             )
         if any(row.n_not_converged for row in self.rows):
             notes.append("* the classifier stopped before it converged.")
@@ -296,7 +302,11 @@ class TransferComparison(Result):
 
 
 def _differences(
-    title: str, rows: list[ComparisonRow], compared: Sequence[ComparisonRow | FewLabels]
+    title: str,
+    rows: list[ComparisonRow],
+    compared: Sequence[ComparisonRow | FewLabels],
+    *,
+    prefix: str = "",
 ) -> Table:
     """Lay out the differences of rows, with all labels or few."""
     references = {"to raw": "against_raw", "to random": "against_control"}
@@ -309,7 +319,7 @@ def _differences(
     for row, each in zip(rows, compared, strict=True):
         cells = [row.name]
         for attribute in references.values():
-            cells += _difference_cells(getattr(each, attribute))
+            cells += _difference_cells(getattr(each, prefix + attribute))
         body.append(cells)
     return title, header, body
 

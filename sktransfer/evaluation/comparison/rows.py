@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sktransfer.evaluation.probing.scoring import recalls_of
+from sktransfer.evaluation.probing.metrics import balance, recalls_of
 from sktransfer.evaluation.probing.significance import PairedDifference
 
 #: The row of raw pixels that is compared with the features as in the article.
@@ -17,12 +17,12 @@ RAW_AS_IN_ARTICLE = "raw pixels as in the article"
 
 @dataclass
 class FewLabels:
-    """How well a row does with only a few training images of each class.
+    """How well a row does with only a few training images.
 
     Attributes
     ----------
     n_labels : int
-        How many of each class.
+        How many of each class, or in all where there are no classes.
     scores : list of float
         The first metric's value on every fold.
     against_raw : PairedDifference or None
@@ -30,12 +30,20 @@ class FewLabels:
         pixels.
     against_control : PairedDifference or None
         Of trained weights, how much better than the same network with random ones.
+    balanced : list of float
+        Balanced accuracy on every fold, where the first metric is accuracy and the classes are of
+        unequal size; else empty.
+    balanced_against_raw, balanced_against_control : PairedDifference or None
+        The same differences in balanced accuracy.
     """
 
     n_labels: int
     scores: list[float]
     against_raw: PairedDifference | None = None
     against_control: PairedDifference | None = None
+    balanced: list[float] = field(default_factory=list)
+    balanced_against_raw: PairedDifference | None = None
+    balanced_against_control: PairedDifference | None = None
 
     @property
     def mean(self) -> float:
@@ -75,6 +83,9 @@ class ComparisonRow:
     against_control : PairedDifference or None
         Of trained weights, how much better than the same network with random ones, drawn with
         several seeds.
+    balanced_against_raw, balanced_against_control : PairedDifference or None
+        The same in balanced accuracy, where the first metric is accuracy and the classes are of
+        unequal size.
     few : list of FewLabels
         The same with few labels, the fewest first. Empty for rows as in the article.
     drawn : list of float
@@ -82,7 +93,11 @@ class ComparisonRow:
         One value where nothing was drawn.
     confusion : list of list of float
         Images by class (rows) and by what they were taken for (columns), in the order of the
-        result's `classes`, over all folds; of several draws the mean.
+        result's `classes`, over all folds; of several draws the mean, and with `sample_weight` the
+        sums of weights. Empty where no classes are predicted.
+    label_recalls : list of float
+        Of sets of labels, the share of the test images with each label for which it was predicted;
+        else empty.
     control : str or None
         The name of that row.
     unavailable : str or None
@@ -100,9 +115,12 @@ class ComparisonRow:
     n_not_converged: int = 0
     against_raw: PairedDifference | None = None
     against_control: PairedDifference | None = None
+    balanced_against_raw: PairedDifference | None = None
+    balanced_against_control: PairedDifference | None = None
     few: list[FewLabels] = field(default_factory=list)
     drawn: list[float] = field(default_factory=list)
     confusion: list[list[float]] = field(default_factory=list)
+    label_recalls: list[float] = field(default_factory=list)
     control: str | None = None
     unavailable: str | None = None
 
@@ -124,13 +142,13 @@ class ComparisonRow:
 
     @property
     def recalls(self) -> list[float]:
-        """Of every class, the share of its test images that were classified correctly."""
-        return recalls_of(self.confusion)
+        """Of every class or label, the share of its test images that were found."""
+        return self.label_recalls or recalls_of(self.confusion)
 
     @property
     def balanced_accuracy(self) -> float:
-        """The mean of the recalls: accuracy, if all classes were of equal size."""
-        return float(np.mean(self.recalls))
+        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
+        return balance(self.confusion)
 
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over the folds."""

@@ -1,4 +1,4 @@
-"""Scores of every row of a comparison, and which images each classifies correctly."""
+"""Scores of every row of a comparison, and how well each predicts every image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 
 from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels
-from sktransfer.evaluation.probing import Folds, Labels, score_folds
-from sktransfer.evaluation.probing.scoring import MetricScorer, count_confusion
+from sktransfer.evaluation.probing import Folds, Labels, Target, score_folds
+from sktransfer.evaluation.probing.outcomes import (
+    Counts,
+    ImageWeights,
+    count_folds,
+    rate_folds,
+    weigh_images,
+)
+from sktransfer.evaluation.probing.probe import FoldScores
+from sktransfer.evaluation.probing.scoring import MetricScorer
 
 
 @dataclass
@@ -23,7 +31,7 @@ class RowScores:
         The first metric's value on every fold. A row has several draws where its network is random
         and was drawn with several seeds, else one.
     correct : list of ndarray of shape (n_tested,)
-        Which test images were classified correctly, fold after fold.
+        How well each test image was predicted, fold after fold: of classes, whether it was right.
     """
 
     scores: list[np.ndarray] = field(default_factory=list)
@@ -48,11 +56,22 @@ class ScoredRow:
 class Scoring:
     """The parts that are the same for all rows."""
 
-    labels: Labels
+    target: Target
     folds: Folds
     draws: dict[int, Folds]
     scorer: MetricScorer
     verbose: int
+    sample_weight: np.ndarray | None = None
+
+    def weigh(self, metric: str | None, folds: Folds, groups: Any = None) -> ImageWeights | None:
+        """Return how much each test image counts in a metric; None if it is no sum over images."""
+        y, kind = self.target.y, self.target.kind
+        return weigh_images(metric, y, folds, groups, kind=kind, sample_weight=self.sample_weight)
+
+    @property
+    def is_by_images(self) -> bool:
+        """Whether the first metric is tested image by image."""
+        return self.weigh(self.scorer.tested, self.folds) is not None
 
     def score(
         self, row: ComparisonRow, drawn: Iterable[np.ndarray], classifier: Any, *, few: bool = True
@@ -72,7 +91,7 @@ class Scoring:
         """
         whole, with_few = RowScores(), {n: RowScores() for n in self.draws if few}
         scores: dict[str, list[list[float]]] = {}
-        confusion: Any = 0
+        counts: list[Counts] = []
         seconds, n_stopped, n_features = 0.0, 0, 0
         for features in drawn:
             n_features = features.shape[1]
@@ -81,11 +100,7 @@ class Scoring:
                 scores.setdefault(metric, []).append(values)
             seconds += found.seconds
             n_stopped += found.n_not_converged
-            predicted = zip(self.folds, found.predicted, strict=True)
-            confusion = confusion + sum(
-                count_confusion(self.labels, self.labels.y[test], each)
-                for (_, test), each in predicted
-            )
+            counts.append(count_folds(self.target, self.folds, found.predicted, self.sample_weight))
             for n, own in with_few.items():
                 self._score_few(features, n, classifier, own)
             del features  # before the next ones are computed
@@ -96,7 +111,8 @@ class Scoring:
                 n_features=n_features,
                 scores={name: np.mean(each, axis=0).tolist() for name, each in scores.items()},
                 drawn=[float(each.mean()) for each in whole.scores],
-                confusion=(confusion[:, :-1] / len(scores[metric])).tolist(),
+                confusion=np.mean([each.confusion for each in counts], axis=0).tolist(),
+                label_recalls=np.mean([each.label_recalls for each in counts], axis=0).tolist(),
                 classifier_seconds=seconds / len(scores[metric]),
                 n_not_converged=n_stopped,
                 few=[FewLabels(n, own.mean.tolist()) for n, own in with_few.items()],
@@ -113,20 +129,20 @@ class Scoring:
         classifier: Any,
         name: str,
         own: RowScores,
-    ) -> Any:
-        y = self.labels.y
+    ) -> FoldScores:
+        y = self.target.y
         found = score_folds(
             features,
             y,
             folds,
             classifier,
             scorer,
+            sample_weight=self.sample_weight,
             keeps_predictions=True,
             progress=name if self.verbose else None,
         )
         own.scores.append(np.array(next(iter(found.scores.values()))))
-        right = [each == y[test] for (_, test), each in zip(folds, found.predicted, strict=True)]
-        own.correct.append(np.concatenate(right))
+        own.correct.append(rate_folds(self.target, scorer.tested, folds, found.predicted))
         return found
 
     def _score_few(
@@ -138,9 +154,12 @@ class Scoring:
             draws, scorer = self.draws[n_labels], self.scorer.first()
             self._score(features, draws, scorer, classifier, name, own)
         except ValueError as error:
+            few = f"{n_labels} labels of each class"
+            if not isinstance(self.target, Labels):
+                few = f"{n_labels} images"
             raise ValueError(
-                f"The classifier of compare_transfer cannot be fitted on {n_labels} labels of each "
-                f"class: {error}. Set 'few_labels' higher, or pass another classifier."
+                f"The classifier of compare_transfer cannot be fitted on {few}: {error}. Set "
+                "'few_labels' higher, or pass another classifier."
             ) from error
 
 

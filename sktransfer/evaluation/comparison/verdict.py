@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from sktransfer.evaluation.comparison.rows import ComparisonRow, best_of, best_raw_at
-from sktransfer.evaluation.probing.scoring import METRICS
+from sktransfer.evaluation.probing.metrics import METRICS, are_unequal
 from sktransfer.evaluation.probing.significance import ALPHA, PairedDifference
 
-#: How many times as many images the largest class has, from where on classes are unequal.
-_UNEQUAL = 1.5
 
-
-def word_verdict(rows: Sequence[ComparisonRow], metric: str) -> str:
+def word_verdict(
+    rows: Sequence[ComparisonRow], metric: str, *, few: str = "label{s} of each class"
+) -> str:
     """Say in plain words whether transfer helped, what pretraining adds, and what it costs."""
     by_name = {row.name: row for row in rows}
     raw = best_of(rows, metric, "raw")
@@ -28,7 +29,7 @@ def word_verdict(rows: Sequence[ComparisonRow], metric: str) -> str:
             _training(row, control),
             _balance(row, raw, control),
             _payment(row),
-            *(_with_few(row, rows, position, metric) for position in range(len(row.few))),
+            *(_with_few(row, rows, position, metric, few) for position in range(len(row.few))),
         ]
         name = f"{row.name}. " if len(trained) > 1 else ""
         paragraphs.append(name + " ".join(word for word in words if word))
@@ -42,7 +43,7 @@ def word_verdict(rows: Sequence[ComparisonRow], metric: str) -> str:
         "Without trained weights, the comparison cannot say whether transfer helps. The "
         f"architecture alone: {control.name} has {_against_raw(control, raw, metric)} "
         f"{_room(control, raw, metric)}"
-    ).rstrip()
+    ).rstrip() + f" {_balance(control, raw, None)}".rstrip()
 
 
 def _headline(gain: PairedDifference | None, trained: PairedDifference | None) -> str:
@@ -78,29 +79,44 @@ def _alike(row: ComparisonRow, metric: str) -> str:
     """Say how features do where both sides are classified as in the article."""
     gain = row.against_raw
     assert gain is not None
-    return (
+    words = (
         f"{row.name}: {metric} {row.mean(metric):.3f} against {row.mean(metric) - gain.mean:.3f} "
-        f"of raw pixels as in the article, {say_difference(gain)}."
+        f"of raw pixels as in the article, {say_difference(gain)}"
     )
+    if row.balanced_against_raw is not None:
+        difference = row.balanced_against_raw
+        before = row.balanced_accuracy - difference.mean
+        words += (
+            f"; balanced accuracy {row.balanced_accuracy:.3f} against {before:.3f}, "
+            f"{say_difference(difference)}"
+        )
+    return f"{words}."
 
 
-def _with_few(row: ComparisonRow, rows: Sequence[ComparisonRow], position: int, metric: str) -> str:
+def _with_few(
+    row: ComparisonRow, rows: Sequence[ComparisonRow], position: int, metric: str, few: str
+) -> str:
     """Say of one of the few numbers of labels what is said of all."""
     own, raw = row.few[position], best_raw_at(rows, position)
     assert own.against_raw is not None
     headline = _headline(own.against_raw, own.against_control)
+    labels = f"{own.n_labels} {few.format(s='s' * (own.n_labels > 1))}"
     words = (
-        f"With {_spell_labels(own.n_labels)} of each class, {headline[0].lower()}{headline[1:]}: "
+        f"With {labels}, {headline[0].lower()}{headline[1:]}: "
         f"{metric} {own.mean:.3f} against {raw.few[position].mean:.3f} for {raw.name}, "
         f"{say_difference(own.against_raw)}"
     )
     if own.against_control is not None:
         words += f"; compared with random weights {say_difference(own.against_control)}"
+    if own.balanced_against_raw is not None:
+        words += (
+            f"; balanced accuracy {np.mean(own.balanced):.3f} against "
+            f"{np.mean(raw.few[position].balanced):.3f}, {say_difference(own.balanced_against_raw)}"
+        )
+        if own.balanced_against_control is not None:
+            difference = say_difference(own.balanced_against_control)
+            words += f", and compared with random weights {difference}"
     return f"{words}."
-
-
-def _spell_labels(n_labels: int) -> str:
-    return "1 label" if n_labels == 1 else f"{n_labels} labels"
 
 
 def say_difference(difference: PairedDifference) -> str:
@@ -183,15 +199,18 @@ def _spread(control: ComparisonRow) -> str:
 
 def _balance(row: ComparisonRow, raw: ComparisonRow, control: ComparisonRow | None) -> str:
     """Say how all classes fare alike, where accuracy is mostly about the larger ones."""
-    counts = [sum(each) for each in row.confusion]
-    if not counts or max(counts) < _UNEQUAL * min(counts):
+    if not are_unequal([sum(each) for each in row.confusion]):
         return ""
     words = (
         "The classes are of unequal size: balanced accuracy, the mean of their recalls, is "
         f"{row.balanced_accuracy:.3f} against {raw.balanced_accuracy:.3f} for {raw.name}"
     )
+    if row.balanced_against_raw is not None:
+        words += f", {say_difference(row.balanced_against_raw)}"
     if control is not None and control.confusion:
-        words += f" and {control.balanced_accuracy:.3f} for random weights"
+        words += f", and {control.balanced_accuracy:.3f} for random weights"
+        if row.balanced_against_control is not None:
+            words += f", {say_difference(row.balanced_against_control)}"
     return f"{words}."
 
 

@@ -9,8 +9,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_random_state
 
 from sktransfer.base import Interval, validate_parameter_constraints
@@ -19,19 +17,23 @@ from sktransfer.evaluation.curves.estimates import Design
 from sktransfer.evaluation.curves.judging import judge
 from sktransfer.evaluation.curves.result import TransferCurve
 from sktransfer.evaluation.curves.rows import CurveRow
+from sktransfer.evaluation.curves.scoring import Scoring, count_units
 from sktransfer.evaluation.probing import (
+    Target,
     check_classifier,
-    check_labels,
+    check_target,
+    make_linear,
     make_scorer_of,
+    predicts,
     raw_pixels,
-    score_folds,
 )
-from sktransfer.evaluation.probing.planning import check_extractors, plan_networks
-from sktransfer.evaluation.probing.scoring import count_confusion
+from sktransfer.evaluation.probing.metrics import DEFAULT_METRICS
+from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors, plan_networks
+from sktransfer.evaluation.probing.weighting import check_sample_weight, check_takes_weights
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import compute_features
-from sktransfer.inputs.images import read_images
+from sktransfer.inputs.images import Images, read_images
 from sktransfer.results.result import to_plain
 
 _WHO = "transfer_curve"
@@ -53,8 +55,9 @@ def transfer_curve(
     n_repeats: int = 10,
     test: float | Sequence[int] = 0.25,
     groups: Any = None,
-    scoring: Any = "accuracy",
+    scoring: Any = None,
     optional: Collection[str] = (),
+    sample_weight: Any = None,
     random_state: int | None = 0,
     verbose: int = 0,
 ) -> TransferCurve:
@@ -72,21 +75,25 @@ def transfer_curve(
     X : array-like, DataFrame, or list of paths, PIL images or arrays
         Images in any form that :class:`VGGFeatureExtractor` accepts. Raw pixels use the
         `image_shape` and `value_range` of the first extractor.
-    y : array-like of shape (n_images,)
-        Labels of at least two classes.
+    y : array-like of shape (n_images,) or (n_images, n_labels)
+        Labels of at least two classes; numbers; or columns of 0 and 1 for labels of which an image
+        may have several. Whole numbers are classes unless `classifier` or an estimator is a
+        regressor.
     extractors : mapping of str to VGGFeatureExtractor or ImageFeatureExtractor
         A row for each, under its name. For each configuration with trained weights, a row of the
         same network with random weights is added.
     estimators : mapping of str to estimator or None, default=None
-        A row for each classifier that is fitted on the images themselves, such as a pipeline or a
-        :class:`VGGClassifier`, which is fine-tuned from the start on every draw.
+        A row for each classifier, or regressor of numbers, that is fitted on the images themselves,
+        such as a pipeline or a :class:`VGGClassifier`, which is fine-tuned from the start on every
+        draw.
     classifier : estimator or None, default=None
-        Classifier of raw pixels and features. None means ``LogisticRegression(max_iter=1000)``
-        with a ``StandardScaler``, and adds a row of raw pixels from 0 to 1 without the scaler,
-        which is often the best way to use raw pixels.
+        Classifier of raw pixels and features, or regressor of numbers. None means a
+        ``StandardScaler`` with ``LogisticRegression(max_iter=1000)``, one for each of several
+        labels, or with ``RidgeCV`` for numbers; and adds a row of raw pixels from 0 to 1 without
+        the scaler, which is often the best way to use raw pixels.
     sizes : 'auto' or array-like of int, default='auto'
-        Numbers of labels, over all classes. ``'auto'`` starts at two per class and doubles up to
-        all training images.
+        Numbers of labels, over all classes. ``'auto'`` starts at two per class, or at 10 images
+        where there are no classes, and doubles up to all training images.
     n_repeats : int, default=10
         Draws for each number of labels; at least 2.
     test : float or array-like of int, default=0.25
@@ -95,11 +102,14 @@ def transfer_curve(
     groups : array-like of shape (n_images,) or None, default=None
         Images of one group, such as those of one patient, are either learned from or tested on. A
         share in `test` is then met about, and the numbers of test images of the repeats differ.
-    scoring : str or callable, default='accuracy'
-        One metric, as scikit-learn names them; higher is better.
+    scoring : str, callable or None, default=None
+        One metric, as scikit-learn names them; higher is better. None means accuracy, R2 of
+        numbers, and of several labels ``label_accuracy``, the share of them that are right.
     optional : collection of str, default=()
         Names of extractors that are shown only if their weights are on this machine: nothing is
         downloaded for them. Otherwise the reason is shown in their place.
+    sample_weight : array-like of shape (n_images,) or None, default=None
+        How much each image counts, as for :func:`compare_transfer`, for estimators too.
     random_state : int or None, default=0
         Seed of draws, of random weights and of intervals.
     verbose : int, default=0
@@ -157,22 +167,28 @@ def transfer_curve(
         allow_remote=first.allow_remote,
         who=_WHO,
     )
-    labels = check_labels(y, len(images), who=_WHO)
-    probe = check_classifier(classifier, who=_WHO)
-    scorer = make_scorer_of(labels, scoring, probe, who=_WHO)
+    target = _check_target(y, len(images), classifier, estimators)
+    probe = check_classifier(classifier, kind=target.kind, who=_WHO)
+    metric = DEFAULT_METRICS[target.kind][0] if scoring is None else scoring
+    is_weighted = sample_weight is not None
+    scorer = make_scorer_of(target, metric, probe, is_weighted=is_weighted, who=_WHO)
     rng = check_random_state(random_state)
-    splits = split(labels, test, n_repeats, rng, groups=groups, who=_WHO)
-    n_test = round(float(np.mean([len(tested) for _, tested in splits])))
+    splits = split(target, test, n_repeats, rng, groups=groups, who=_WHO)
     n_train = min(len(order) for order, _ in splits)
-    named = np.arange(len(labels.y)) if groups is None else np.asarray(groups)
+    numbers = choose_sizes(sizes, target, n_train, who=_WHO)
+    draws = [(order[:n], tested) for n in numbers for order, tested in splits]
+    weights = check_sample_weight(sample_weight, draws, len(images), who=_WHO)
+    if is_weighted:
+        check_takes_weights(probe, "classifier", who=_WHO)
+        for each in (estimators or {}).values():
+            check_takes_weights(each, "estimators", who=_WHO)
     design = Design(
-        sizes=choose_sizes(sizes, labels, n_train, who=_WHO),
-        n_images=len(labels.y),
-        n_test=n_test,
+        sizes=numbers,
+        n_images=len(target.y),
+        n_test=round(float(np.mean([len(tested) for _, tested in splits]))),
         is_test_fixed=not isinstance(test, Real),
-        n_units=min(len(np.unique(named[tested])) for _, tested in splits),
+        n_units=min(count_units(tested, groups, weights) for _, tested in splits),
     )
-    draws = [(order[:n], tested) for n in design.sizes for order, tested in splits]
 
     # Find weights and check parameters before the first row is computed.
     planned = plan_networks(
@@ -184,53 +200,18 @@ def transfer_curve(
         verbose=verbose,
     )
 
-    def score(row: CurveRow, features: Any, classifier: Any) -> CurveRow:
-        progress = row.name if verbose else None
-        found = score_folds(
-            features,
-            labels.y,
-            draws,
-            classifier,
-            scorer,
-            keeps_predictions=True,
-            progress=progress,
-        )
-        (scores,) = found.scores.values()
-        row.scores = np.reshape(scores, (len(design.sizes), n_repeats)).tolist()
-        row.classifier_seconds = found.seconds
-        row.n_not_converged = found.n_not_converged
-        whole = zip(draws[-n_repeats:], found.predicted[-n_repeats:], strict=True)
-        counts = [count_confusion(labels, labels.y[test], each) for (_, test), each in whole]
-        row.confusion = (np.sum(counts, axis=0)[:, :-1] / n_repeats).tolist()
-        return row
-
-    start = time.perf_counter()
-    pixels, unit_pixels = raw_pixels(
-        images, first.value_range, is_said=any(plan.extractors for plan in planned)
-    )
-    seconds = time.perf_counter() - start
-    raw = [(RAW, pixels, probe)]
+    shared = Scoring(target, draws, n_repeats, scorer, weights, verbose)
+    is_said = any(plan.extractors for plan in planned)
+    pixels = {RAW: probe}
     if classifier is None:
-        raw.append((UNIT_RAW, unit_pixels, LogisticRegression(max_iter=1000)))
-    rows: list[CurveRow] = []
-    for name, values, plain in raw:
-        row = CurveRow(name, "raw", values.shape[1], feature_seconds=seconds)
-        rows.append(_score_first(score, row, values, plain))
+        pixels[UNIT_RAW] = make_linear(target.kind)
+    rows = _score_raw(images, first.value_range, is_said, pixels, shared)
     # An estimator may not accept these images: find out before the networks run.
     whole = [
-        score(CurveRow(name, "estimator"), X, estimator)
+        shared.score(CurveRow(name, "estimator"), X, estimator)
         for name, estimator in (estimators or {}).items()
     ]
-    for plan in planned:
-        row = CurveRow(plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable)
-        if plan.extractors:
-            start = time.perf_counter()
-            features = compute_features(plan.extractors[0], X)
-            row.n_features = features.shape[1]
-            row.feature_seconds = time.perf_counter() - start
-            score(row, features, probe)
-            del features  # as wide as 800,000 values per image: not two at a time
-        rows.append(row)
+    rows += [_score_network(plan, X, probe, shared) for plan in planned]
     rows += whole
 
     resampling = int(rng.randint(np.iinfo(np.int32).max))
@@ -241,26 +222,55 @@ def transfer_curve(
         n_test=design.n_test,
         is_test_fixed=design.is_test_fixed,
         n_repeats=n_repeats,
-        classes=[to_plain(label) for label in labels.classes],
-        metric=_metric_name(scoring),
+        classes=[to_plain(label) for label in target.classes],
+        metric=_metric_name(metric),
         sizes=design.sizes.tolist(),
         rows=rows,
         criteria=criteria,
         savings=savings,
+        target=target.kind,
+        is_weighted=is_weighted,
     )
+
+
+def _check_target(y: Any, n_images: int, classifier: Any, estimators: Any) -> Target:
+    """Find out what is predicted, which a regressor among all that predict may decide."""
+    predictors = [classifier, *(estimators or {}).values()]
+    regressor = next((each for each in predictors if predicts(each, "numbers")), None)
+    target = check_target(y, n_images, predictor=regressor, who=_WHO)
+    _check_estimators(estimators, target.kind)
+    return target
+
+
+def _score_raw(
+    images: Images, value_range: Any, is_said: bool, probes: Mapping[str, Any], shared: Scoring
+) -> list[CurveRow]:
+    """Score raw pixels, as they are and from 0 to 1, each by the probe of this name."""
+    start = time.perf_counter()
+    ways = dict(zip((RAW, UNIT_RAW), raw_pixels(images, value_range, is_said=is_said), strict=True))
+    seconds = time.perf_counter() - start
+    rows = []
+    for name, probe in probes.items():
+        row = CurveRow(name, "raw", ways[name].shape[1], feature_seconds=seconds)
+        rows.append(_score_first(shared.score, row, ways[name], probe))
+    return rows
+
+
+def _score_network(plan: NetworkPlan, X: Any, probe: Any, shared: Scoring) -> CurveRow:
+    row = CurveRow(plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable)
+    if plan.extractors:
+        start = time.perf_counter()
+        features = compute_features(plan.extractors[0], X)
+        row.n_features = features.shape[1]
+        row.feature_seconds = time.perf_counter() - start
+        shared.score(row, features, probe)
+    return row
 
 
 def _check_parameters(extractors: Any, estimators: Any, scoring: Any, n_repeats: Any) -> None:
     check_extractors(extractors, who=_WHO)
-    if not (
-        isinstance(estimators, Mapping | None)
-        and all(_is_classifier(each) for each in (estimators or {}).values())
-    ):
-        raise TypeError(
-            f"The 'estimators' parameter of {_WHO} must be None or map names to classifiers that "
-            f"are fitted on images, as in {{'pipeline': make_pipeline(...)}}. Got {estimators!r} "
-            "instead."
-        )
+    if not isinstance(estimators, Mapping | None):
+        raise _wrong_estimators(estimators, "classes")
     names = [RAW, UNIT_RAW, *extractors, *(estimators or {})]
     twice = sorted({str(name) for name in names if names.count(name) > 1})
     if twice:
@@ -268,20 +278,25 @@ def _check_parameters(extractors: Any, estimators: Any, scoring: Any, n_repeats:
             f"{_WHO} needs a different name for every row, and calls two of them {RAW!r} and "
             f"{UNIT_RAW!r}. Got {', '.join(map(repr, twice))} twice: choose another."
         )
-    if not (isinstance(scoring, str) or callable(scoring)):
+    if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
         raise TypeError(
-            f"The 'scoring' parameter of {_WHO} must be one metric: a name of scikit-learn, such "
-            f"as 'accuracy', or a scorer. Got {scoring!r} instead."
+            f"The 'scoring' parameter of {_WHO} must be None or one metric: a name of "
+            f"scikit-learn, such as 'accuracy', or a scorer. Got {scoring!r} instead."
         )
     constraints = {"n_repeats": [Interval(Integral, 2, None, closed="left")]}
     validate_parameter_constraints(constraints, {"n_repeats": n_repeats}, caller_name=_WHO)
 
 
-def _is_classifier(estimator: Any) -> bool:
-    return (
-        not isinstance(estimator, type)
-        and hasattr(estimator, "get_params")
-        and is_classifier(estimator)
+def _check_estimators(estimators: Any, kind: str) -> None:
+    if not all(predicts(each, kind) for each in (estimators or {}).values()):
+        raise _wrong_estimators(estimators, kind)
+
+
+def _wrong_estimators(estimators: Any, kind: str) -> TypeError:
+    what = "regressors, as y holds numbers," if kind == "numbers" else "classifiers"
+    return TypeError(
+        f"The 'estimators' parameter of {_WHO} must be None or map names to {what} that are fitted "
+        f"on images, as in {{'pipeline': make_pipeline(...)}}. Got {estimators!r} instead."
     )
 
 

@@ -9,18 +9,22 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from sktransfer.evaluation.probing import Folds, Labels
+from sktransfer.evaluation.probing import Folds, Labels, Target
 from sktransfer.evaluation.probing.folding import check_groups
+
+# Where there are no classes: the first number of images by default, and the fewest at all.
+_FIRST, _FEWEST = 10, 2
 
 
 def split(
-    labels: Labels, test: Any, n_repeats: int, rng: Any, *, groups: Any = None, who: str
+    target: Target, test: Any, n_repeats: int, rng: Any, *, groups: Any = None, who: str
 ) -> Folds:
     """Draw for each repeat an order of the training images, and the test images.
 
-    Every beginning of the order is stratified, and holds every class if it is long enough. No group
-    is both learned from and tested on.
+    Every beginning of the order is stratified by class, and holds every class if it is long enough.
+    Without classes, chance decides. No group is both learned from and tested on.
     """
+    labels = _stratify(target)
     counts, classes = labels.counts, labels.classes
     groups = check_groups(groups, len(labels.y), who=who)
     if isinstance(test, Real):
@@ -62,6 +66,14 @@ def split(
     return [
         (_order([rng.permutation(rest) for rest in rests], rng), tested) for _ in range(n_repeats)
     ]
+
+
+def _stratify(target: Target) -> Labels:
+    """Take images without classes for those of a single one."""
+    if isinstance(target, Labels):
+        return target
+    n = len(target.y)
+    return Labels(np.zeros(n, dtype=int), np.zeros(1, dtype=int), np.array([n]), None)
 
 
 def _split_groups(
@@ -129,18 +141,24 @@ def _test_positions(test: Any, labels: Labels, who: str) -> np.ndarray:
     return np.sort(tested)
 
 
-def choose_sizes(sizes: Any, labels: Labels, n_train: int, *, who: str) -> np.ndarray:
+def choose_sizes(sizes: Any, target: Target, n_train: int, *, who: str) -> np.ndarray:
     """Return the numbers of labels, rising: at least two, each with every class."""
-    n_classes = len(labels.classes)
+    if isinstance(target, Labels):
+        fewest = len(target.classes)
+        first, means = 2 * fewest, "one of each class"
+        begin = f"the first with two images of each class. Got {n_train} images for training and "
+        begin += f"{fewest} classes"
+    else:
+        fewest, first, means = _FEWEST, _FIRST, "two images"
+        begin = f"the first of {_FIRST}. Got {n_train} images for training"
     if isinstance(sizes, str) and sizes == "auto":
         # A step of less than half a doubling from the last but one to all would say nothing new.
-        n_doublings = max(0, int(np.ceil(np.log2(n_train / (2 * n_classes)) - 0.5)))
-        found = [2 * n_classes * 2**i for i in range(n_doublings)]
+        n_doublings = max(0, int(np.ceil(np.log2(n_train / first) - 0.5)))
+        found = [first * 2**i for i in range(n_doublings)]
         if not found:
             raise ValueError(
-                f"{who} needs at least two numbers of labels, the first with two images of each "
-                f"class. Got {n_train} images for training and {n_classes} classes: give more "
-                "images, or set sizes."
+                f"{who} needs at least two numbers of labels, {begin}: give more images, or set "
+                "sizes."
             )
         return np.array([*found, n_train])
     given = np.asarray(sizes)
@@ -149,12 +167,12 @@ def choose_sizes(sizes: Any, labels: Labels, n_train: int, *, who: str) -> np.nd
         and given.dtype.kind in "iu"
         and len(given) >= 2
         and len(np.unique(given)) == len(given)
-        and given.min() >= n_classes
+        and given.min() >= fewest
         and given.max() <= n_train
     ):
         raise ValueError(
             f"The 'sizes' parameter of {who} must be 'auto' or at least two different whole "
-            f"numbers of labels, from {n_classes} (one of each class) to {n_train} (all but the "
-            f"test images). Got {sizes!r} instead."
+            f"numbers of labels, from {fewest} ({means}) to {n_train} (all but the test images). "
+            f"Got {sizes!r} instead."
         )
     return np.sort(given)

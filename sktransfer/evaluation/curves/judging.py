@@ -58,6 +58,11 @@ def judge(
         _compare("all labels", rows, curves, lambda s, sign: _at(s, last, design, sign), design),
         _compare_asymptotes(rows, asymptotes),
     ]
+    if rows and all(row.balanced for row in rows):
+        balanced = np.array([[row.balanced] for row in rows])
+        n_labels = int(design.sizes[last])
+        terms = lambda s, sign: [(sign, s[0], n_labels)]  # noqa: E731
+        criteria.append(_compare("balanced accuracy", rows, balanced, terms, design))
     return criteria, _find_savings(rows, curves, resampled, design)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from sktransfer.evaluation.curves.estimates import Estimate, first_part
 from sktransfer.evaluation.curves.power_law import PowerLaw
 from sktransfer.evaluation.curves.rows import Criterion, CurveRow, Saving
+from sktransfer.evaluation.probing.by_class import tabulate_classes
 from sktransfer.evaluation.probing.selection import count_pairs
+from sktransfer.evaluation.probing.targets import say_target
 from sktransfer.results.result import Result
 from sktransfer.results.tables import Table, format_markdown, format_table, wrap
 
@@ -36,7 +38,7 @@ class TransferCurve(Result):
     n_repeats : int
         Draws for each number of labels.
     classes : list
-        The labels.
+        The labels; empty for numbers.
     metric : str
         What the scores are.
     sizes : list of int
@@ -44,10 +46,15 @@ class TransferCurve(Result):
     rows : list of CurveRow
         Raw pixels first.
     criteria : list of Criterion
-        Start, slope, all labels, asymptote.
+        Start, slope, all labels, asymptote, and balanced accuracy where classes are of unequal
+        size.
     savings : list of Saving
         Labels for equal scores, against the better raw pixels, and of trained weights against
         random ones.
+    target : {'classes', 'numbers', 'labels'}
+        What was predicted for each image: a class, a number, or any of several labels.
+    is_weighted : bool
+        Whether images had weights.
     """
 
     n_images: int
@@ -60,6 +67,8 @@ class TransferCurve(Result):
     rows: list[CurveRow]
     criteria: list[Criterion]
     savings: list[Saving]
+    target: str = "classes"
+    is_weighted: bool = False
 
     @property
     def available(self) -> list[CurveRow]:
@@ -82,10 +91,11 @@ class TransferCurve(Result):
             f"{self.classes[int(np.nanargmin(row.recalls))]} of {row.name} "
             f"({np.nanmin(row.recalls):.3f})"
             for row in self.available
-            if row.confusion
+            if row.recalls
         ]
         if worst:
-            out.append(f"Class with the lowest recall, with all labels: {', '.join(worst)}.")
+            one = "Label" if self.target == "labels" else "Class"
+            out.append(f"{one} with the lowest recall, with all labels: {', '.join(worst)}.")
         out += [
             f"{row.name}: the asymptote is in doubt: {row.doubt}."
             for row in self.available
@@ -108,6 +118,13 @@ class TransferCurve(Result):
         parts.append("\n".join(wrap(sentence, rest="  ") for sentence in self.sentences()))
         return "\n\n".join(parts)
 
+    def _content(self) -> dict[str, Any]:
+        content = super()._content()
+        for row, entry in zip(self.rows, content["rows"], strict=True):
+            entry["recalls"] = row.recalls
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
+        return content
+
     def _records(self) -> list[dict[str, Any]]:
         return [
             {"features": row.name, "labels": n, "repeat": repeat, self.metric: score}
@@ -125,8 +142,10 @@ class TransferCurve(Result):
             else "other images of the same kind"
         )
         return (
-            f"{self.metric} by number of labels: {self.n_images:,} images of {len(self.classes)} "
-            f"classes, {self.n_test:,} of them for testing, {tested}; {self.n_repeats} repeats "
+            f"{self.metric} by number of labels: {self.n_images:,} images "
+            f"{'with' if self.target == 'numbers' else 'of'} "
+            f"{say_target(self.target, self.classes)}{', weighted' * self.is_weighted}, "
+            f"{self.n_test:,} of them for testing, {tested}; {self.n_repeats} repeats "
             f"with the same draws for every row. Brackets hold 95 % intervals for the mean "
             f"on {about}"
             f"{self._counted()}."
@@ -142,7 +161,15 @@ class TransferCurve(Result):
         """Return every table as text."""
         # Savings come row by row, baseline by baseline: a table for each baseline.
         baselines = dict.fromkeys(saving.than for saving in self.savings)
-        return [self._means(), self._criteria(), *map(self._savings_over, baselines)]
+        tables = [self._means(), self._criteria(), *map(self._savings_over, baselines)]
+        return tables + self._by_class()
+
+    def _by_class(self) -> list[Table]:
+        """Lay out recalls with all labels, and the confusion of the best row there."""
+        best = next(each.best for each in self.criteria if each.name == "all labels")
+        rows = [(row.name, row.recalls, row.confusion) for row in self.available]
+        classes = [str(each) for each in self.classes]
+        return tabulate_classes(rows, str(best), classes, when=", with all labels")
 
     def _means(self) -> Table:
         body = [
@@ -202,6 +229,7 @@ class TransferCurve(Result):
             "slope": f"Slope (per doubling from {first:,} to {last:,} labels)",
             "all labels": f"All labels ({self.sizes[-1]:,})",
             "asymptote": "Asymptote",
+            "balanced accuracy": "Balanced accuracy (all labels; classes are of unequal size)",
         }[criterion.name]
         left_out = "".join(f" Not compared: {name}." for name in criterion.left_out)
         if criterion.best is None:
@@ -215,7 +243,8 @@ class TransferCurve(Result):
             + (", within noise" if lead.is_noise else "")
             for lead in criterion.leads
         )
-        text = f"{head}: {criterion.best} is highest, {criterion.value:.3f}: {leads}.{left_out}"
+        ahead_of = f": {leads}" if leads else ""
+        text = f"{head}: {criterion.best} is highest, {criterion.value:.3f}{ahead_of}.{left_out}"
         start = self.criteria[0].best
         if criterion.name == "slope" and criterion.best != start:
             text += " A curve that starts higher has less left to gain"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from sktransfer.evaluation.curves.estimates import Estimate
 from sktransfer.evaluation.curves.power_law import PowerLaw
-from sktransfer.evaluation.probing.scoring import recalls_of
+from sktransfer.evaluation.probing.metrics import balance, recalls_of
 
 
 @dataclass
@@ -43,7 +43,14 @@ class CurveRow:
         Draws on which the classifier stopped at `max_iter`.
     confusion : list of list of float
         With all labels, images by class (rows) and by what they were taken for (columns), in the
-        order of the result's `classes`: the mean of all repeats.
+        order of the result's `classes`: the mean of all repeats, and with `sample_weight` of sums
+        of weights. Empty where no classes are predicted.
+    label_recalls : list of float
+        Of sets of labels, with all labels, the share of the test images with each label for which
+        it was predicted; else empty.
+    balanced : list of float
+        With all labels, the balanced accuracy of every repeat, where the metric is accuracy and the
+        classes are of unequal size; else empty.
     control : str or None
         Of trained weights, the name of the row with random ones.
     unavailable : str or None
@@ -63,13 +70,20 @@ class CurveRow:
     classifier_seconds: float = 0.0
     n_not_converged: int = 0
     confusion: list[list[float]] = field(default_factory=list)
+    label_recalls: list[float] = field(default_factory=list)
+    balanced: list[float] = field(default_factory=list)
     control: str | None = None
     unavailable: str | None = None
 
     @property
     def recalls(self) -> list[float]:
-        """Of every class, the share of its test images found with all labels."""
-        return recalls_of(self.confusion)
+        """Of every class or label, the share of its test images found with all labels."""
+        return self.label_recalls or recalls_of(self.confusion)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
+        return balance(self.confusion)
 
     @property
     def doubt(self) -> str | None:
@@ -103,8 +117,8 @@ class Criterion:
 
     Attributes
     ----------
-    name : {'start', 'slope', 'all labels', 'asymptote'}
-        What is compared.
+    name : {'start', 'slope', 'all labels', 'asymptote', 'balanced accuracy'}
+        What is compared; the last one with all labels, where classes are of unequal size.
     best : str or None
         The row with the highest value; None where fewer than two can be compared.
     value : float or None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sktransfer.evaluation.diagnosis.evidence import Evidence
+from sktransfer.evaluation.diagnosis.evidence import N_SHOWN, Evidence
 from sktransfer.evaluation.diagnosis.findings import Finding
 from sktransfer.evaluation.probing import Labels, make_folds
 
@@ -38,8 +38,9 @@ def blank_images(e: Evidence) -> Iterator[Finding]:
         "features are the same whatever their label."
         if share < 1
         else "Every image is uniform: there is nothing to distinguish.",
-        {"blank": len(blank), "of": len(spreads), "the first are": _places(e, blank)},
+        {"blank": len(blank), "of": len(spreads)},
         "blank = np.ptp(X.reshape(len(X), -1), axis=1) == 0\nX, y = X[~blank], y[~blank]",
+        _places(e, blank),
     )
 
 
@@ -74,8 +75,8 @@ def duplicate_images(e: Evidence) -> Iterator[Finding]:
     elif n_copies >= MANY_COPIES * len(digests):
         severity = "warning"
         message = "Many images are copies of others: there are fewer than it seems."
-    evidence["the first are"] = _places(e, shared)
-    yield Finding(name, severity, message, evidence, _UNIQUE)
+    side_by_side = shared[np.argsort(group[shared], kind="stable")]
+    yield Finding(name, severity, message, evidence, _UNIQUE, _places(e, side_by_side))
     if y is not None:
         yield from _labels_of_copies(e, group, spreads, y)
 
@@ -97,8 +98,9 @@ def _labels_of_copies(
             "contrary-labels",
             "error" if share >= MANY_BLANK else "warning",
             "Equal images have different labels: at least one label is wrong.",
-            {"images": len(contrary), "of": len(y), "the first are": _places(e, contrary)},
-            f"look_at = {_places(e, contrary)}  # X[look_at], y[look_at]",
+            {"images": len(contrary), "of": len(y)},
+            f"look_at = {_places(e, contrary)[:5]}  # X[look_at], y[look_at]",
+            _places(e, contrary),
         )
     labels = Labels(y, *np.unique(y, return_counts=True), e.labels.positive)
     folds = make_folds(labels, e.cv, random_state=e.seed, groups=e.groups, who="diagnose")
@@ -121,4 +123,4 @@ def _labels_of_copies(
 def _places(e: Evidence, found: np.ndarray) -> list[int]:
     """Name the first few by their place among the images given."""
     is_sample = len(e.copies[0]) == len(e.rows)
-    return [int(e.rows[i] if is_sample else i) for i in found[:5]]
+    return [int(e.rows[i] if is_sample else i) for i in found[:N_SHOWN]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer.evaluation.probing.folding import Folds
@@ -26,17 +26,21 @@ _SHRINKAGE = 0.1
 _N_DIRECTIONS = 16
 
 
-def score_cheaply(features: np.ndarray, y: np.ndarray, folds: Folds) -> dict[str, float]:
+def score_cheaply(
+    features: np.ndarray, y: np.ndarray, folds: Folds, *, kind: str = "classes"
+) -> dict[str, float]:
     """Score features by five cheap measures; higher is better in each.
 
     Parameters
     ----------
     features : ndarray of shape (n_images, n_features)
         Features.
-    y : ndarray of shape (n_images,)
-        Classes.
+    y : ndarray of shape (n_images,) or (n_images, n_labels)
+        Classes, numbers, or 1 for each label that an image has.
     folds : list of tuple of ndarray
         Training and test images of the two classifiers.
+    kind : {'classes', 'numbers', 'labels'}, default='classes'
+        What `y` holds.
 
     Returns
     -------
@@ -80,9 +84,11 @@ def score_cheaply(features: np.ndarray, y: np.ndarray, folds: Folds) -> dict[str
         left, lengths = _rotate(values)
         # Distances stay the same, and are between as few values as there are images.
         rotated = left * lengths
-        few = min(len(train) for train, _ in folds)
+        few = min(_NEIGHBOURS, min(len(train) for train, _ in folds))
+        if kind != "classes":
+            return _score_quantities(rotated, left, lengths, y, folds, few)
         scores = {
-            "knn": _score(KNeighborsClassifier(min(_NEIGHBOURS, few)), rotated, y, folds),
+            "knn": _score(KNeighborsClassifier(few), rotated, y, folds),
             "centroid": _score(NearestCentroid(), rotated, y, folds),
         }
         targets = (y[:, None] == np.unique(y)).astype(float)
@@ -90,6 +96,29 @@ def score_cheaply(features: np.ndarray, y: np.ndarray, folds: Folds) -> dict[str
         scores["h_score"] = _h_score(rotated, targets)
         scores["leep"] = _leep(rotated, targets)
     return scores
+
+
+def _score_quantities(
+    rotated: np.ndarray,
+    left: np.ndarray,
+    lengths: np.ndarray,
+    y: np.ndarray,
+    folds: Folds,
+    n_neighbours: int,
+) -> dict[str, float]:
+    """Score features of numbers, or of several labels, by what needs no classes."""
+    if y.ndim == 1:
+        targets = ((y - y.mean()) / y.std())[:, None]
+        near = _score(KNeighborsRegressor(n_neighbours), rotated, y, folds)
+    else:
+        targets = y.astype(float)
+        model = KNeighborsClassifier(n_neighbours)
+        right = [
+            (model.fit(rotated[train], y[train]).predict(rotated[test]) == y[test]).mean()
+            for train, test in folds
+        ]
+        near = float(np.mean(right))
+    return {"knn": near, "logme": _logme(left, lengths, targets)}
 
 
 def _score(classifier: Any, values: np.ndarray, y: np.ndarray, folds: Folds) -> float:

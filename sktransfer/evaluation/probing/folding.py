@@ -1,106 +1,42 @@
-"""Labels and folds, checked before anything is computed."""
+"""Folds, the same for everything that is compared, and checked before anything is computed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, check_cv
-from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    check_cv,
+)
+from sklearn.utils import check_random_state, column_or_1d
+
+from sktransfer.evaluation.probing.targets import Labels, LabelSets, Numbers, Target
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Labels:
-    """The labels of a classification, checked.
-
-    Attributes
-    ----------
-    y : ndarray of shape (n_images,)
-        The label of each image.
-    classes : ndarray of shape (n_classes,)
-        The different labels, sorted.
-    counts : ndarray of shape (n_classes,)
-        Images of each.
-    positive : object or None
-        Of two classes the one that precision, recall, F1 and ROC AUC are about; else None.
-    """
-
-    y: np.ndarray
-    classes: np.ndarray
-    counts: np.ndarray
-    positive: Any
-
-
-def check_labels(y: Any, n_images: int, *, positive: Any = None, who: str) -> Labels:
-    """Check that labels can be learned from, before anything is computed.
-
-    Parameters
-    ----------
-    y : array-like of shape (n_images,)
-        The label of each image.
-    n_images : int
-        How many images there are.
-    positive : object, default=None
-        Of two classes the one that scores are about; None takes the second in sorted order, as
-        scikit-learn does. Ignored with more classes, whose scores are macro averages.
-    who : str
-        The function named in errors.
-
-    Returns
-    -------
-    Labels
-        The labels.
-
-    Raises
-    ------
-    ValueError
-        If they are not one per image, not classes, or of a single class.
-    """
-    try:
-        y = column_or_1d(y)
-        if len(y) != n_images:
-            raise ValueError(
-                f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
-            )
-        check_classification_targets(y)
-        classes, counts = np.unique(y, return_counts=True)
-    except (TypeError, ValueError) as error:
-        if str(error).startswith(who):
-            raise
-        raise ValueError(
-            f"{who} needs a class for each image as y: whole numbers or text, none missing. "
-            f"Got others: {error}"
-        ) from error
-    if len(classes) < 2:
-        raise ValueError(f"{who} needs at least two classes. Got only {classes.tolist()} in y.")
-    if positive is not None and positive not in classes:
-        raise ValueError(
-            f"The 'positive' parameter of {who} must be one of the classes {classes.tolist()}. "
-            f"Got {positive!r} instead."
-        )
-    if len(classes) > 2:
-        positive = None
-    elif positive is None:
-        positive = classes[1]
-    return Labels(y, classes, counts, positive)
-
-
 def make_folds(
-    labels: Labels, cv: Any, *, random_state: Any, groups: Any = None, who: str
+    target: Target, cv: Any, *, random_state: Any, groups: Any = None, who: str
 ) -> Folds:
-    """Split once, so that everything compared meets the same folds."""
-    groups = check_groups(groups, len(labels.y), who=who)
-    if isinstance(cv, Integral) and not isinstance(cv, bool):
-        folds = _stratified(labels, int(cv), groups, random_state, who)
+    """Split once, so that everything compared meets the same folds.
+
+    Classes and sets of labels are stratified, the latter only where there are no groups; numbers
+    are shuffled.
+    """
+    groups = check_groups(groups, len(target.y), who=who)
+    if not isinstance(cv, Integral) or isinstance(cv, bool):
+        folds = _given(target, cv, groups, who)
+    elif isinstance(target, Labels):
+        folds = _stratified(target, int(cv), groups, random_state, who)
     else:
-        folds = _given(labels, cv, groups, who)
-    _check_folds(folds, labels, who)
+        folds = _shuffled(target, int(cv), groups, random_state, who)
+    _check_folds(folds, target, who)
     return folds
 
 
@@ -126,17 +62,87 @@ def _stratified(labels: Labels, cv: int, groups: Any, random_state: Any, who: st
     splitter: Any = StratifiedKFold
     if groups is not None:
         splitter = StratifiedGroupKFold
-        n_groups = len(np.unique(groups))
-        if n_groups < cv:
-            raise ValueError(
-                f"{who} needs as many groups as folds. Got cv={cv} and {n_groups} groups: set cv "
-                "lower."
-            )
+        _check_enough_groups(groups, cv, who)
     splitter = splitter(cv, shuffle=True, random_state=random_state)
     return list(splitter.split(labels.y, labels.y, groups))
 
 
-def _given(labels: Labels, cv: Any, groups: Any, who: str) -> Folds:
+def _check_enough_groups(groups: np.ndarray, cv: int, who: str) -> None:
+    n_groups = len(np.unique(groups))
+    if n_groups < cv:
+        raise ValueError(
+            f"{who} needs as many groups as folds. Got cv={cv} and {n_groups} groups: set cv lower."
+        )
+
+
+def _shuffled(
+    target: Numbers | LabelSets, cv: int, groups: Any, random_state: Any, who: str
+) -> Folds:
+    n_images = len(target.y)
+    if cv < 2 or n_images < 2 * cv:
+        raise ValueError(
+            f"{who} needs at least 2 folds, and two images for each of them. Got cv={cv} and "
+            f"{n_images} images: give more images, or fewer folds."
+        )
+    if groups is not None:
+        _check_enough_groups(groups, cv, who)
+        splitter = GroupKFold(cv, shuffle=True, random_state=random_state)
+        return list(splitter.split(target.y, groups=groups))
+    if isinstance(target, Numbers):
+        return list(KFold(cv, shuffle=True, random_state=random_state).split(target.y))
+    rng = check_random_state(random_state)
+    fold_of = spread_sets(target.y, np.full(cv, 1 / cv), rng)
+    return [(np.flatnonzero(fold_of != i), np.flatnonzero(fold_of == i)) for i in range(cv)]
+
+
+def spread_sets(y: np.ndarray, shares: np.ndarray, rng: Any) -> np.ndarray:
+    """Spread images over parts so that every label is spread as the images are.
+
+    Of the labels that are left, the rarest one is dealt out first, each of its images to the part
+    that lacks most of them.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_images, n_labels)
+        1 where an image has a label, else 0.
+    shares : ndarray of shape (n_parts,)
+        Which share of the images each part is to have.
+    rng : RandomState
+        Decides between equals.
+
+    Returns
+    -------
+    ndarray of shape (n_images,)
+        The part of every image.
+
+    References
+    ----------
+    K. Sechidis, G. Tsoumakas, I. Vlahavas, "On the stratification of multi-label data", 2011,
+    https://doi.org/10.1007/978-3-642-23808-6_10.
+    """
+    part_of = np.full(len(y), -1)
+    order = rng.permutation(len(y))
+    room = shares * len(y)
+    lacking = shares[:, None] * y.sum(axis=0)
+    while (part_of < 0).any():
+        left = order[part_of[order] < 0]
+        counts = y[left].sum(axis=0)
+        chosen = left
+        label = None
+        if counts.any():
+            label = int(np.where(counts > 0, counts, len(y) + 1).argmin())
+            chosen = left[y[left, label] == 1]
+        for image in chosen:
+            wanted = room if label is None else lacking[:, label]
+            best = np.flatnonzero(wanted >= wanted.max() - 1e-9)
+            best = best[room[best] >= room[best].max() - 1e-9]
+            part = part_of[image] = rng.choice(best)
+            room[part] -= 1
+            lacking[part] -= y[image]
+    return part_of
+
+
+def _given(target: Target, cv: Any, groups: Any, who: str) -> Folds:
     try:
         if isinstance(cv, str | bytes | bool) or not (
             isinstance(cv, Iterable) or hasattr(cv, "split")
@@ -149,8 +155,9 @@ def _given(labels: Labels, cv: Any, groups: Any, who: str) -> Folds:
             f"The 'cv' parameter of {who} must be a whole number of folds, a splitter of "
             f"scikit-learn or pairs of indices. Got {cv!r} instead."
         ) from error
-    y = labels.y
-    parts = check_cv(cv, y, classifier=True).split(y, y, groups)
+    y = target.y
+    is_classes = isinstance(target, Labels)
+    parts = check_cv(cv, y, classifier=is_classes).split(y, y, groups)
     return [
         (_to_indices(train, len(y), who), _to_indices(test, len(y), who)) for train, test in parts
     ]
@@ -171,22 +178,46 @@ def _to_indices(part: Any, n_images: int, who: str) -> np.ndarray:
     return part.astype(np.intp)
 
 
-def _check_folds(folds: Folds, labels: Labels, who: str) -> None:
+def _check_folds(folds: Folds, target: Target, who: str) -> None:
     if len(folds) < 2:
         raise ValueError(
             f"{who} needs at least 2 folds to distinguish a difference from noise. Got "
             f"{len(folds)}."
         )
+    what, cure = _NEEDED[target.kind]
     for number, (train, test) in enumerate(folds, start=1):
         if not len(test):
             fault = "has no test images"
-        elif len(np.unique(labels.y[train])) < 2:
-            fault = f"trains on {len(train)} images of fewer than two classes"
+        elif missing := _find_missing(target, train):
+            fault = f"trains on {len(train)} images {missing}"
         elif len(np.intersect1d(train, test)):
             fault = "tests on images that it trains on"
         else:
             continue
         raise ValueError(
-            f"The 'cv' parameter of {who} must give folds that train on two classes or more and "
-            f"test on other images. Fold {number} of {len(folds)} {fault}."
+            f"The 'cv' parameter of {who} must give folds that train on {what} and "
+            f"test on other images. Fold {number} of {len(folds)} {fault}.{cure}"
         )
+
+
+# What a fold trains on, by the kind of target, and what helps where it does not.
+_NEEDED = {
+    "classes": ("two classes or more", ""),
+    "numbers": ("different numbers", ""),
+    "labels": (
+        "images with and without each label",
+        " Leave rare labels out, or set cv to fewer folds.",
+    ),
+}
+
+
+def _find_missing(target: Target, train: np.ndarray) -> str:
+    """Say what a training part lacks, or nothing."""
+    known = target.y[train]
+    if isinstance(target, Labels):
+        return "of fewer than two classes" if len(np.unique(known)) < 2 else ""
+    if not isinstance(target, LabelSets):
+        return "of equal numbers" if len(np.unique(known)) < 2 else ""
+    counts = known.sum(axis=0)
+    names = target.classes[(counts == 0) | (counts == len(train))]
+    return f"of which all or none have the label {names[0]}" if len(names) else ""

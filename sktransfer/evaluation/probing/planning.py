@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sktransfer.base import name_extractor_in
 from sktransfer.evaluation.probing import make_control
 from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.features.fitted import draw_again
 from sktransfer.networks.graph import EMBEDDING
 from sktransfer.networks.opening import is_onnx
 from sktransfer.networks.outputs import spell_size
@@ -160,15 +161,13 @@ def plan_networks(
     for plan in controls.values():
         if any(each.control == plan.name for each in plans):
             first = plan.extractors[0]
-            plan.extractors += [_draw_again(first, i, X) for i in range(1, n_controls)]
+            seeds = [_add_to_seed(first.random_state, i) for i in range(1, n_controls)]
+            plan.extractors += [draw_again(first, seed, X) for seed in seeds]
     return plans
 
 
-def _draw_again(control: FeatureExtractor, step: int, X: Any) -> FeatureExtractor:
-    """Return the same network with other random weights: those of a later seed."""
-    seed = control.random_state
-    later = (int(seed) + step) % 2**32 if isinstance(seed, Integral) else seed
-    return clone(control).set_params(random_state=later).fit(X)
+def _add_to_seed(seed: Any, step: int) -> Any:
+    return (int(seed) + step) % 2**32 if isinstance(seed, Integral) else seed
 
 
 def _hash_configuration(extractor: FeatureExtractor) -> str:

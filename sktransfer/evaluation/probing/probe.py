@@ -15,15 +15,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing
 
 from sktransfer.base import name_extractor_in
+from sktransfer.evaluation.probing.one_vs_rest import OneVsRestLogisticRegression
 from sktransfer.evaluation.probing.scoring import MetricScorer, Scorer
+from sktransfer.evaluation.probing.targets import predicts
 from sktransfer.evaluation.probing.threads import limit_blas
+from sktransfer.evaluation.probing.weighting import fit_weighted, request_weights
 from sktransfer.evaluation.probing.wide import WideLogisticRegression
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import get_runner, read_fitted
@@ -36,25 +40,37 @@ from sktransfer.networks.outputs import side_of
 #: Side to which files and lists of images are brought for raw pixels, in pixels.
 RAW_SIZE = 32
 
+# Of ridge regression. In every fold the one is taken that errs least on images that are left out.
+_PENALTIES = tuple(np.logspace(-3, 7, 21))
 # On how many images the cost of features is measured: a whole number of batches of every engine.
 _TIMED_SMALL, _TIMED_LARGE, _LARGE = 64, 16, 64
 
 
-def make_classifier() -> Any:
-    """Return the linear probe that is used where none is given."""
-    return make_pipeline(StandardScaler(), WideLogisticRegression(max_iter=1000))
+def make_linear(kind: str = "classes") -> Any:
+    """Return the linear model that is used where none is given, without the scaler before it."""
+    if kind == "numbers":
+        return request_weights(RidgeCV(_PENALTIES))
+    if kind == "labels":
+        return request_weights(OneVsRestLogisticRegression(max_iter=1000))
+    return request_weights(WideLogisticRegression(max_iter=1000))
 
 
-def check_classifier(classifier: Any, *, who: str) -> Any:
-    """Return the classifier that is meant: the one given, or the linear probe."""
+def make_classifier(kind: str = "classes") -> Any:
+    """Return the linear probe that is used where none is given, for one kind of target."""
+    return make_pipeline(request_weights(StandardScaler()), make_linear(kind))
+
+
+def check_classifier(classifier: Any, *, kind: str = "classes", who: str) -> Any:
+    """Return the classifier or regressor that is meant: the one given, or the linear probe."""
     if classifier is None:
-        return make_classifier()
-    if isinstance(classifier, type) or not (
-        hasattr(classifier, "get_params") and is_classifier(classifier)
-    ):
+        return make_classifier(kind)
+    if not predicts(classifier, kind):
+        what, example = "a classifier", "LogisticRegression()"
+        if kind == "numbers":
+            what, example = "a regressor, as y holds numbers,", "RidgeCV()"
         raise TypeError(
-            f"The 'classifier' parameter of {who} must be None or a classifier with scikit-learn's "
-            f"interface, such as LogisticRegression(). Got {classifier!r} instead."
+            f"The 'classifier' parameter of {who} must be None or {what} with scikit-learn's "
+            f"interface, such as {example}. Got {classifier!r} instead."
         )
     return classifier
 
@@ -114,7 +130,7 @@ class FoldScores:
     n_not_converged : int
         Folds in which the classifier stopped before it converged.
     predicted : list of ndarray
-        The classes that it gives to the test images of every fold; empty if not asked for.
+        What it predicts for the test images of every fold; empty if not asked for.
     """
 
     scores: dict[str, list[float]]
@@ -130,6 +146,7 @@ def score_folds(
     classifier: Any,
     scorer: Scorer,
     *,
+    sample_weight: np.ndarray | None = None,
     keeps_predictions: bool = False,
     progress: str | None = None,
 ) -> FoldScores:
@@ -139,16 +156,18 @@ def score_folds(
     ----------
     features : ndarray of shape (n_images, n_features), or images
         What the classifier sees; images in any form that it takes.
-    y : ndarray of shape (n_images,)
-        The labels.
+    y : ndarray of shape (n_images,) or (n_images, n_labels)
+        The labels or numbers.
     folds : sequence of tuple of ndarray
         Indices of training and test images.
     classifier : estimator
         Not fitted, and never changed.
     scorer : callable
         As :func:`make_scorer_of` returns it.
+    sample_weight : ndarray of shape (n_images,) or None, default=None
+        How much each image counts, while fitting and in the scores.
     keeps_predictions : bool, default=False
-        Whether the predicted classes of all test images are returned as well.
+        Whether the predictions of all test images are returned as well.
     progress : str or None, default=None
         What a progress bar is called; None shows none.
 
@@ -167,17 +186,21 @@ def score_folds(
         for train, test in tqdm(folds, desc=progress, unit="fold", disable=progress is None):
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                fitted = clone(classifier).fit(_safe_indexing(features, train), y[train])
+                own = None if sample_weight is None else sample_weight[train]
+                seen = _safe_indexing(features, train)
+                fitted = fit_weighted(clone(classifier), seen, y[train], own)
             n_not_converged += any(issubclass(w.category, ConvergenceWarning) for w in caught)
             for warning in caught:
                 if not issubclass(warning.category, ConvergenceWarning):
                     warnings.warn(warning.message, warning.category, stacklevel=2)
             tested = _safe_indexing(features, test), y[test]
             known: dict[str, Any] = {}
+            if sample_weight is not None:
+                known["sample_weight"] = sample_weight[test]
             if keeps_predictions:
                 predicted.append(fitted.predict(tested[0]))
                 if isinstance(scorer, MetricScorer):
-                    known = {"predicted": predicted[-1]}
+                    known["predicted"] = predicted[-1]
             for metric, value in scorer(fitted, *tested, **known).items():
                 scores.setdefault(metric, []).append(float(value))
     return FoldScores(scores, time.perf_counter() - start, n_not_converged, predicted)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sktransfer.evaluation.probing.outcomes import CONTINUITY, ImageWeights
+from sktransfer.evaluation.probing.outcomes import ImageWeights
 from sktransfer.evaluation.probing.significance import (
     ALPHA,
     PairedDifference,
@@ -77,13 +77,13 @@ def compare_with_best(
     scores : ndarray of shape (n_candidates, n_folds)
         Scores of the metric.
     correct : list of ndarray of shape (n_tested,)
-        Which test images each classified correctly.
+        How well each predicted every test image.
     best : int
         The position of the best one.
     folds : list of tuple of ndarray
         Training and test images.
     images : ImageWeights or None
-        What images count in the metric; None for one that is no mean over images.
+        What images count in the metric; None for one that is no sum over images.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def compare_with_best(
         if error == 0:
             found.append((PairedDifference(0.0, 0.0, 0.0, 1.0, "equal"), 0.0))
             continue
-        correction = CONTINUITY * float(np.abs(difference[difference != 0]).mean())
+        correction = images.continuity * float(np.abs(difference[difference != 0]).mean())
         excess = max(0.0, abs(mean) - correction) / error
         p_value = float((1 + np.sum(largest >= excess)) / (1 + _N_DRAWN))
         half = quantile * error + correction

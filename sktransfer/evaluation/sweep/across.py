@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.utils import indexable
 
-from sktransfer.evaluation.probing import check_labels, make_folds
 from sktransfer.evaluation.probing.planning import name_network
-from sktransfer.evaluation.probing.significance import compare_scores
 from sktransfer.evaluation.sweep.across_result import NetworkRow, NetworkSweep
-from sktransfer.evaluation.sweep.grid import MAX_WIDTH
-from sktransfer.evaluation.sweep.layers import sweep_layers
+from sktransfer.evaluation.sweep.cuts import Limits, sweep_cuts
+from sktransfer.evaluation.sweep.grid import MAX_WIDTH, plan_variants
+from sktransfer.evaluation.sweep.layers import settle_extractor
+from sktransfer.evaluation.sweep.result import SweepRow
+from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.inputs.images import read_images
@@ -40,6 +42,7 @@ def sweep_networks(
     scoring: Any = None,
     positive: Any = None,
     max_width: int | None = MAX_WIDTH,
+    sample_weight: Any = None,
     random_state: int | None = 0,
     verbose: int = 0,
 ) -> NetworkSweep:
@@ -49,8 +52,8 @@ def sweep_networks(
     ----------
     X : array-like, DataFrame, or list of paths, PIL images or arrays
         Images in any form that :class:`ImageFeatureExtractor` accepts; never changed.
-    y : array-like of shape (n_images,)
-        Labels of at least two classes, each with at least as many images as folds.
+    y : array-like of shape (n_images,) or (n_images, n_labels)
+        Classes, numbers or sets of labels, as for :func:`sweep_layers`.
     networks : list, or mapping of str to extractor
         Names and paths as :class:`ImageFeatureExtractor` takes them, ``'vgg16'`` and ``'vgg19'``,
         or extractors by name, which say weights, preprocessing, engine and store.
@@ -61,7 +64,7 @@ def sweep_networks(
         Mean or maximum of each feature map, or None for all values.
     input_sizes : list of int or None, default=None
         Sides in pixels. None means the size that each network was trained at.
-    classifier, cv, groups, scoring, positive, max_width
+    classifier, cv, groups, scoring, positive, max_width, sample_weight
         As for :func:`sweep_layers`.
     random_state : int or None, default=0
         Seed of the folds.
@@ -109,34 +112,40 @@ def sweep_networks(
     (X,) = indexable(X)
     first = next(iter(extractors.values()))
     images = read_images(X, image_shape=first.image_shape, value_range=first.value_range, who=who)
-    labels = check_labels(y, len(images), positive=positive, who=who)
-    folds = make_folds(labels, cv, random_state=random_state, groups=groups, who=who)
+    shared = SweepScoring.check(
+        y,
+        len(images),
+        classifier=classifier,
+        cv=cv,
+        groups=groups,
+        scoring=scoring,
+        positive=positive,
+        sample_weight=sample_weight,
+        random_state=random_state,
+        who=who,
+    )
     del images
 
     result = NetworkSweep(
-        n_images=len(labels.y),
-        n_folds=len(folds),
-        classes=[to_plain(label) for label in labels.classes],
-        positive=to_plain(labels.positive),
+        n_images=len(shared.target.y),
+        n_folds=len(shared.folds),
+        classes=[to_plain(label) for label in shared.target.classes],
+        positive=to_plain(shared.target.positive),
         metric="",
+        target=shared.target.kind,
+        is_weighted=shared.sample_weight is not None,
     )
-    common = {
-        "poolings": poolings,
-        "classifier": classifier,
-        "cv": folds,
-        "scoring": scoring,
-        "positive": positive,
-        "max_width": max_width,
-        "random_state": random_state,
-        "verbose": verbose,
-    }
     failure: Exception | None = None
+    rated: list[np.ndarray] = []
     for name, extractor in extractors.items():
         for size in [None] if input_sizes is None else list(input_sizes):
             try:
                 own, wanted, megabytes = _plan(extractor, layers.get(name), size)
-                sweep = sweep_layers(
-                    X, y, extractor=extractor, layers=wanted, input_sizes=[own], **common
+                settled = settle_extractor(extractor, who)
+                planned = plan_variants(settled, wanted, poolings, [own], max_width, who=who)
+                limits = Limits.check(who=who)
+                sweep, rates = sweep_cuts(
+                    X, settled, planned, shared, limits, verbose=verbose, who=who
                 )
             except (OSError, ValueError) as error:
                 # A network that is unavailable here does not end the comparison of the others.
@@ -146,29 +155,27 @@ def sweep_networks(
                 continue
             result.metric = sweep.metric
             result.skipped += [f"{name}, {each}" for each in sweep.skipped]
-            result.rows += [
-                NetworkRow(
-                    name,
-                    row.variant,
-                    row.scores,
-                    row.milliseconds,
-                    megabytes[row.variant.layer],
-                    row.n_not_converged,
-                )
-                for row in sweep.rows
-            ]
+            result.rows += [_name_row(name, row, megabytes) for row in sweep.rows]
+            rated += rates
     if failure is not None and not result.rows:
         raise failure
     best = result.best
-    for row in result.rows:
-        if best is not None and row is not best:
-            row.to_best = compare_scores(
-                row.scores[result.metric],
-                best.scores[result.metric],
-                folds,
-                n_comparisons=result.n_comparisons,
-            )
+    if best is not None:
+        shared.judge(result.rows, result.metric, rated, result.rows.index(best))
     return result
+
+
+def _name_row(name: str, row: SweepRow, megabytes: Mapping[str, float]) -> NetworkRow:
+    return NetworkRow(
+        name,
+        row.variant,
+        row.scores,
+        row.milliseconds,
+        megabytes[row.variant.layer],
+        row.n_not_converged,
+        confusion=row.confusion,
+        label_recalls=row.label_recalls,
+    )
 
 
 def _settle_networks(networks: Any, random_state: Any, who: str) -> dict[str, FeatureExtractor]:

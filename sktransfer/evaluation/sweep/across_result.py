@@ -10,12 +10,12 @@ import numpy as np
 from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Variant
-from sktransfer.results.result import Result
+from sktransfer.evaluation.sweep.shared import ScoredRow, SweepResult
 from sktransfer.results.tables import Table, format_markdown, format_table, spell_spread, wrap
 
 
 @dataclass
-class NetworkRow:
+class NetworkRow(ScoredRow):
     """One network at one layer and size, and how well images were classified with it.
 
     Attributes
@@ -35,6 +35,18 @@ class NetworkRow:
     to_best : PairedDifference or None
         By how much the first metric differs from that of the best row, with a test that counts all
         pairs of rows; None for the best row itself.
+    error : float or None
+        The standard error of this difference.
+    confusion : list of list of float
+        Images by class (rows) and by what they were taken for (columns), in the order of the
+        result's `classes`, over all folds; with `sample_weight` the sums of weights. Empty where no
+        classes are predicted.
+    label_recalls : list of float
+        Of sets of labels, the share of the test images with each label for which it was predicted;
+        else empty.
+    balanced_to_best : PairedDifference or None
+        By how much balanced accuracy differs from that of the row where it is highest; None for
+        that row, and where classes are of equal size or the first metric is not accuracy.
     """
 
     network: str
@@ -44,13 +56,17 @@ class NetworkRow:
     megabytes: float
     n_not_converged: int
     to_best: PairedDifference | None = None
+    error: float | None = None
+    confusion: list[list[float]] = field(default_factory=list)
+    label_recalls: list[float] = field(default_factory=list)
+    balanced_to_best: PairedDifference | None = None
 
     def __str__(self) -> str:
         return f"{self.network}, {self.variant}"
 
 
 @dataclass(repr=False)
-class NetworkSweep(Result):
+class NetworkSweep(SweepResult):
     """The scores of several networks on the same folds; printed, they are a table.
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each row, with ``network``, ``layer``,
@@ -66,7 +82,7 @@ class NetworkSweep(Result):
     n_folds : int
         Folds of the cross-validation.
     classes : list
-        The labels.
+        The labels; empty for numbers.
     positive : object or None
         The label that precision, recall, F1 and ROC AUC are about; None with more than two classes.
     metric : str
@@ -75,6 +91,10 @@ class NetworkSweep(Result):
         In the order of the networks.
     skipped : list of str
         What was asked for and not computed, each with its reason.
+    target : {'classes', 'numbers', 'labels'}
+        What was predicted for each image: a class, a number, or any of several labels.
+    is_weighted : bool
+        Whether images had weights.
     """
 
     n_images: int
@@ -84,6 +104,8 @@ class NetworkSweep(Result):
     metric: str
     rows: list[NetworkRow] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    target: str = "classes"
+    is_weighted: bool = False
 
     @property
     def best(self) -> NetworkRow | None:
@@ -114,25 +136,20 @@ class NetworkSweep(Result):
         """How many pairs of rows there are: the best one was chosen by comparing them all."""
         return max(1, count_pairs(len(self.rows)))
 
-    def mean(self, row: NetworkRow) -> float:
-        """Return the mean of the first metric over the folds; minus infinity where undefined."""
-        return float(np.nan_to_num(np.mean(row.scores[self.metric]), nan=-np.inf))
-
     def to_markdown(self) -> str:
-        """Return the answer and the table in Markdown."""
-        return "\n\n".join([*self.sentences(), format_markdown(*self._table())])
+        """Return the answer and the tables in Markdown."""
+        parts = [*self.sentences(), format_markdown(*self._table())]
+        for title, header, body in self._by_class():
+            parts += [f"{title[:1].upper()}{title[1:]}:", format_markdown(header, body)]
+        return "\n\n".join(parts)
 
     def __str__(self) -> str:
         """Give the answer first, then the table, and what was skipped."""
         parts = [*map(wrap, self.sentences()), self.subject(), format_table(*self._table())]
+        parts += [
+            f"{title}\n{format_table(header, body)}" for title, header, body in self._by_class()
+        ]
         return "\n\n".join([*parts, "\n".join(self.notes())])
-
-    def subject(self) -> str:
-        """Say what was swept over what, without a full stop."""
-        return (
-            f"{self.n_images:,} images, {len(self.classes)} classes; the same classifier and "
-            f"{self.n_folds} folds for every row"
-        )
 
     def sentences(self) -> list[str]:
         """Answer which network is best, and which to take."""
@@ -140,20 +157,24 @@ class NetworkSweep(Result):
         if best is None or cheapest is None:
             return []
         answer = f"Best is {self._summary(best)}."
+        by_class = [f"{each[:1].upper()}{each[1:]}." for each in self._say_classes()]
+        return [self._compare(answer, best, cheapest), *by_class]
+
+    def _compare(self, answer: str, best: NetworkRow, cheapest: NetworkRow) -> str:
         if len(self.rows) == 1:
-            return [answer]
+            return answer
         n_near = len(self._near) - 1
         counted = f"{self.n_comparisons} comparisons counted"
         if not n_near:
-            return [f"{answer} All others are worse ({counted})."]
+            return f"{answer} All others are worse ({counted})."
         told = f"{n_near} of {len(self.rows) - 1} others cannot be told from it ({counted})"
         if cheapest is best:
-            return [f"{answer} It is also the fastest of those that are as good: {told}."]
-        return [f"{answer} {told}; the fastest of them is {self._summary(cheapest)}."]
+            return f"{answer} It is also the fastest of those that are as good: {told}."
+        return f"{answer} {told}; the fastest of them is {self._summary(cheapest)}."
 
     def tables(self) -> list[Table]:
-        """Return the table as text."""
-        return [(f"{self.metric} of every network", *self._table())]
+        """Return the tables as text."""
+        return [(f"{self.metric} of every network", *self._table()), *self._by_class()]
 
     def notes(self) -> list[str]:
         """Say what must be known to read the table, and what was skipped."""

@@ -2,61 +2,32 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from numbers import Integral, Real
+from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing, check_random_state, indexable
+from sklearn.utils import check_random_state, indexable
 
 from sktransfer.base import name_extractor_in
-from sktransfer.evaluation.probing import (
-    Folds,
-    check_classifier,
-    check_labels,
-    make_folds,
-    make_scorer_of,
-    score_folds,
-    time_features,
-)
-from sktransfer.evaluation.probing.cheap import score_cheaply
-from sktransfer.evaluation.probing.outcomes import weigh_images
-from sktransfer.evaluation.probing.scoring import count_confusion
-from sktransfer.evaluation.probing.selection import compare_with_best
+from sktransfer.evaluation.sweep.cuts import MEMORY_BUDGET, Limits, sweep_cuts
 from sktransfer.evaluation.sweep.grid import (
     BLOCK_ENDS,
     INPUT_SIZES,
     MAX_WIDTH,
     POOLINGS,
-    Skipped,
-    Variant,
     plan_variants,
 )
-from sktransfer.evaluation.sweep.passes import (
-    Pass,
-    extractor_of,
-    fit_passes,
-    ignoring_image_warnings,
-    plan_passes,
-    store_bytes,
-    transform_blocks,
-)
-from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
-from sktransfer.evaluation.sweep.similarity import centred_gram, linear_cka
+from sktransfer.evaluation.sweep.result import LayerSweep
+from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.inputs.images import read_images
-from sktransfer.results.result import to_plain
 
 #: Images on which representations are compared and scored cheaply, at most: their Gram matrices are
 #: as large squared.
 MAX_CKA_IMAGES = 500
-#: Default memory for features at once, in bytes.
-MEMORY_BUDGET = 2 << 30
-# How often the cost of a cut is measured; the smallest counts.
-_TIMED_RUNS = 3
 
 
 def sweep_layers(
@@ -75,6 +46,7 @@ def sweep_layers(
     max_width: int | None = MAX_WIDTH,
     time_budget: float | None = None,
     memory_budget: int = MEMORY_BUDGET,
+    sample_weight: Any = None,
     random_state: int | None = 0,
     verbose: int = 0,
 ) -> LayerSweep:
@@ -93,8 +65,10 @@ def sweep_layers(
     ----------
     X : array-like, DataFrame, or list of paths, PIL images or arrays
         Images in any form that :class:`VGGFeatureExtractor` accepts; never changed.
-    y : array-like of shape (n_images,)
-        Labels of at least two classes, each with at least as many images as folds.
+    y : array-like of shape (n_images,) or (n_images, n_labels)
+        Labels of at least two classes, each with at least as many images as folds; numbers; or
+        columns of 0 and 1 for labels of which an image may have several. Whole numbers are classes
+        unless `classifier` is a regressor.
     extractor : VGGFeatureExtractor, ImageFeatureExtractor or None, default=None
         Sets everything except layer, pooling and input size: network, weights, engine, store. None
         means ``VGGFeatureExtractor()``.
@@ -108,15 +82,17 @@ def sweep_layers(
         Sides in pixels, 32 and up; those that a network does not take are listed as skipped. The
         cost grows with their square.
     classifier : estimator or None, default=None
-        None means ``LogisticRegression(max_iter=1000)`` with a ``StandardScaler``.
+        Classifier, or regressor of numbers. None means a ``StandardScaler`` with
+        ``LogisticRegression(max_iter=1000)``, one for each of several labels, or with ``RidgeCV``
+        for numbers.
     cv : int, splitter or iterable, default=5
-        A number of stratified folds, shuffled by `random_state`; or a scikit-learn splitter, or
-        pairs of training and test indices.
+        A number of folds, shuffled by `random_state` and stratified by classes or labels; or a
+        scikit-learn splitter, or pairs of training and test indices.
     groups : array-like of shape (n_images,) or None, default=None
         Groups of images that must stay together, for splitters that use groups.
     scoring : str, callable, list, dict or None, default=None
         Metrics as for scikit-learn's ``cross_validate``; the first ranks the rows. None means
-        accuracy, precision, recall, F1 and ROC AUC.
+        what it means for :func:`compare_transfer`.
     positive : object, default=None
         The positive class of two classes, for precision, recall, F1 and ROC AUC; None means the
         second in sorted order.
@@ -127,6 +103,9 @@ def sweep_layers(
     memory_budget : int, default=2147483648
         Bytes that features may take at the same time. A variant that needs more is skipped.
         Classifiers make additional copies: plan for three times as much.
+    sample_weight : array-like of shape (n_images,) or None, default=None
+        How much each image counts, as for :func:`compare_transfer`. Cheap scores and CKA count all
+        images alike.
     random_state : int or None, default=0
         Seed of the folds and of the sample of images for CKA.
     verbose : int, default=0
@@ -172,10 +151,9 @@ def sweep_layers(
     [('block1_pool', 64), ('block2_pool', 128)]
     """
     who = "sweep_layers"
-    budget = _TimeBudget(_check_budget("time_budget", time_budget, Real, who))
-    memory_budget = int(_check_budget("memory_budget", memory_budget, Integral, who) or 0)
-    extractor = _settle_extractor(extractor, who)
-    variants, skipped = plan_variants(extractor, layers, poolings, input_sizes, max_width, who=who)
+    limits = Limits.check(time_budget, memory_budget, who=who)
+    extractor = settle_extractor(extractor, who)
+    planned = plan_variants(extractor, layers, poolings, input_sizes, max_width, who=who)
     (X,) = indexable(X)
     images = read_images(
         X,
@@ -184,183 +162,31 @@ def sweep_layers(
         allow_remote=extractor.allow_remote,
         who=who,
     )
-    labels = check_labels(y, len(images), positive=positive, who=who)
-    folds = make_folds(labels, cv, random_state=random_state, groups=groups, who=who)
-    classifier = check_classifier(classifier, who=who)
-    scorer = make_scorer_of(labels, scoring, classifier, who=who)
-    variants = _that_fit(variants, skipped, len(images), memory_budget, who)
-    passes = plan_passes(
-        variants,
+    shared = SweepScoring.check(
+        y,
         len(images),
-        store_bytes=store_bytes(extractor),
-        memory_bytes=memory_budget,
+        classifier=classifier,
+        cv=cv,
+        groups=groups,
+        scoring=scoring,
+        positive=positive,
+        sample_weight=sample_weight,
+        random_state=random_state,
+        who=who,
     )
     del images
-
-    n_cka_images = min(len(labels.y), MAX_CKA_IMAGES)
-    chosen = np.random.default_rng(random_state).permutation(len(labels.y))[:n_cka_images]
-    few = _restrict(folds, chosen, labels.y)
-    sweep = LayerSweep(
-        n_images=len(labels.y),
-        n_folds=len(folds),
-        classes=[to_plain(label) for label in labels.classes],
-        positive=to_plain(labels.positive),
-        metric="",
-        skipped=skipped,
-        n_cka_images=n_cka_images,
+    n = len(shared.target.y)
+    chosen = np.random.default_rng(random_state).permutation(n)[:MAX_CKA_IMAGES]
+    sweep, rated = sweep_cuts(
+        X, extractor, planned, shared, limits, chosen=chosen, verbose=verbose, who=who
     )
-    # Find weights and check parameters before the first pass is computed.
-    fitted = fit_passes(extractor, passes, X)
-    grams: list[np.ndarray] = []
-    correct: list[np.ndarray] = []
-    costs: dict[tuple[str, int], float] = {}
-    for extractor, variant, values in _features(fitted, passes, X, sweep, budget, verbose):
-        grams.append(centred_gram(values[chosen]))
-        place = variant.layer, variant.input_size
-        if place not in costs and not budget.is_spent():
-            costs[place] = _milliseconds_of(extractor, variant, X, len(labels.y))
-        cheap = score_cheaply(values[chosen], labels.y[chosen], few) if few else {}
-        bar = str(variant) if verbose else None
-        found = score_folds(
-            values, labels.y, folds, classifier, scorer, keeps_predictions=True, progress=bar
-        )
-        del values  # before the next ones are looked at
-        tested = [
-            (labels.y[test], each) for (_, test), each in zip(folds, found.predicted, strict=True)
-        ]
-        correct.append(np.concatenate([each == y for y, each in tested]))
-        confusion = sum(count_confusion(labels, *each)[:, :-1] for each in tested)
-        sweep.metric = next(iter(found.scores))
-        sweep.rows.append(
-            SweepRow(
-                variant,
-                found.scores,
-                milliseconds=costs.get(place),
-                classifier_seconds=found.seconds,
-                n_not_converged=found.n_not_converged,
-                confusion=np.asarray(confusion).tolist(),
-                cheap=cheap,
-            )
-        )
     best = sweep.best
     if best is not None:
-        sweep.cka = linear_cka(grams)
-        scores = np.array([row.scores[sweep.metric] for row in sweep.rows])
-        weights = weigh_images(sweep.metric, labels.y, folds, groups)
-        judged = compare_with_best(scores, correct, sweep.rows.index(best), folds, weights)
-        for row, (difference, error) in zip(sweep.rows, judged, strict=True):
-            if row is not best:
-                row.to_best, row.error = difference, error
+        shared.judge(sweep.rows, sweep.metric, rated, sweep.rows.index(best))
     return sweep
 
 
-def _features(
-    fitted: Sequence[FeatureExtractor],
-    passes: Sequence[Pass],
-    X: Any,
-    sweep: LayerSweep,
-    budget: _TimeBudget,
-    verbose: int,
-) -> Iterator[tuple[FeatureExtractor, Variant, np.ndarray]]:
-    """Compute the features of one variant after the other, as long as there is time."""
-    is_said = False
-    for extractor, one_pass in zip(fitted, passes, strict=True):
-        for group in one_pass.groups:
-            with ignoring_image_warnings(is_said):
-                features = _compute(extractor, one_pass, group, X, sweep, budget, verbose)
-            is_said = True
-            for variant in list(features):
-                if not budget.is_spent():
-                    yield extractor, variant, features.pop(variant)
-                    continue
-                reason = f"the time budget of {budget} ran out before its classifier ran"
-                sweep.skipped.append(Skipped(variant, reason))
-
-
-def _milliseconds_of(fitted: FeatureExtractor, variant: Variant, X: Any, n_images: int) -> float:
-    """Measure what an image costs an extractor that cuts here and nowhere deeper."""
-    known = {} if fitted.value_range_ is None else {"value_range": fitted.value_range_}
-    # Speed does not depend on what int8 is calibrated on.
-    few = _safe_indexing(X, slice(0, 4))
-    calibration = few if fitted.precision == "int8" else None
-    with ignoring_image_warnings(True):
-        timed = extractor_of(fitted, [variant], cache=None, calibration=calibration, **known)
-        timed.fit(few)
-        # Other work on the machine can only make it slower.
-        seconds = min(time_features(timed, X, n_images)[1] for _ in range(_TIMED_RUNS))
-    return 1000 * seconds
-
-
-def _compute(
-    fitted: FeatureExtractor,
-    one_pass: Pass,
-    group: Sequence[Variant],
-    X: Any,
-    sweep: LayerSweep,
-    budget: _TimeBudget,
-    verbose: int,
-) -> dict[Variant, np.ndarray]:
-    """Compute a group of variants, or nothing if there is no time; the sweep then says so."""
-    from tqdm.auto import tqdm
-
-    n = sweep.n_images
-    features = {variant: np.empty((n, variant.width), dtype=np.float32) for variant in group}
-    blocks = transform_blocks(fitted, X, n)
-    n_done = 0
-    name = f"{group[0].input_size} px"
-    with tqdm(total=n, desc=name, unit="image", disable=not verbose) as progress:
-        while n_done < n and not budget.is_spent():
-            rows, block = next(blocks)
-            for variant, values in features.items():
-                values[rows] = block[:, one_pass.columns[variant]]
-            progress.update(rows.stop - n_done)
-            n_done = rows.stop
-    if n_done == n:
-        return features
-    reason = f"the time budget of {budget} ran out after {n_done:,} of {n:,} images"
-    if one_pass.is_kept and n_done:
-        reason += "; their features are cached"
-    sweep.skipped += [Skipped(variant, reason) for variant in group]
-    return {}
-
-
-def _restrict(folds: Folds, chosen: np.ndarray, y: np.ndarray) -> Folds:
-    """Return the folds of some images, by their places, without those that cannot be scored."""
-    place = np.full(len(y), -1)
-    place[chosen] = np.arange(len(chosen))
-    parts = [(place[train], place[test]) for train, test in folds]
-    kept = [(train[train >= 0], test[test >= 0]) for train, test in parts]
-    own = y[chosen]
-    return [(train, test) for train, test in kept if len(test) and len(np.unique(own[train])) > 1]
-
-
-class _TimeBudget:
-    """Seconds from now on; None are as many as it takes."""
-
-    def __init__(self, seconds: float | None) -> None:
-        self._seconds = seconds
-        self._start = time.monotonic()
-
-    def is_spent(self) -> bool:
-        return self._seconds is not None and time.monotonic() - self._start >= self._seconds
-
-    def __str__(self) -> str:
-        return f"{self._seconds:g} s"
-
-
-def _check_budget(name: str, value: Any, kind: type, who: str) -> Any:
-    is_number = isinstance(value, kind) and not isinstance(value, bool)
-    if value is None and kind is Real:
-        return None
-    if not (is_number and value > 0):
-        what = "None or seconds" if kind is Real else "a whole number of bytes"
-        raise ValueError(
-            f"The {name!r} parameter of {who} must be {what} above 0. Got {value!r} instead."
-        )
-    return value
-
-
-def _settle_extractor(extractor: Any, who: str) -> FeatureExtractor:
+def settle_extractor(extractor: Any, who: str) -> FeatureExtractor:
     """Return an extractor whose clones all draw the same random weights."""
     extractor = VGGFeatureExtractor() if extractor is None else extractor
     if not isinstance(extractor, FeatureExtractor):
@@ -374,23 +200,3 @@ def _settle_extractor(extractor: Any, who: str) -> FeatureExtractor:
     if not isinstance(seed, Integral):
         seed = int(check_random_state(seed).randint(np.iinfo(np.int32).max))
     return extractor.set_params(random_state=seed, verbose=0)
-
-
-def _that_fit(
-    variants: list[Variant], skipped: list[Skipped], n_images: int, memory_budget: int, who: str
-) -> list[Variant]:
-    """Leave out what is too large for the memory, and say so."""
-    fit = []
-    for variant in variants:
-        n_bytes = 4 * variant.width * n_images
-        if n_bytes <= memory_budget:
-            fit.append(variant)
-            continue
-        reason = f"{n_bytes:,} bytes, more than memory_budget={memory_budget:,}"
-        skipped.append(Skipped(variant, reason))
-    if not fit:
-        raise ValueError(
-            f"{who} has nothing to compute: all variants are skipped. "
-            f"{'; '.join(map(str, skipped))}. Raise memory_budget, or pool."
-        )
-    return fit

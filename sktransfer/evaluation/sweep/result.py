@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from sktransfer.evaluation.probing.scoring import recalls_of
 from sktransfer.evaluation.probing.selection import count_pairs, score_choice
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Skipped, Variant
-from sktransfer.results.result import Result
+from sktransfer.evaluation.sweep.shared import ScoredRow, SweepResult
 from sktransfer.results.tables import (
     Table,
     format_markdown,
@@ -23,9 +22,15 @@ from sktransfer.results.tables import (
     spell_spread,
 )
 
+_CHEAP = {
+    "classes": "accuracy of 5 nearest neighbours and of class centres, LogME, H-score, LEEP",
+    "numbers": "R2 of 5 nearest neighbours, LogME",
+    "labels": "share of right labels of 5 nearest neighbours, LogME",
+}
+
 
 @dataclass
-class SweepRow:
+class SweepRow(ScoredRow):
     """One variant, and how well images were classified with it.
 
     Attributes
@@ -46,12 +51,20 @@ class SweepRow:
         many rows it was chosen from; None for the best row itself.
     error : float or None
         The standard error of this difference.
-    confusion : list of list of int
+    confusion : list of list of float
         Images by class (rows) and by what they were taken for (columns), in the order of the
-        result's `classes`, over all folds.
+        result's `classes`, over all folds; with `sample_weight` the sums of weights. Empty where no
+        classes are predicted.
     cheap : dict of str to float
         Scores that cost little: the accuracies of five nearest neighbours (``knn``) and of the
-        nearest class centre (``centroid``), and LogME, H-score and LEEP, on the images of CKA.
+        nearest class centre (``centroid``), and LogME, H-score and LEEP, on the images of CKA. Of
+        numbers and of sets of labels, nearest neighbours and LogME only.
+    label_recalls : list of float
+        Of sets of labels, the share of the test images with each label for which it was predicted;
+        else empty.
+    balanced_to_best : PairedDifference or None
+        By how much balanced accuracy differs from that of the row where it is highest; None for
+        that row, and where classes are of equal size or the first metric is not accuracy.
     """
 
     variant: Variant
@@ -61,17 +74,17 @@ class SweepRow:
     n_not_converged: int
     to_best: PairedDifference | None = None
     error: float | None = None
-    confusion: list[list[int]] = field(default_factory=list)
+    confusion: list[list[float]] = field(default_factory=list)
     cheap: dict[str, float] = field(default_factory=dict)
+    label_recalls: list[float] = field(default_factory=list)
+    balanced_to_best: PairedDifference | None = None
 
-    @property
-    def recalls(self) -> list[float]:
-        """Of every class, the share of its test images that were classified correctly."""
-        return recalls_of(self.confusion)
+    def __str__(self) -> str:
+        return str(self.variant)
 
 
 @dataclass(repr=False)
-class LayerSweep(Result):
+class LayerSweep(SweepResult):
     """The scores of all variants on the same folds; printed, they are a table.
 
     :meth:`to_csv` gives a record for each row and fold, and one for each variant that was skipped,
@@ -87,7 +100,7 @@ class LayerSweep(Result):
     n_folds : int
         Folds of the cross-validation.
     classes : list
-        The labels.
+        The labels; empty for numbers.
     positive : object or None
         The label that precision, recall, F1 and ROC AUC are about; None with more than two classes.
     metric : str
@@ -100,6 +113,10 @@ class LayerSweep(Result):
         Linear CKA between all pairs of rows.
     n_cka_images : int
         Images that it was computed on.
+    target : {'classes', 'numbers', 'labels'}
+        What was predicted for each image: a class, a number, or any of several labels.
+    is_weighted : bool
+        Whether images had weights.
     """
 
     n_images: int
@@ -111,13 +128,15 @@ class LayerSweep(Result):
     skipped: list[Skipped] = field(default_factory=list)
     cka: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     n_cka_images: int = 0
+    target: str = "classes"
+    is_weighted: bool = False
 
     @property
     def best(self) -> SweepRow | None:
         """The row of the highest mean, of equal ones the cheapest; None without rows."""
         return min(
             self.rows,
-            key=lambda row: (-np.nan_to_num(self._mean(row), nan=-np.inf), *_cost(row)),
+            key=lambda row: (-self.mean(row), *_cost(row)),
             default=None,
         )
 
@@ -134,7 +153,7 @@ class LayerSweep(Result):
             if row.to_best is None
             or (row.error is not None and -row.to_best.mean <= row.error)  # not NaN
         ]
-        return min(near, key=lambda row: (*_cost(row), -self._mean(row)), default=None)
+        return min(near, key=lambda row: (*_cost(row), -self.mean(row)), default=None)
 
     @property
     def not_worse(self) -> list[SweepRow]:
@@ -197,18 +216,14 @@ class LayerSweep(Result):
         """Lay out the table, the best row and the cheapest near it, and what was skipped."""
         parts = [self.subject()]
         if self.rows:
-            parts += [format_table(*self._table())]
+            parts.append(format_table(*self._table()))
+            parts += [
+                f"{title}\n{format_table(header, body)}" for title, header, body in self._by_class()
+            ]
             if self.rows[0].cheap:
                 parts.append(f"cheap scores\n{format_table(*self._cheap_table())}")
             parts.append("\n".join(self.sentences()))
         return "\n\n".join([*parts, "\n".join(self.notes())])
-
-    def subject(self) -> str:
-        """Say what was swept over what, without a full stop."""
-        return (
-            f"{self.n_images:,} images, {len(self.classes)} classes; the same classifier and "
-            f"{self.n_folds} folds for every row"
-        )
 
     def sentences(self) -> list[str]:
         """Say which row is best, and which costs least among those near it."""
@@ -222,11 +237,7 @@ class LayerSweep(Result):
                 f"{self.nested_score:.3f}"
             )
             lines.append(self._tell_from_best())
-        if best.confusion:
-            worst = int(np.nanargmin(best.recalls))
-            lines.append(
-                f"its worst class: {self.classes[worst]}, recall {best.recalls[worst]:.3f}"
-            )
+        lines += self._say_classes()
         if cheapest is not best:
             lines.append(f"cheapest within one standard error: {self._summary(cheapest)}")
         return lines
@@ -244,6 +255,7 @@ class LayerSweep(Result):
         if not self.rows:
             return []
         tables = [(f"{self.metric} of every variant", *self._table())]
+        tables += self._by_class()
         return tables + ([("cheap scores", *self._cheap_table())] if self.rows[0].cheap else [])
 
     def notes(self) -> list[str]:
@@ -256,10 +268,7 @@ class LayerSweep(Result):
                 f"CKA: linear CKA with the best row, on {self.n_cka_images} images",
             ]
         if self.rows and self.rows[0].cheap:
-            notes.append(
-                f"cheap scores, on {self.n_cka_images} images: accuracy of 5 nearest neighbours "
-                "and of class centres, LogME, H-score, LEEP"
-            )
+            notes.append(f"cheap scores, on {self.n_cka_images} images: {_CHEAP[self.target]}")
         if len(self.not_worse) > 1:
             notes.append("= cannot be told from the best row")
         if any(row.n_not_converged for row in self.rows):
@@ -318,7 +327,7 @@ class LayerSweep(Result):
             [str(row.variant), *(f"{row.cheap[name]:.3f}" for name in names)] for row in self.rows
         ]
         if len(self.rows) > 2:
-            means = [self._mean(row) for row in self.rows]
+            means = [self.mean(row) for row in self.rows]
             with np.errstate(invalid="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of equal scores
                 ranks = [
@@ -331,9 +340,6 @@ class LayerSweep(Result):
     def _summary(self, row: SweepRow) -> str:
         score = f"{self.metric} {spell_spread(row.scores[self.metric])}"
         return f"{row.variant}, {score}, {row.variant.width:,} values, {_milliseconds(row)} ms"
-
-    def _mean(self, row: SweepRow) -> float:
-        return float(np.mean(row.scores[self.metric]))
 
 
 def _cost(row: SweepRow) -> tuple[int, int]:

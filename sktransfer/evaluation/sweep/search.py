@@ -184,10 +184,12 @@ class LayerSearchCV(Documented, GridSearchCV):
         ----------
         X : array-like, DataFrame, or list of paths, PIL images or arrays
             Images in any form that :class:`VGGFeatureExtractor` takes; never changed.
-        y : array-like of shape (n_images,)
-            Labels or targets.
+        y : array-like of shape (n_images,) or (n_images, n_labels)
+            What the last step of the pipeline takes: labels, numbers, or columns of 0 and 1.
         **params : dict
-            What ``GridSearchCV.fit`` takes: `groups`, `sample_weight` and other metadata.
+            What ``GridSearchCV.fit`` takes: `groups`, and parameters of steps such as
+            ``logisticregression__sample_weight``. With scikit-learn's metadata routing, all
+            metadata that are requested, such as `sample_weight`, which then weighs scores too.
 
         Returns
         -------
@@ -218,6 +220,12 @@ class LayerSearchCV(Documented, GridSearchCV):
         self._get_scorers()
         if get_config()["enable_metadata_routing"]:
             process_routing(self, "fit", **params)
+        elif "sample_weight" in params:
+            raise ValueError(
+                f"{type(self).__name__}.fit takes sample_weight where scikit-learn's metadata "
+                "routing is enabled, which weighs scores too, and else under the name of a step. "
+                f"Got it by itself: pass it as '{self.estimator.steps[-1][0]}__sample_weight'."
+            )
         if _shares_features(extractor):
             fill_store(extractor, variants, X)
         super().fit(X, y, **params)

@@ -103,10 +103,14 @@ class Progress:
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_BYTES)
         try:
             self._open()
-        # Text that is no UTF-8, or a length that no memory holds, may stand in a damaged file.
-        except (UnicodeDecodeError, MemoryError) as error:
+        except UnicodeDecodeError as error:
             self._db.close()
-            raise DamagedProgress(path, str(error) or type(error).__name__) from error
+            raise DamagedProgress(path, error) from error
+        except MemoryError:
+            # SQLite says so without asking for memory where its own table holds a record that it
+            # cannot read: sqlite3_exec takes every missing text for a lack of memory.
+            self._db.close()
+            raise DamagedProgress(path, "SQLite cannot read its list of tables") from None
         except BaseException:
             self._db.close()
             raise

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from sktransfer.datasets.bunches import spell
 from sktransfer.datasets.folders import IMAGE_EXTENSIONS, walk_images
 from sktransfer.files.text import TextLines, open_text
 from sktransfer.inputs.images import ArrayImages, read_images
+from sktransfer.inputs.remote import Remote, hide_query, is_remote
 from sktransfer.results.tables import unescape
 
 #: One input: its path, and its label or None.
@@ -209,9 +210,14 @@ def read_source(
         raise ValueError(
             f"{who} needs one label per image. Got {len(images)} images and {len(labels)} labels."
         )
-    read = read_images(images, image_shape=image_shape, value_range=value_range, who=who)
+    read = read_images(
+        images, image_shape=image_shape, value_range=value_range, allow_remote=True, who=who
+    )
     if isinstance(read, ArrayImages):
         return read
+    for item in read.items:
+        if isinstance(item, Remote):
+            _refuse_address(item.source)
     if not all(isinstance(item, str) for item in read.items):
         raise TypeError(
             f"{who} needs paths, or an array of images of one size. Got a list of PIL images or of "
@@ -289,4 +295,13 @@ def _open_list(path: str, who: str) -> AbstractContextManager[TextLines]:
 
 def _beside(source: str, name: str) -> str:
     """Resolve a relative path from the folder of the file that lists it."""
+    if is_remote(name):
+        _refuse_address(name)
     return os.path.join(os.path.dirname(source), name)  # noqa: PTH118, PTH120 - keeps odd names
+
+
+def _refuse_address(address: str) -> NoReturn:
+    raise ValueError(
+        f"extract reads files of this machine only. Got {hide_query(address)!r}: download it "
+        "first, or let transform fetch it with an extractor of allow_remote=True."
+    )

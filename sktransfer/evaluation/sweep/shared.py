@@ -1,0 +1,106 @@
+"""What both kinds of sweeps have in common: rows with their classes, and what is said of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sktransfer.evaluation.probing.by_class import say_worst, tabulate_classes
+from sktransfer.evaluation.probing.metrics import are_unequal, balance, recalls_of
+from sktransfer.evaluation.probing.selection import count_pairs
+from sktransfer.evaluation.probing.significance import PairedDifference
+from sktransfer.evaluation.probing.targets import say_target
+from sktransfer.results.result import Result
+from sktransfer.results.tables import Table
+
+
+class ScoredRow:
+    """A row with scores and, where classes are predicted, the confusion of all folds."""
+
+    scores: dict[str, list[float]]
+    confusion: list[list[float]]
+    label_recalls: list[float]
+    to_best: PairedDifference | None
+    error: float | None
+    balanced_to_best: PairedDifference | None
+
+    @property
+    def recalls(self) -> list[float]:
+        """Of every class or label, the share of its test images that were found."""
+        return self.label_recalls or recalls_of(self.confusion)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
+        return balance(self.confusion)
+
+
+class SweepResult(Result):
+    """A result whose rows were scored on the same folds, and tested against the best of them."""
+
+    n_images: int
+    n_folds: int
+    classes: list[Any]
+    metric: str
+    rows: Any
+    best: Any
+    target: str
+    is_weighted: bool
+
+    def subject(self) -> str:
+        """Say what was swept over what, without a full stop."""
+        return (
+            f"{self.n_images:,} images, {say_target(self.target, self.classes)}"
+            f"{', weighted' * self.is_weighted}; the same classifier and {self.n_folds} folds for "
+            "every row"
+        )
+
+    def _say_classes(self) -> list[str]:
+        """Name the worst class of the best row, and who is best where all classes count alike."""
+        best = self.best
+        if best is None or not best.recalls:
+            return []
+        one = "class" if best.confusion else "label"
+        found = [f"its worst {one}: {say_worst(best.recalls, self.classes)}"]
+        if are_unequal([sum(row) for row in best.confusion]):
+            found.append(self._say_balance())
+        return found
+
+    def _say_balance(self) -> str:
+        said = (
+            "classes are of unequal size: its balanced accuracy, the mean of their recalls, is "
+            f"{self.best.balanced_accuracy:.3f}"
+        )
+        if len(self.rows) == 1 or not any(row.balanced_to_best for row in self.rows):
+            return said
+        top = next(row for row in self.rows if row.balanced_to_best is None)
+        near = sum(
+            row.balanced_to_best is not None and row.balanced_to_best.finding != "lower"
+            for row in self.rows
+        )
+        which = "which is best" if top is self.best else f"and {top} is best, "
+        if top is not self.best:
+            which += f"{top.balanced_accuracy:.3f}"
+        return (
+            f"{said}, {which}; {near} of {len(self.rows) - 1} other rows cannot be told from that "
+            f"({count_pairs(len(self.rows))} comparisons counted)"
+        )
+
+    def _by_class(self) -> list[Table]:
+        if self.best is None:
+            return []
+        rows = [(str(row), row.recalls, row.confusion) for row in self.rows]
+        classes = [str(each) for each in self.classes]
+        return tabulate_classes(rows, str(self.best), classes, when=", in the sweep")
+
+    def _content(self) -> dict[str, Any]:
+        content = super()._content()
+        for row, entry in zip(self.rows, content["rows"], strict=True):
+            entry["recalls"] = row.recalls
+            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
+        return content
+
+    def mean(self, row: Any) -> float:
+        """Return the mean of the first metric over the folds; minus infinity where undefined."""
+        return float(np.nan_to_num(np.mean(row.scores[self.metric]), nan=-np.inf))
