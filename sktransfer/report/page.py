@@ -307,6 +307,7 @@ def _of_networks(result: Any) -> _Section:
         answers=brief.answers,
         table=brief.table,
         subject=f"{result.subject()}.",
+        tables=result.tables()[1:],
         notes=result.notes(),
         pictures=[_Picture(NetworkSweepDisplay(result).plot, alt)] if is_drawn else [],
     )
