@@ -83,8 +83,8 @@ def brief_sweep(result: Any) -> Brief:
 
 def brief_networks(result: Any) -> Brief:
     """Answer which network is best and which is fastest near it, and show all."""
-    (table,) = result.tables()
-    return Brief(result.sentences(), table if result.rows else None, _find_missing(result.notes()))
+    table = result.tables()[0] if result.rows else None
+    return Brief(result.sentences(), table, _find_missing(result.notes()))
 
 
 def brief_curve(result: Any) -> Brief:

@@ -55,7 +55,7 @@ class TransferReport:
         What :func:`transfer_curve` returned.
     diagnosis : Diagnosis or None, default=None
         What :func:`diagnose` returned.
-    estimator : VGGFeatureExtractor or Pipeline, default=None
+    estimator : VGGFeatureExtractor, ImageFeatureExtractor or Pipeline, default=None
         An extractor, or a pipeline of one and a classifier, which predicts every image in a
         cross-validation. Without a classifier, it is a scaler and logistic regression.
     X : array-like, DataFrame, or list of paths, PIL images or arrays, default=None
@@ -307,6 +307,7 @@ def _of_networks(result: Any) -> _Section:
         answers=brief.answers,
         table=brief.table,
         subject=f"{result.subject()}.",
+        tables=result.tables()[1:],
         notes=result.notes(),
         pictures=[_Picture(NetworkSweepDisplay(result).plot, alt)] if is_drawn else [],
     )

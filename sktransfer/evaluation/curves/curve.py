@@ -79,7 +79,7 @@ def transfer_curve(
         Labels of at least two classes; numbers; or columns of 0 and 1 for labels of which an image
         may have several. Whole numbers are classes unless `classifier` or an estimator is a
         regressor.
-    extractors : mapping of str to VGGFeatureExtractor
+    extractors : mapping of str to VGGFeatureExtractor or ImageFeatureExtractor
         A row for each, under its name. For each configuration with trained weights, a row of the
         same network with random weights is added.
     estimators : mapping of str to estimator or None, default=None

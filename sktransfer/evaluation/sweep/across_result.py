@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -97,6 +97,8 @@ class NetworkSweep(SweepResult):
     is_weighted : bool
         Whether images had weights.
     """
+
+    _called: ClassVar[str] = "the sweep across networks"
 
     n_images: int
     n_folds: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class SweepResult(Result):
     best: Any
     target: str
     is_weighted: bool
+    #: What it is called in the titles of tables, among those of other results.
+    _called: ClassVar[str] = "the sweep"
 
     def subject(self) -> str:
         """Say what was swept over what, without a full stop."""
@@ -92,7 +94,7 @@ class SweepResult(Result):
             return []
         rows = [(str(row), row.recalls, row.confusion) for row in self.rows]
         classes = [str(each) for each in self.classes]
-        return tabulate_classes(rows, str(self.best), classes, when=", in the sweep")
+        return tabulate_classes(rows, str(self.best), classes, when=f", in {self._called}")
 
     def _content(self) -> dict[str, Any]:
         content = super()._content()
