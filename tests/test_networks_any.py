@@ -549,6 +549,18 @@ def test_models_that_cannot_be_cut() -> None:
             _of_model(model).fit(IMAGES)
 
 
+def test_a_model_that_ends_with_a_layer_used_twice_needs_a_name() -> None:
+    images = keras.Input((32, 32, 3))
+    shared = keras.layers.Conv2D(3, 3, padding="same")
+    first = keras.layers.ReLU(name="first")(images)
+    model = keras.Model(images, shared(shared(first)))
+    with pytest.raises(
+        ValueError, match=r"must end with a layer that is called once.*name a layer"
+    ):
+        _of_model(model).fit(IMAGES)
+    assert _of_model(model, "first", pooling="avg").fit_transform(IMAGES).shape == (6, 3)
+
+
 def test_grey_models_work_as_the_error_says() -> None:
     layers = keras.layers
     grey = keras.Sequential([keras.Input((32, 32, 1)), layers.Conv2D(4, 3), layers.ReLU()])
