@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.base import HasMethods, Interval, StrOptions
+from sktransfer.engines import ALL_ENGINES
 from sktransfer.features.estimator import COMMON_CONSTRAINTS, FeatureExtractor
 from sktransfer.features.fitted import get_runner
 from sktransfer.features.store import FeatureStore
@@ -71,10 +72,10 @@ class ImageFeatureExtractor(FeatureExtractor):
         How values between pixels are found, as in Keras.
     antialias : bool, default=False
         Whether shrinking averages over the pixels that fall together, as in Keras.
-    engine : {'auto', 'keras', 'openvino'}, default='auto'
-        What runs the network. ``'auto'`` takes Keras where its backend computes on an accelerator,
-        else OpenVINO if it is installed (``pip install "sktransfer[fast]"``), else Keras. Name the
-        engine in published work.
+    engine : {'auto', 'keras', 'openvino', 'torch'}, default='auto'
+        What runs the network; PyTorch those of timm only. ``'auto'`` takes Keras where its backend
+        computes on an accelerator, else OpenVINO if it is installed (``pip install
+        "sktransfer[fast]"``), else Keras or PyTorch. Name the engine in published work.
     precision : {'float32', 'bfloat16', 'int8'}, default='float32'
         What the network computes in; bfloat16 and int8 by OpenVINO only. Features are float32 in
         any case.
@@ -114,7 +115,7 @@ class ImageFeatureExtractor(FeatureExtractor):
         SHA-256 of all weights that the wanted layers depend on.
     random_seed_ : int or None
         Seed of the random weights; None with others.
-    engine_ : {'keras', 'openvino'}
+    engine_ : {'keras', 'openvino', 'torch'}
         What runs the network.
     precision_ : {'float32', 'bfloat16', 'int8'}
         What it computes in.
@@ -164,6 +165,7 @@ class ImageFeatureExtractor(FeatureExtractor):
             tuple,
         ],
         **COMMON_CONSTRAINTS,
+        "engine": [StrOptions({"auto", *ALL_ENGINES})],
     }
 
     def __init__(

@@ -107,12 +107,19 @@ def _error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
-def _predict(name: str, extractor: ImageFeatureExtractor, images: np.ndarray) -> np.ndarray:
+def _predict(
+    name: str, extractor: ImageFeatureExtractor, images: np.ndarray, precision: str = "float32"
+) -> np.ndarray:
     """Compute an embedding as Keras' documentation does, with the extractor's weights."""
     size = extractor.input_size_
-    model = list_applications()[name].build(
-        weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
-    )
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = list_applications()[name].build(
+            weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
+        )
+    finally:
+        keras.config.set_dtype_policy(former)
     model.set_weights(extractor._runner.weights.load().model.get_weights())
     inputs = find_application(name, "").module.preprocess_input(_resized(images, size))
     return model.predict(inputs, verbose=0)
@@ -180,14 +187,22 @@ def test_every_network_gives_and_exports_what_predict_does(name: str, tmp_path: 
     )
     extractor = _named(name, input_size=smallest)
     features = extractor.fit_transform(IMAGES[:2])
-    assert _error(features, _predict(name, extractor, IMAGES[:2])) < 1e-5
+    found = {"transform": features}
     if is_installed("onnxruntime"):
         import onnxruntime
 
         export_onnx(extractor, tmp_path / "network.onnx")
         session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
-        (found,) = session.run(None, {"images": IMAGES[:2].astype(np.float32)})
-        assert _error(found, features) < 1e-5
+        (found["export"],) = session.run(None, {"images": IMAGES[:2].astype(np.float32)})
+    predicted = _predict(name, extractor, IMAGES[:2])
+    errors = {way: _error(each, predicted) for way, each in found.items()}
+    if max(errors.values()) >= 1e-5:
+        # Some deep networks of random weights amplify rounding that much. Then neither is farther
+        # from what float64 gives than `predict` is, but for chance.
+        exact = _predict(name, extractor, IMAGES[:2], "float64")
+        own = _error(predicted, exact)
+        errors = {way: _error(each, exact) for way, each in found.items()}
+        assert max(errors.values()) < 2 * own, (errors, own)
 
 
 def _takes(application: Any, size: int) -> bool:
@@ -550,6 +565,18 @@ def test_models_that_cannot_be_cut() -> None:
     ]:
         with pytest.raises(ValueError, match=rule):
             _of_model(model).fit(IMAGES)
+
+
+def test_a_model_that_ends_with_a_layer_used_twice_needs_a_name() -> None:
+    images = keras.Input((32, 32, 3))
+    shared = keras.layers.Conv2D(3, 3, padding="same")
+    first = keras.layers.ReLU(name="first")(images)
+    model = keras.Model(images, shared(shared(first)))
+    with pytest.raises(
+        ValueError, match=r"must end with a layer that is called once.*name a layer"
+    ):
+        _of_model(model).fit(IMAGES)
+    assert _of_model(model, "first", pooling="avg").fit_transform(IMAGES).shape == (6, 3)
 
 
 def test_grey_models_work_as_the_error_says() -> None:

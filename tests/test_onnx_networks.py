@@ -202,6 +202,22 @@ def test_a_layer_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         export_onnx(_of_keras(_image_model(Dense())).fit(IMAGES), path)
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (lambda x: ops.average(x, axis=1), r"Average \(the mean along an axis\)"),
+        (lambda x: ops.max(x, axis=1, initial=9.0), r"Max \(initial\)"),
+        (lambda x: x[:, 1:], r"GetItem \(a part of an axis\)"),
+        (lambda x: layers.Softmax(axis=1)(x), r"Softmax \(axis 1\)"),
+        (lambda x: layers.Softmax()(x, mask=x > 0.6), r"Softmax \(2 tensors\)"),
+        (lambda x: x + np.ones((6,), "f"), r"Add \("),
+    ],
+)
+def test_what_a_known_layer_cannot_do_here_is_said(body: Any, why: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=why):
+        export_onnx(_of_keras(_image_model(body)).fit(IMAGES), tmp_path / "network.onnx")
+
+
 # -- ONNX files
 
 

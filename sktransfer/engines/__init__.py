@@ -1,6 +1,7 @@
-"""Engines, which run a network: Keras, OpenVINO and ncnn, each on its devices."""
+"""Engines, which run a network: Keras, OpenVINO, ncnn and PyTorch, each on its devices."""
 
 from sktransfer.engines.choice import (
+    ALL_ENGINES,
     ENGINES,
     JOINT_PRECISIONS,
     PRECISIONS,
@@ -18,6 +19,7 @@ from sktransfer.engines.ready import (
 )
 
 __all__ = [
+    "ALL_ENGINES",
     "ENGINES",
     "JOINT_PRECISIONS",
     "PRECISIONS",

@@ -20,9 +20,11 @@ PRECISIONS_OF = {
 PRECISIONS_OF_OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
     "keras": {"keras": ("float32",), "openvino": ("float32", "bfloat16", "int8")},
     "onnx": {"openvino": ("float32", "bfloat16", "int8")},
-    "timm": {"openvino": ("float32", "bfloat16", "int8")},
+    "timm": {"openvino": ("float32", "bfloat16", "int8"), "torch": ("float32",)},
 }
 ENGINES = tuple(PRECISIONS_OF)
+#: Those of any network.
+ALL_ENGINES = (*ENGINES, "torch")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 #: Those in which the last bits of a layer depend on which other layers are wanted with it: a value
 #: that leaves the network is rounded where one that stays inside is not.
@@ -31,8 +33,8 @@ JOINT_PRECISIONS = ("bfloat16", "float16")
 # What 'auto' takes: of the first row whose precision and input size hold, the first engine that is
 # installed. Measured with `python benchmarks`; docs/benchmarks.md shows the figures.
 _TABLE = (
-    ("float32", 80, ("ncnn", "openvino", "keras")),
-    ("float32", 0, ("openvino", "keras")),
+    ("float32", 80, ("ncnn", "openvino", "keras", "torch")),
+    ("float32", 0, ("openvino", "keras", "torch")),
     ("bfloat16", 0, ("openvino", "keras")),
     ("float16", 0, ("keras",)),
     ("int8", 0, ("openvino",)),

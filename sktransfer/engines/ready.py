@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sktransfer.engines import graphs, keras, ncnn, openvino, quantizing
+from sktransfer.engines import graphs, keras, ncnn, openvino, quantizing, torch
 from sktransfer.engines.choice import JOINT_PRECISIONS
 from sktransfer.engines.processor import describe_processor
 from sktransfer.engines.quantizing import InputRange
@@ -44,7 +44,7 @@ class EngineConfig:
 
     Attributes
     ----------
-    engine : {'keras', 'openvino', 'ncnn'}
+    engine : {'keras', 'openvino', 'ncnn', 'torch'}
         What runs the network.
     precision : {'float32', 'bfloat16', 'float16', 'int8'}
         What it computes in.
@@ -58,7 +58,7 @@ class EngineConfig:
     ranges: tuple[tuple[Any, ...], ...] | None = None
 
 
-_MODULES = {"keras": keras, "openvino": openvino, "ncnn": ncnn}
+_MODULES = {"keras": keras, "openvino": openvino, "ncnn": ncnn, "torch": torch}
 _engines: OrderedDict[tuple[AnyCut, str, EngineConfig], Engine] = OrderedDict()
 _ranges: dict[tuple[NetworkCut, str, bytes], tuple[InputRange, ...]] = {}
 _lock = threading.Lock()
@@ -158,6 +158,8 @@ def _build(cut: AnyCut, weights: Any, config: EngineConfig) -> Engine:
         n_images = images_for(cut, config.engine)
         if config.engine == "keras":
             return keras.ModelEngine(weights.cut(cut), n_images)
+        if config.engine == "torch":
+            return torch.TorchEngine(weights.cut(cut), n_images)
         model = graphs.convert(weights, cut, n_images)
         if config.ranges is not None:
             quantizing.quantize(model, config.ranges)

@@ -6,8 +6,9 @@ import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from sktransfer.export.onnx_call import Value
 from sktransfer.export.onnx_graph import OPSET, WHO, Graph, add_vector, import_onnx
-from sktransfer.export.onnx_keras import Value, add_model
+from sktransfer.export.onnx_keras import add_model
 from sktransfer.networks import NetworkCut
 from sktransfer.networks.onnx_network import OnnxNetwork
 from sktransfer.networks.outputs import as_shape

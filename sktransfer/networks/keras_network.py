@@ -84,8 +84,8 @@ class KerasNetwork:
     @cached_property
     def embedding(self) -> tuple[str, str | None]:
         """The layer of the embedding, and how it is pooled."""
-        names = list(self._layers)
-        last = next(name for name in names if self._layers[name] is self._last)
+        end = self._last
+        last = next(name for name, layer in self._layers.items() if layer is end)
         if not self.is_headless:
             last = self._before_classifier(last)
         shape = next(each.output_shape for each in self.layers if each.name == last)
@@ -95,7 +95,14 @@ class KerasNetwork:
     def _last(self) -> keras.Layer:
         """The layer that gives the model's output."""
         output = self.model.outputs[0]
-        return next(each for each in _operations_of(self.model) if _output_of(each) is output)
+        for each in _operations_of(self.model):
+            if _output_of(each) is output:
+                return each
+        raise ValueError(
+            "Without a layer that is named, a Keras model must end with a layer that is called "
+            "once and gives one tensor (n, ...) of two to four dimensions. Got "
+            f"{self.model.name!r}, whose output has the shape {tuple(output.shape)}: name a layer."
+        )
 
     def _before_classifier(self, name: str) -> str:
         """Step back over a classifier at the end; without one the end itself is meant."""
