@@ -22,8 +22,7 @@ from sktransfer.evaluation.probing import (
     time_features,
 )
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import compute_features
-from sktransfer.inputs.images import read_images
+from sktransfer.features.fitted import compute_features, read_as
 
 
 def compare_as_in_article(
@@ -43,13 +42,7 @@ def compare_as_in_article(
     """
     who = "sktransfer article"
     first = next(iter(extractors.values()))
-    images = read_images(
-        X,
-        image_shape=first.image_shape,
-        value_range=first.value_range,
-        allow_remote=first.allow_remote,
-        who=who,
-    )
+    images = read_as(first, X, who=who)
     labels = check_labels(y, len(images), positive=positive, who=who)
     folds = make_folds(labels, cv, random_state=random_state, who=who)
     scorer = make_scorer_of(labels, None, AS_IN_ARTICLE, who=who)

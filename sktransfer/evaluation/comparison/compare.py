@@ -24,8 +24,8 @@ from sktransfer.evaluation.probing import (
 from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors, plan_networks
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import compute_features
-from sktransfer.inputs.images import Images, read_images
+from sktransfer.features.fitted import compute_features, read_as
+from sktransfer.inputs.images import Images
 
 #: The classifier of the article: scikit-learn's default, on values as they are.
 AS_IN_ARTICLE = LogisticRegression(max_iter=100)
@@ -167,13 +167,7 @@ def compare_transfer(
     who = "compare_transfer"
     check_extractors(extractors, who=who)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
-    images = read_images(
-        X,
-        image_shape=first.image_shape,
-        value_range=first.value_range,
-        allow_remote=first.allow_remote,
-        who=who,
-    )
+    images = read_as(first, X, who=who)
     checked = Scoring.check(
         y,
         len(images),

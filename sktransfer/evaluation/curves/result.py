@@ -122,8 +122,7 @@ class TransferCurve(Result):
     def _content(self) -> dict[str, Any]:
         content = super()._content()
         for row, entry in zip(self.rows, content["rows"], strict=True):
-            entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
+            entry |= row.describe_recalls()
         return content
 
     def _records(self) -> list[dict[str, Any]]:

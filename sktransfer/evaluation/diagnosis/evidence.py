@@ -26,7 +26,7 @@ from sktransfer.evaluation.diagnosis.survey import (
 )
 from sktransfer.evaluation.probing import Folds, Labels
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import get_runner, read_fitted
+from sktransfer.features.fitted import get_runner, read_as, read_fitted
 from sktransfer.features.preprocessing import resize
 from sktransfer.features.runner import Runner
 from sktransfer.inputs.images import Images, ImageWarning, read_images
@@ -311,13 +311,7 @@ class Evidence:
 
 def read_for(extractor: FeatureExtractor, X: Any) -> Images:
     """Read images as an extractor does."""
-    return read_images(
-        X,
-        image_shape=extractor.image_shape,
-        value_range=extractor.value_range,
-        allow_remote=extractor.allow_remote,
-        who="diagnose",
-    )
+    return read_as(extractor, X, who="diagnose")
 
 
 def describe_pixels(images: Images) -> str:

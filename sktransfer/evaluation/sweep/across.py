@@ -17,7 +17,7 @@ from sktransfer.evaluation.sweep.result import SweepRow
 from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.inputs.images import read_images
+from sktransfer.features.fitted import read_as
 from sktransfer.network_extractor import ImageFeatureExtractor
 from sktransfer.networks import ARCHITECTURES, TRAINED_SIZE, list_layers
 from sktransfer.networks.opening import find_named, open_network
@@ -110,7 +110,7 @@ def sweep_networks(
         )
     (X,) = indexable(X)
     first = next(iter(extractors.values()))
-    images = read_images(X, image_shape=first.image_shape, value_range=first.value_range, who=who)
+    images = read_as(first, X, who=who)
     shared = SweepScoring.check(
         y,
         len(images),

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sktransfer.evaluation.probing.by_class import say_worst, tabulate_classes
-from sktransfer.evaluation.probing.metrics import are_unequal, balance, recalls_of
+from sktransfer.evaluation.probing.metrics import are_unequal
+from sktransfer.evaluation.probing.recalls import Recalls
 from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.probing.targets import say_target
@@ -15,25 +16,13 @@ from sktransfer.results.result import Result
 from sktransfer.results.tables import Table
 
 
-class ScoredRow:
+class ScoredRow(Recalls):
     """A row with scores and, where classes are predicted, the confusion of all folds."""
 
     scores: dict[str, list[float]]
-    confusion: list[list[float]]
-    label_recalls: list[float]
     to_best: PairedDifference | None
     error: float | None
     balanced_to_best: PairedDifference | None
-
-    @property
-    def recalls(self) -> list[float]:
-        """Of every class or label, the share of its test images that were found."""
-        return self.label_recalls or recalls_of(self.confusion)
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
-        return balance(self.confusion)
 
 
 class SweepResult(Result):
@@ -99,8 +88,7 @@ class SweepResult(Result):
     def _content(self) -> dict[str, Any]:
         content = super()._content()
         for row, entry in zip(self.rows, content["rows"], strict=True):
-            entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
+            entry |= row.describe_recalls()
         return content
 
     def mean(self, row: Any) -> float:
