@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from functools import lru_cache
 from pathlib import Path
 
@@ -101,6 +102,12 @@ def test_the_logo_is_what_its_code_draws(tmp_path: Path) -> None:
     assert (tmp_path / "few_labels.png").stat().st_size > 10_000
     for name in ("icon.svg", "logo.svg", "logo_dark.svg"):
         assert _read(tmp_path / name) == _read(DOCS / "images" / name)
+
+
+def test_the_installation_page_lists_every_extra() -> None:
+    extras = tomllib.loads(_read(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+    listed = re.findall(r"^\| `(\w+)` \|", _read(DOCS / "install.md"), re.MULTILINE)
+    assert sorted(listed) == sorted(set(extras) - {"test", "docs", "dev"})
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
