@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from sklearn.base import clone
+from sklearn.metrics import log_loss
 
 from sktransfer import VGGFeatureExtractor, export_onnx
 from sktransfer.engines.choice import is_installed
@@ -198,6 +199,36 @@ def test_fine_tuned_networks_keep_the_preprocessing(tmp_path: Path) -> None:
     from_file = _extractor(saved, "block1_pool", pooling="avg").fit(IMAGES)
     assert get_runner(from_file).scaling == TORCH
     np.testing.assert_array_equal(from_file.transform(IMAGES), expected)
+
+
+@pytest.mark.parametrize("unfreeze", [None, "all"])
+def test_images_are_trained_on_as_they_are_predicted_on(
+    unfreeze: str | None, tmp_path: Path
+) -> None:
+    keras = pytest.importorskip("keras")
+    from sktransfer import VGGClassifier
+
+    path = _write(tmp_path, "new", _state(_make_torch(n_blocks=1)))
+    model = VGGClassifier(
+        "block1_pool",
+        unfreeze=unfreeze,
+        weights=path,
+        pooling="avg",
+        input_size=32,
+        epochs=2,
+        head_epochs=1,
+        trunk_learning_rate=1e-3,
+        # It changes nothing, so that training sees what is predicted on.
+        augmentation=keras.layers.Rescaling(1.0),
+        random_state=0,
+    )
+    labels = np.arange(len(IMAGES)) % 2
+    model.fit(IMAGES, labels, X_val=IMAGES, y_val=labels)
+    loss = log_loss(labels, model.predict_proba(IMAGES))
+    assert model.history_[-1]["validation_loss"] == pytest.approx(loss, rel=1e-4)
+    # What one batch gave before its step is what the epoch before gave after its own.
+    trained, before = model.history_[-1]["loss"], model.history_[-2]["validation_loss"]
+    assert trained == pytest.approx(before, rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["F16", "BF16"])

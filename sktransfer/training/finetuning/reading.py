@@ -106,7 +106,9 @@ class ImagesAndTargets(TunedNetwork):
         runner, images, value_range = get_runner(self), rows.images, rows.value_range
         if plan.below is None:
             seed = plan.augmentation_seed
-            return ImageRows(images, value_range, runner.resizing, plan.augmentation, seed)
+            return ImageRows(
+                images, value_range, runner.resizing, runner.scaling, plan.augmentation, seed
+            )
         shape: tuple[int, ...] = (plan.cut.n_features,)
         if not plan.is_on_features:
             shape = plan.below.output_shape
