@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from sktransfer.networks.outputs import as_shape, as_size, spell_size
 if TYPE_CHECKING:
     import keras
 
+#: Begins the name of what a layer takes, where no layer gives it but an operation without a name.
+BEFORE = "before-"
 # Layers that only shape or scale what a classifier gives.
 _AFTER_CLASSIFIER = {"Activation", "Softmax", "Dropout", "ReLU"}
 
@@ -46,7 +48,8 @@ class KerasNetwork:
     architecture: str
     is_headless: bool
 
-    def _name(self, layer: keras.Layer) -> str:
+    def name_of(self, layer: keras.Layer) -> str:
+        """Return the name of a layer here."""
         return self.names.get(layer.name, layer.name)
 
     @property
@@ -68,7 +71,7 @@ class KerasNetwork:
     def _layers(self) -> dict[str, keras.Layer]:
         """The layers at which the model can be cut, by their names here."""
         return {
-            self._name(layer): layer
+            self.name_of(layer): layer
             for layer in self.model.layers
             if _output_of(layer) is not None and not _is_input(layer)
         }
@@ -119,15 +122,15 @@ class KerasNetwork:
 
     def ancestors(self, name: str) -> Sequence[str]:
         """List what a layer is computed from, itself included, by name."""
-        return [self._name(layer) for layer in self._cut_at([name]).layers]
+        return [self.name_of(layer) for layer in self.up_to(name).layers]
 
     def hash_up_to(self, name: str) -> str:
         """Hash the weights up to a layer, on which its features depend, and on no others."""
-        own = {self._name(layer) for layer in self._cut_at([name]).layers}
+        own = {self.name_of(layer) for layer in self.up_to(name).layers}
         sha256 = hashlib.sha256()
         for layer in self.model.layers:
-            if self._name(layer) in own and layer.weights:
-                sha256.update(f"{self._name(layer)} {self._hashes(layer)}\n".encode())
+            if self.name_of(layer) in own and layer.weights:
+                sha256.update(f"{self.name_of(layer)} {self._hashes(layer)}\n".encode())
         return sha256.hexdigest()
 
     @cached_property
@@ -146,17 +149,24 @@ class KerasNetwork:
             self._known_hashes[id(layer)] = sha256.hexdigest()
         return self._known_hashes[id(layer)]
 
-    def _cut_at(self, names: Iterable[str]) -> keras.Model:
+    def tensor_of(self, name: str) -> Any:
+        """Return what a layer gives, or, by ``'before-<layer>'``, what it takes."""
+        if name not in self._layers and name.startswith(BEFORE):
+            return self._layers[name.removeprefix(BEFORE)].input
+        return self._layers[name].output
+
+    def up_to(self, name: str) -> keras.Model:
+        """Return the model up to a layer."""
         import keras
 
-        return keras.Model(self.model.inputs, [self._layers[name].output for name in names])
+        return keras.Model(self.model.inputs, self.tensor_of(name))
 
     def cut(self, cut: NetworkCut) -> keras.Model:
         """Return the model up to the wanted layers, which gives the features of each."""
         import keras
 
         outputs = [
-            to_vector(pooling, layer.name, self._layers[layer.name].output)
+            to_vector(pooling, layer.name, self.tensor_of(layer.name))
             for layer, pooling in cut.outputs
         ]
         return keras.Model(self.model.inputs, outputs, name="cut")

@@ -117,6 +117,18 @@ class NetworkSource:
             self._check_same(network)
         return network
 
+    def build(self) -> KerasNetwork:
+        """Build a network of Keras for weights that come from elsewhere, with names that stay.
+
+        It belongs to the caller alone, who may train it.
+        """
+        claim("keras")
+        network = replace(self, weights=None, seed=0, sha256=None, cut=None)._load()
+        assert isinstance(network, KerasNetwork)
+        for layer in network.model.layers:
+            layer.name = network.name_of(layer)
+        return replace(network, names={})
+
     def _check_same(self, network: Network) -> None:
         assert self.cut is not None
         sha256 = self.cut.hash_of({e.name: network.hash_up_to(e.name) for e in self.cut.layers})

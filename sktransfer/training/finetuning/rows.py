@@ -18,6 +18,7 @@ from sktransfer.features.preprocessing import Resizing, centre, preprocess, resi
 from sktransfer.features.temporary import temporary_folder
 from sktransfer.inputs.images import Images
 from sktransfer.inputs.scale import ValueRange
+from sktransfer.networks.pixels import PixelScaling
 
 # Rows up to this size altogether stay in memory, and larger ones go to a file.
 _MEMORY_BYTES = 64 << 20
@@ -81,6 +82,8 @@ class ImageRows:
         The values of black and white in arrays.
     resizing : Resizing
         How images become the network's input.
+    scaling : PixelScaling
+        How their pixels do.
     augmentation : list of dict
         Keras preprocessing layers, serialized; they see RGB images of the network's size with
         values from 0 to 255.
@@ -93,12 +96,14 @@ class ImageRows:
         images: Images,
         value_range: ValueRange | None,
         resizing: Resizing,
+        scaling: PixelScaling,
         augmentation: Sequence[dict[str, Any]],
         seed: int,
     ) -> None:
         self._images = images
         self._value_range = value_range
         self._resizing = resizing
+        self._scaling = scaling
         self._augmentation = augmentation
         self._seed = seed
         self._epoch = 0
@@ -113,12 +118,14 @@ class ImageRows:
         load = load_all(
             ((images, range(len(images))) for images in taken),
             self._value_range,
-            partial(resize if is_augmented else preprocess, resizing=self._resizing),
+            partial(resize, resizing=self._resizing)
+            if is_augmented
+            else partial(preprocess, resizing=self._resizing, scaling=self._scaling),
             partial(empty_inputs, size=self._resizing.size),
         )
         with closing(load) as loaded:
             for _, inputs in loaded:
-                yield centre(self._augment(inputs)) if is_augmented else inputs
+                yield centre(self._augment(inputs), self._scaling) if is_augmented else inputs
 
     def _augment(self, images: np.ndarray) -> np.ndarray:
         import keras
