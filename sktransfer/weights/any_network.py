@@ -125,6 +125,12 @@ class NetworkSource:
         claim("keras")
         network = replace(self, weights=None, seed=0, sha256=None, cut=None)._load()
         assert isinstance(network, KerasNetwork)
+        if self.cut is not None and network.architecture != self.cut.architecture:
+            raise ValueError(
+                f"{self.who} was fitted with {self.cut.architecture}, and network="
+                f"{self.network!r} now gives {network.architecture}: restore the original, or call "
+                "fit again."
+            )
         for layer in network.model.layers:
             layer.name = network.name_of(layer)
         return replace(network, names={})

@@ -301,7 +301,7 @@ class NetworkTrunk:
 
     def hold(self, runner: Runner, arrays: Arrays | None) -> Runner:
         """Return a runner that keeps these arrays, or none."""
-        held = Held(arrays, runner.who, replace(self.source, sha256=None, cut=None))
+        held = Held(arrays, runner.who, replace(self.source, sha256=None))
         if arrays is None:
             return replace(runner, weights=held)
         hashes = hash_layers(self.cut, self.cut.layers, held.load())
