@@ -11,26 +11,33 @@ from typing import Any
 import numpy as np
 from measuring import Options, Row, clock, median, take_turns
 
-from sktransfer import ImageFeatureExtractor
+from sktransfer import ImageFeatureExtractor, export_onnx
 from sktransfer.engines.choice import is_installed
 from sktransfer.engines.processor import has_instructions
 from sktransfer.features.fitted import get_runner
 from sktransfer.features.preprocessing import centre
 from sktransfer.networks.applications import find_application
 
-_WAYS = (("keras", "float32"), ("openvino", "float32"), ("openvino", "bfloat16"))
+_WAYS = (
+    ("keras", "float32"),
+    ("openvino", "float32"),
+    ("openvino", "bfloat16"),
+    ("openvino", "int8"),
+)
 _BATCHES = (1, 8, 32)
 
 
 def measure_network(name: str, options: Options) -> list[Row]:
     """Measure embeddings at 224 pixels, random weights; the reference is Keras' `predict`.
 
-    All get the same preprocessed images. `predict` and ONNX Runtime, which runs what Keras exports
-    where tf2onnx is installed, take them in the batches at which they are fastest here.
+    All get the same preprocessed images. `predict` and ONNX Runtime, which runs what `export_onnx`
+    writes, take them in the batches at which they are fastest here. int8 is calibrated on other
+    images of the same kind, random pixels.
     """
     size = options.few(224, 64)
     shape = (options.few(16, 2), size, size, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    others = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     inputs = centre(pixels, find_application(name, "the benchmark").scaling)
     runs: dict[tuple[str, str], Callable[[], Any]] = {}
     found: dict[tuple[str, str], np.ndarray] = {}
@@ -43,20 +50,19 @@ def measure_network(name: str, options: Options) -> list[Row]:
             input_size=size,
             engine=engine,
             precision=precision,
+            calibration=others if precision == "int8" else None,
             cache=None,
             random_state=0,
-        ).fit(np.zeros((1, size, size, 3), np.uint8))
+        ).fit(others)
         out = np.empty((len(inputs), extractor.n_features_out_), np.float32)
         found[engine, precision] = out
         runs[engine, precision] = partial(get_runner(extractor).run, inputs, out)
     model = extractor.to_keras()
     runs["Keras predict", "float32"] = _fastest(partial(_predict, model), inputs)
     with TemporaryDirectory() as folder:
-        if is_installed("onnxruntime") and is_installed("tf2onnx"):
-            session = _export(model, Path(folder) / "network.onnx")
-            # Keras 3.15 writes what a Normalization layer holds as further inputs.
-            if len(session.get_inputs()) == 1:
-                runs["ONNX Runtime", "float32"] = _fastest(partial(_run, session), inputs)
+        if is_installed("onnxruntime"):
+            session = _export(model, others, Path(folder) / "network.onnx")
+            runs["ONNX Runtime", "float32"] = _fastest(partial(_run, session), inputs)
         seconds = take_turns(runs, options.rounds)
     reference = _predict(model, inputs, 8)
     return [
@@ -90,11 +96,13 @@ def _predict(model: Any, inputs: np.ndarray, batch: int) -> np.ndarray:
     return model.predict(inputs, batch_size=batch, verbose=0)
 
 
-def _export(model: Any, path: Path) -> Any:
+def _export(model: Any, images: np.ndarray, path: Path) -> Any:
+    """Export a model that takes pixels as they are."""
     import onnxruntime
 
-    model.export(str(path), format="onnx", verbose=False)
-    return onnxruntime.InferenceSession(str(path))
+    extractor = ImageFeatureExtractor(model, preprocessing={"scale": 1.0}, cache=None)
+    export_onnx(extractor.fit(images), path)
+    return onnxruntime.InferenceSession(path)
 
 
 def _run(session: Any, inputs: np.ndarray, batch: int) -> None:

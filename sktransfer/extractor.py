@@ -44,8 +44,9 @@ class VGGFeatureExtractor(FeatureExtractor):
         ``'imagenet'`` takes Keras' official file from ``$SKTRANSFER_WEIGHTS_DIR`` or Keras' own
         cache, or downloads it there. ``'synthetic'`` takes the file that comes with the package:
         VGG16 up to ``flatten``, trained on images that formulas draw. A path names a weights file
-        that Keras wrote. A mapping gives kernel and bias by layer name, and is part of every
-        pickle. None draws random weights (He normal) by `random_state`, as a control.
+        that Keras wrote, or a ``.pth`` or ``.safetensors`` file with the names of torchvision's
+        VGG, whose preprocessing is then used. A mapping gives kernel and bias by layer name, and is
+        part of every pickle. None draws random weights (He normal) by `random_state`, as a control.
     pooling : {'avg', 'max'}, None or list of these, default=None
         Whether each feature map becomes its mean or maximum: one value per channel. A list gives
         each layer its own; then a layer may be named several times.
@@ -61,9 +62,10 @@ class VGGFeatureExtractor(FeatureExtractor):
         Whether paths may be URLs, such as ``https://``, ``s3://`` or ``zip://``, which fsspec
         fetches (``pip install "sktransfer[remote]"``). Each may take a minute and 256 MiB, and is
         tried three times. Pass no addresses that strangers wrote.
-    input_size : 'auto' or int, default='auto'
-        Side in pixels, 32 and up, to which images are resized. ``'auto'`` is 224, or what the
-        weights file records as its own, as the synthetic weights do. The dense layers need 224.
+    input_size : 'auto', int or tuple of int, default='auto'
+        Side in pixels, or height and width, 32 and up, to which images are resized. ``'auto'`` is
+        224, or what the weights file records as its own, as the synthetic weights do. The dense
+        layers need 224.
     aspect : {'stretch', 'crop', 'pad'}, default='stretch'
         What happens to images that are no squares: stretched, cut to the central square, or filled
         up with black.
@@ -105,10 +107,12 @@ class VGGFeatureExtractor(FeatureExtractor):
     value_range_ : tuple or None
         The values of black and white in arrays, as two floats or as two tuples of three. None
         after files only: each has its own.
-    input_size_ : int
-        Side of the resized images, in pixels.
+    input_size_ : int or tuple of int
+        Side of the resized images, or height and width, in pixels.
     n_features_out_ : int
         Number of features per image.
+    preprocessing_ : dict
+        What is done to pixels from 0 to 255, as the weights were trained.
     weights_sha256_ : str
         SHA-256 of the kernels and biases up to the deepest wanted layer.
     random_seed_ : int or None
@@ -160,7 +164,12 @@ class VGGFeatureExtractor(FeatureExtractor):
         "layer": [str, list, tuple],
         "architecture": [StrOptions(set(ARCHITECTURES))],
         "weights": [str, os.PathLike, Mapping, None],
-        "input_size": [StrOptions({"auto"}), Interval(Integral, MIN_SIZE, None, closed="left")],
+        "input_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, MIN_SIZE, None, closed="left"),
+            list,
+            tuple,
+        ],
         **COMMON_CONSTRAINTS,
     }
 
@@ -174,7 +183,7 @@ class VGGFeatureExtractor(FeatureExtractor):
         image_shape: tuple[int, ...] | None = None,
         value_range: str | Iterable[float] = "auto",
         allow_remote: bool = False,
-        input_size: str | int = "auto",
+        input_size: str | int | tuple[int, int] = "auto",
         aspect: str = "stretch",
         interpolation: str = "bilinear",
         antialias: bool = False,
@@ -211,8 +220,8 @@ class VGGFeatureExtractor(FeatureExtractor):
         Returns
         -------
         keras.Model
-            From preprocessed images `(n, input_size_, input_size_, 3)`, as the page Preprocessing
-            of the user guide describes them, to the features of each layer.
+            From preprocessed images `(n, height, width, 3)` of `input_size_`, as the page
+            Preprocessing of the user guide describes them, to the features of each layer.
         """
         runner = get_runner(self)
         model = build(runner.vgg_cut)
@@ -234,7 +243,9 @@ def with_weights(
     """Return a fitted extractor like another one, which has these weights as its parameter."""
     names = VGGFeatureExtractor._get_param_names()
     params = {name: getattr(estimator, name) for name in names}
-    params |= {"weights": NamedWeights(weights), "input_size": estimator.input_size_}
+    named = NamedWeights(weights)
+    named.scaling = estimator._runner.scaling
+    params |= {"weights": named, "input_size": estimator.input_size_}
     other = VGGFeatureExtractor(**params)
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(estimator, name):

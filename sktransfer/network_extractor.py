@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.base import HasMethods, Interval, StrOptions
+from sktransfer.engines import ALL_ENGINES
 from sktransfer.features.estimator import COMMON_CONSTRAINTS, FeatureExtractor
 from sktransfer.features.fitted import get_runner, settings_of, take_on
 from sktransfer.features.fitting import fit_network
@@ -75,14 +76,17 @@ class ImageFeatureExtractor(FeatureExtractor):
         How values between pixels are found, as in Keras.
     antialias : bool, default=False
         Whether shrinking averages over the pixels that fall together, as in Keras.
-    engine : {'auto', 'keras', 'openvino'}, default='auto'
-        What runs the network. ``'auto'`` takes Keras where its backend computes on an accelerator,
-        else OpenVINO if it is installed (``pip install "sktransfer[fast]"``), else Keras. Name the
-        engine in published work.
-    precision : {'float32', 'bfloat16'}, default='float32'
-        What the network computes in; bfloat16 by OpenVINO only. Features are float32 in any case.
-    calibration : None
-        For :class:`VGGFeatureExtractor` only, which computes in int8.
+    engine : {'auto', 'keras', 'openvino', 'torch'}, default='auto'
+        What runs the network; PyTorch those of timm only. ``'auto'`` takes Keras where its backend
+        computes on an accelerator, else OpenVINO if it is installed (``pip install
+        "sktransfer[fast]"``), else Keras or PyTorch. Name the engine in published work.
+    precision : {'float32', 'bfloat16', 'int8'}, default='float32'
+        What the network computes in; bfloat16 and int8 by OpenVINO only. Features are float32 in
+        any case.
+    calibration : array-like, DataFrame, or list of paths, PIL images or arrays, default=None
+        Up to 128 images that show what values occur in each layer, for ``precision='int8'`` only.
+        None takes a random sample of `fit`'s images, so that the folds of a cross-validation
+        differ and share no features.
     batch_size : 'auto' or int, default='auto'
         How many images are held in memory at once, decoded and resized; rounded up to the number
         that the network takes at a time. Features do not depend on it.
@@ -93,7 +97,7 @@ class ImageFeatureExtractor(FeatureExtractor):
     verbose : int, default=0
         Above 0, a progress bar.
     random_state : int, RandomState instance or None, default=None
-        Seed of random weights.
+        Seed of random weights, and of the sample of `fit`'s images on which int8 is calibrated.
 
     Attributes
     ----------
@@ -115,9 +119,9 @@ class ImageFeatureExtractor(FeatureExtractor):
         SHA-256 of all weights that the wanted layers depend on.
     random_seed_ : int or None
         Seed of the random weights; None with others.
-    engine_ : {'keras', 'openvino'}
+    engine_ : {'keras', 'openvino', 'torch'}
         What runs the network.
-    precision_ : {'float32', 'bfloat16'}
+    precision_ : {'float32', 'bfloat16', 'int8'}
         What it computes in.
 
     Raises
@@ -131,7 +135,8 @@ class ImageFeatureExtractor(FeatureExtractor):
 
     See Also
     --------
-    VGGFeatureExtractor : The same for VGG, with more engines, int8 and fine-tuning.
+    VGGFeatureExtractor : The same for VGG, with more engines.
+    ImageClassifier : The network with a head, trained in part.
     describe_network : What the layers are and cost.
 
     Notes
@@ -165,6 +170,7 @@ class ImageFeatureExtractor(FeatureExtractor):
             tuple,
         ],
         **COMMON_CONSTRAINTS,
+        "engine": [StrOptions({"auto", *ALL_ENGINES})],
     }
 
     def __init__(
@@ -209,11 +215,6 @@ class ImageFeatureExtractor(FeatureExtractor):
         self.cache = cache
         self.verbose = verbose
         self.random_state = random_state
-
-    @property
-    def preprocessing_(self) -> dict[str, Any]:
-        """What is done to pixels before they enter the network."""
-        return asdict(self._runner.scaling)
 
     def to_keras(self) -> keras.Model:
         """Return the cut network with its weights as a Keras model.

@@ -25,6 +25,7 @@ from sklearn.svm import SVC
 
 from sktransfer import Diagnosis, FeatureStore, VGGFeatureExtractor, diagnose, load_digit_pair
 from sktransfer.evaluation.diagnosis import CHECKS
+from sktransfer.evaluation.diagnosis.anatomy import VGGAnatomy
 from sktransfer.evaluation.diagnosis.features import saturated_features
 from sktransfer.evaluation.diagnosis.findings import SEVERITIES
 from sktransfer.evaluation.diagnosis.sampling import sample_rows
@@ -186,7 +187,8 @@ def test_every_finding_is_planted_and_documented() -> None:
     planted = {name for check in CHECKS if not check.needs_features for name in check.names}
     # Needs the dense layers of a trained network; tested below by its numbers.
     cases = {fault.finding for fault in FAULTS.values()} | {fault.finding for fault in PLANTED}
-    assert planted - {"saturated-features", "near-duplicates"} == cases
+    # That of other networks is planted in tests/test_diagnosis_networks.py.
+    assert planted - {"saturated-features", "near-duplicates", "other-preprocessing"} == cases
     page = (DOCS / "diagnosis.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page, re.MULTILINE)
     assert declared == {name for row in rows for name in re.findall("`([a-z-]+)`", row)}
@@ -199,7 +201,8 @@ def test_every_finding_is_planted_and_documented() -> None:
 def test_shares_of_classes_are_named(largest: float, winner: int | None, severity: str) -> None:
     shares = np.full((50, 1000), (1 - largest) / 999, dtype=np.float32)
     shares[np.arange(50), np.arange(50) if winner is None else winner] = largest
-    evidence = SimpleNamespace(cut=plan_cut("predictions"), features=shares)
+    anatomy = VGGAnatomy(None)
+    evidence = SimpleNamespace(cut=plan_cut("predictions"), features=shares, anatomy=anatomy)
     (finding,) = saturated_features(evidence)
     assert (finding.name, finding.severity) == ("saturated-features", severity)
     assert finding.evidence["median of the largest share"] == pytest.approx(largest, rel=1e-3)

@@ -18,6 +18,7 @@ from sktransfer import (
     ImageRegressor,
     VGGClassifier,
     VGGRegressor,
+    export_onnx,
     load_digit_pair,
 )
 from sktransfer.features.fitted import get_runner, read_fitted
@@ -325,3 +326,47 @@ def test_places_lie_where_a_single_tensor_passes() -> None:
     assert found["stem_norm"] == ("left_relu",)
     assert found["sum"] == ("drop",)
     assert not {"left_relu", "left_conv", "left_norm"} & set(found)
+
+
+def test_int8_is_calibrated_again_after_training(digits: Data) -> None:
+    pytest.importorskip("openvino")
+    params = PARAMS | {"precision": "int8"}
+    model = ImageClassifier(_small(), preprocessing=SCALING, unfreeze="all", **params)
+    exact = clone(model).set_params(precision="float32").fit(*digits)
+    ranges = clone(model).set_params(unfreeze=None).fit(*digits)._runner.config.ranges
+    model.fit(*digits)
+    assert model.precision_ == "int8"
+    assert model._runner.config.ranges is not None and model._runner.config.ranges != ranges
+    difference = model.predict_proba(digits[0]) - exact.predict_proba(digits[0])
+    assert 0 < np.abs(difference).max() < 0.1
+
+
+def test_it_is_exported_as_onnx(digits: Data, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = ImageClassifier(
+        "MobileNetV2", "block_2_add", weights=None, unfreeze="block_2", pooling="avg", **PARAMS
+    ).fit(*digits)
+    export_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    images = digits[0].reshape(-1, 8, 8, 1).astype(np.float32)
+    label, probabilities = session.run(["label", "probabilities"], {"images": images})
+    np.testing.assert_allclose(probabilities, model.predict_proba(digits[0]), atol=1e-4)
+    assert (label == model.predict(digits[0])).mean() > 0.9
+
+
+def test_names_of_the_head_are_taken(digits: Data) -> None:
+    images = keras.Input((32, 32, 3))
+    user = keras.Model(images, keras.layers.Conv2D(2, 3, name="head_1")(images))
+    model = ImageClassifier(user, preprocessing=SCALING, unfreeze="all", **PARAMS)
+    with pytest.raises(ValueError, match=r"no layer whose name begins with 'head_'.* Got head_1"):
+        model.fit(*digits)
+
+
+def test_a_file_that_now_holds_another_network_is_refused(digits: Data, tmp_path: Path) -> None:
+    path = tmp_path / "network.keras"
+    _small().save(path)
+    model = ImageClassifier(path, preprocessing=SCALING, unfreeze="inner", **PARAMS).fit(*digits)
+    images = keras.Input((32, 32, 3))
+    keras.Model(images, keras.layers.Conv2D(2, 3)(images)).save(path)
+    with pytest.raises(ValueError, match="restore the original, or call fit again"):
+        model.to_keras()

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -106,12 +107,19 @@ def _error(found: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
-def _predict(name: str, extractor: ImageFeatureExtractor, images: np.ndarray) -> np.ndarray:
+def _predict(
+    name: str, extractor: ImageFeatureExtractor, images: np.ndarray, precision: str = "float32"
+) -> np.ndarray:
     """Compute an embedding as Keras' documentation does, with the extractor's weights."""
     size = extractor.input_size_
-    model = list_applications()[name].build(
-        weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
-    )
+    former = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = list_applications()[name].build(
+            weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
+        )
+    finally:
+        keras.config.set_dtype_policy(former)
     model.set_weights(extractor._runner.weights.load().model.get_weights())
     inputs = find_application(name, "").module.preprocess_input(_resized(images, size))
     return model.predict(inputs, verbose=0)
@@ -173,13 +181,28 @@ def test_features_are_those_of_predict(name: str, engine: str) -> None:
     reason="takes many minutes: set SKTRANSFER_ALL_NETWORKS=1",
 )
 @pytest.mark.parametrize("name", sorted(set(list_applications()) - set(FAMILIES)))
-def test_features_of_every_network_are_those_of_predict(name: str) -> None:
+def test_every_network_gives_and_exports_what_predict_does(name: str, tmp_path: Path) -> None:
     smallest = next(
         size for size in (32, 71, 75, 96, 224, 331) if _takes(list_applications()[name], size)
     )
     extractor = _named(name, input_size=smallest)
     features = extractor.fit_transform(IMAGES[:2])
-    assert _error(features, _predict(name, extractor, IMAGES[:2])) < 1e-5
+    found = {"transform": features}
+    if is_installed("onnxruntime"):
+        import onnxruntime
+
+        export_onnx(extractor, tmp_path / "network.onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+        (found["export"],) = session.run(None, {"images": IMAGES[:2].astype(np.float32)})
+    predicted = _predict(name, extractor, IMAGES[:2])
+    errors = {way: _error(each, predicted) for way, each in found.items()}
+    if max(errors.values()) >= 1e-5:
+        # Some deep networks of random weights amplify rounding that much. Then neither is farther
+        # from what float64 gives than `predict` is, but for chance.
+        exact = _predict(name, extractor, IMAGES[:2], "float64")
+        own = _error(predicted, exact)
+        errors = {way: _error(each, exact) for way, each in found.items()}
+        assert max(errors.values()) < 2 * own, (errors, own)
 
 
 def _takes(application: Any, size: int) -> bool:
@@ -293,6 +316,19 @@ def test_tokens_are_pooled_or_the_class_token_taken() -> None:
         assert _error(extractor.fit_transform(IMAGES), wanted) < 1e-5
     names = _of_model(model, "tokens").fit(IMAGES).get_feature_names_out()
     assert list(names[:7:6]) == ["tokens_t00_f0", "tokens_t01_f0"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_models_that_end_with_an_operation(engine: str) -> None:
+    images = keras.Input((32, 32, 3))
+    maps = keras.layers.Conv2D(4, 3, strides=4, name="maps")(images)
+    model = keras.Model(images, keras.ops.mean(maps, axis=(1, 2)) + 1)
+    extractor = _of_model(model, engine=engine)
+    expected = model.predict(_resized(IMAGES, 32) / 255, verbose=0)
+    assert _error(extractor.fit_transform(IMAGES), expected) < 1e-5
+    assert [layer.kind for layer in extractor._runner.cut.trunk[1:]] == ["Conv2D", "Mean", "Add"]
+    again = _of_model(keras.Model(images, keras.ops.mean(maps, axis=(1, 2)) + 1)).fit(IMAGES)
+    assert again._runner.cut.architecture == extractor._runner.cut.architecture
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -531,6 +567,18 @@ def test_models_that_cannot_be_cut() -> None:
             _of_model(model).fit(IMAGES)
 
 
+def test_a_model_that_ends_with_a_layer_used_twice_needs_a_name() -> None:
+    images = keras.Input((32, 32, 3))
+    shared = keras.layers.Conv2D(3, 3, padding="same")
+    first = keras.layers.ReLU(name="first")(images)
+    model = keras.Model(images, shared(shared(first)))
+    with pytest.raises(
+        ValueError, match=r"must end with a layer that is called once.*name a layer"
+    ):
+        _of_model(model).fit(IMAGES)
+    assert _of_model(model, "first", pooling="avg").fit_transform(IMAGES).shape == (6, 3)
+
+
 def test_grey_models_work_as_the_error_says() -> None:
     layers = keras.layers
     grey = keras.Sequential([keras.Input((32, 32, 1)), layers.Conv2D(4, 3), layers.ReLU()])
@@ -540,16 +588,45 @@ def test_grey_models_work_as_the_error_says() -> None:
 
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.keras"
-    broken.write_bytes(b"PK\x03\x04 no archive")
+    unknown = tmp_path / "unknown.keras"
+    with zipfile.ZipFile(unknown, "w") as archive:
+        archive.writestr("config.json", '{"module": "mine", "class_name": "Mine", "config": {}}')
+        archive.writestr("model.weights.h5", b"x")
     with pytest.raises(ValueError, match=r"Keras cannot read it"):
-        _of_model(broken).fit(IMAGES)
+        _of_model(unknown).fit(IMAGES)
     with pytest.raises(FileNotFoundError, match=r"must be the path of a file"):
         _of_model(tmp_path / "none.keras").fit(IMAGES)
     old = tmp_path / "old.h5"
     old.write_bytes(b"x")
     with pytest.raises(ValueError, match=r"an older format that may hold code"):
         _of_model(old).fit(IMAGES)
+
+
+def test_files_that_are_damaged(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.keras"
+    _small().save(whole)
+    content = whole.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 0xFF
+    damaged = {
+        "cut": content[:-100],
+        "half": content[: len(content) // 2],
+        "empty": b"",
+        "no archive": b"PK\x03\x04 no archive",
+        "flipped": bytes(flipped),
+    }
+    for name in ("config.json", "model.weights.h5"):
+        with zipfile.ZipFile(whole) as source, zipfile.ZipFile(tmp_path / "less", "w") as archive:
+            for part in source.infolist():
+                if part.filename != name:
+                    archive.writestr(part, source.read(part))
+        damaged[f"without {name}"] = (tmp_path / "less").read_bytes()
+    for name, broken in damaged.items():
+        path = tmp_path / f"{name}.keras"
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match=r"must be a .keras file that is whole.*download"):
+            _of_model(path).fit(IMAGES)
+    assert _of_model(whole).fit(IMAGES).n_features_out_ == 4
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
@@ -566,7 +643,7 @@ def test_what_is_for_vgg_alone_says_so() -> None:
     with pytest.raises(ValueError, match=r"'engine'.*must be 'keras' or 'openvino'.*Got 'ncnn'"):
         _named("MobileNetV2", engine="ncnn").fit(IMAGES)
     with pytest.raises(ValueError, match=r"'precision'.*in which VGGFeatureExtractor alone"):
-        _named("MobileNetV2", precision="int8").fit(IMAGES)
+        _named("MobileNetV2", precision="float16").fit(IMAGES)
 
 
 # -- scikit-learn's own checks
@@ -666,12 +743,6 @@ def test_dask_collections() -> None:
     extractor = _of_model(_small()).fit(IMAGES)
     lazy = extractor.transform(dask_array.from_array(IMAGES, chunks=(4, -1, -1, -1)))
     np.testing.assert_array_equal(lazy.compute(scheduler="threads"), extractor.transform(IMAGES))
-
-
-def test_export_of_another_network_says_that_it_cannot(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="needs a VGGFeatureExtractor"):
-        export_onnx(_of_model(_small()).fit(IMAGES), tmp_path / "x.onnx")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sweep_across_networks(

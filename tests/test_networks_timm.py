@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sktransfer import ImageFeatureExtractor, describe_network
+from sktransfer import ImageFeatureExtractor, describe_network, export_onnx
+from sktransfer.engines import choice
+from sktransfer.engines.processor import has_instructions
 from sktransfer.features.preprocessing import Resizing, resize, to_255
 
 timm = pytest.importorskip("timm")
@@ -37,10 +40,11 @@ def _error(found: np.ndarray, expected: Any) -> float:
     return float(np.linalg.norm(found - expected.numpy()) / np.linalg.norm(expected.numpy()))
 
 
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
 @pytest.mark.parametrize("name", list(NETWORKS))
-def test_features_are_those_of_timm(name: str) -> None:
+def test_features_are_those_of_timm(name: str, engine: str) -> None:
     size = NETWORKS[name]
-    extractor = _extractor(name, input_size=size)
+    extractor = _extractor(name, input_size=size, engine=engine)
     features = extractor.fit_transform(IMAGES)
     model = extractor._runner.weights.load().model
     inputs = _inputs(name, size)
@@ -51,9 +55,10 @@ def test_features_are_those_of_timm(name: str) -> None:
     assert len(pickle.dumps(extractor)) < 100_000
 
 
-def test_any_module_is_a_layer() -> None:
-    layers = ["layer2", "layer1.0.conv1", "layer2"]
-    extractor = _extractor("resnet18", layers, pooling=["avg", None, "max"], input_size=64)
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_any_module_is_a_layer(engine: str) -> None:
+    layers, poolings = ["layer2", "layer1.0.conv1", "layer2"], ["avg", None, "max"]
+    extractor = _extractor("resnet18", layers, pooling=poolings, input_size=64, engine=engine)
     features = extractor.fit_transform(IMAGES)
     model = extractor._runner.weights.load().model
     seen: dict[str, Any] = {}
@@ -68,6 +73,31 @@ def test_any_module_is_a_layer() -> None:
         seen["layer2"].amax((2, 3)),
     ]
     assert _error(features, torch.cat(expected, dim=1)) < 1e-5
+
+
+def test_threads_share_the_engine_of_torch() -> None:
+    layers = ["layer1", "layer3"]
+    one, other = (_extractor("resnet18", each, engine="torch").fit(IMAGES) for each in layers)
+    expected = [each.transform(IMAGES) for each in (one, other)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda each: each.transform(IMAGES), [one, other] * 4))
+    for i, features in enumerate(found):
+        np.testing.assert_array_equal(features, expected[i % 2])
+
+
+def test_torch_runs_where_openvino_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "is_installed", lambda engine: engine == "torch")
+    assert _extractor("resnet18", input_size=64).fit(IMAGES).engine_ == "torch"
+    with pytest.raises(ValueError, match=r"engine='torch', which supports float32"):
+        _extractor("resnet18", engine="torch", precision="bfloat16").fit(IMAGES)
+
+
+@pytest.mark.skipif(not has_instructions("int8"), reason="this machine does not compute in int8")
+def test_int8_is_close() -> None:
+    params = {"input_size": 64, "pooling": "avg"}
+    exact = _extractor("resnet18", "layer1", **params).fit_transform(IMAGES)
+    rough = _extractor("resnet18", "layer1", precision="int8", **params).fit_transform(IMAGES)
+    assert 1e-6 < _error(rough, torch.from_numpy(exact)) < 5e-2
 
 
 def test_tokens() -> None:
@@ -87,12 +117,24 @@ def test_weights_from_a_file_of_tensors(tmp_path: Path) -> None:
         _extractor("resnet18", input_size=64, weights=tmp_path / "code.pth").fit(IMAGES)
 
 
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_an_onnx_file(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    layers = {"vit_tiny_patch16_224": ["norm", "blocks.0"]}.get(name)
+    pooling = None if layers is None else ["avg", "max"]
+    extractor = _extractor(name, layers, pooling=pooling, input_size=NETWORKS[name]).fit(IMAGES)
+    export_onnx(extractor, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    (features,) = session.run(["features"], {"images": IMAGES.astype(np.float32)})
+    assert _error(features, torch.from_numpy(extractor.transform(IMAGES))) < 1e-5
+
+
 def test_what_is_wrong() -> None:
     with pytest.raises(ValueError, match=r"Got 'timm/resnet19' instead. Did you mean"):
         _extractor("resnet19").fit(IMAGES)
     with pytest.raises(ValueError, match=r"Got 'layer9' instead"):
         _extractor("resnet18", "layer9").fit(IMAGES)
-    with pytest.raises(ValueError, match=r"'engine'.*must be 'openvino' for timm"):
+    with pytest.raises(ValueError, match=r"'engine'.*must be 'openvino' or 'torch' for timm"):
         _extractor("resnet18", engine="keras").fit(IMAGES)
 
 

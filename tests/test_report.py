@@ -22,6 +22,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -37,9 +38,11 @@ from sktransfer import (
     diagnose,
     load_digit_pair,
     sweep_layers,
+    sweep_networks,
     transfer_curve,
 )
-from sktransfer.report.brief import brief_comparison, brief_curve
+from sktransfer.cli import main
+from sktransfer.report.brief import brief_comparison, brief_curve, brief_networks
 from sktransfer.report.drawing import DARK, LIGHT
 from sktransfer.report.images import look_at, show_found
 
@@ -70,6 +73,14 @@ def results() -> SimpleNamespace:
             input_sizes=[32],
             cv=2,
         ),
+        networks=sweep_networks(
+            X,
+            y,
+            networks={NASTY: random, "other": clone(random).set_params(random_state=1)},
+            layers={NASTY: ["block1_pool"], "other": ["block1_pool"]},
+            input_sizes=[32],
+            cv=2,
+        ),
         curve=curve,
         diagnosis=diagnose(random, X / 16 / 255, y, max_images=40, cv=2),
         shown={"estimator": random, "X": X, "y": np.array(["six", NASTY])[y]},
@@ -82,6 +93,7 @@ def page_path(results: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
     TransferReport(
         results.comparison,
         sweep=results.sweep,
+        networks=results.networks,
         curve=results.curve,
         diagnosis=results.diagnosis,
         **results.shown,
@@ -170,6 +182,7 @@ def test_tables_hold_every_table_of_every_result(page, results):
         brief_comparison(results.comparison).table,
         *results.comparison.tables(),
         *results.sweep.tables(),
+        *results.networks.tables(),
         brief_curve(results.curve).table,
         *results.curve.tables()[1:],
     ]
@@ -251,7 +264,7 @@ def test_how_it_was_made(page):
 
 def test_pictures_are_drawn_for_light_and_dark(page):
     pictures = list(read(page).find_all("picture"))
-    assert len(pictures) == 3 + 3
+    assert len(pictures) == 4 + 3
     for picture in pictures:
         (dark,), (light,) = picture.find_all("source"), picture.find_all("img")
         assert dark.get("media") == "screen and (prefers-color-scheme: dark)"
@@ -266,7 +279,7 @@ def test_pictures_are_drawn_for_light_and_dark(page):
         assert int(light.get("width")) >= 336 and int(light.get("height")) > 100
 
 
-@pytest.mark.parametrize("kind", ["comparison", "sweep", "curve", "diagnosis"])
+@pytest.mark.parametrize("kind", ["comparison", "sweep", "networks", "curve", "diagnosis"])
 def test_each_result_makes_a_page_of_its_own(results, tmp_path, kind):
     path = tmp_path / "one.html"
     assert TransferReport(**{kind: getattr(results, kind)}).to_html(path) is None
@@ -274,12 +287,31 @@ def test_each_result_makes_a_page_of_its_own(results, tmp_path, kind):
     titles = {
         "comparison": "Does transfer help?",
         "sweep": "Which layer?",
+        "networks": "Which network?",
         "curve": "How many labels does it save?",
         "diagnosis": "What may be wrong?",
     }
     assert root.find("title").text == root.find("h1").text == titles[kind]
     names = [node.get("aria-labelledby") for node in root.find_all("section")]
     assert names == ["verdict", kind, "made"]
+
+
+def test_a_sweep_of_networks_answers_in_short(results, tmp_path):
+    path = tmp_path / "one.html"
+    TransferReport(networks=results.networks).to_html(path)
+    paragraphs = [p.text for p in read(path.read_text(encoding="utf-8")).find_all("p")]
+    assert results.networks.sentences()[0] in paragraphs
+    assert ".." not in str(brief_networks(results.networks)).replace("...", "")
+
+
+def test_the_command_writes_a_sweep_of_networks(tmp_path, capsys):
+    pytest.importorskip("keras")
+    page = tmp_path / "networks.html"
+    options = ["--network", "mobilenetv2", "--weights", "random", "--input-sizes", "32"]
+    run = ["--folds", "2", "--max-images", "40", "--quiet", "--report", str(page)]
+    assert main(["sweep", *options, *run]) == 0
+    assert "Best is " in capsys.readouterr().out
+    assert "<h1>Which network?</h1>" in page.read_text(encoding="utf-8")
 
 
 def test_findings_show_the_images_on_which_they_rest(results, tmp_path):
@@ -402,7 +434,7 @@ def test_tables_say_what_they_are_and_what_names_a_row(page):
 
 def test_pictures_are_told_in_words(page, results):
     alts = [node.get("alt") for node in read(page).find_all("img")]
-    assert len(alts) == 6 and all(len(alt) > 20 for alt in alts)
+    assert len(alts) == 7 and all(len(alt) > 20 for alt in alts)
     for row in results.comparison.rows:
         assert f"{row.mean('accuracy'):.3f}" in alts[0]
 
@@ -545,7 +577,7 @@ def test_it_fits_phones_and_desks_in_light_and_dark(browse, page, tmp_path, widt
     assert found["overflow"] == 0 and found["beyond"] == 0
     # What is too wide scrolls by itself. On a phone there is such, or nothing would be tested.
     assert found["scrolling"] > 0 or width > 360
-    assert found["pictures"] == [[True, theme == "light"]] * 6
+    assert found["pictures"] == [[True, theme == "light"]] * 7
     red, green, blue = (int(colors_of(theme)["ground"][i : i + 2], 16) for i in (1, 3, 5))
     assert found["background"] == f"rgb({red}, {green}, {blue})"
     assert all(found["focused"]) and len(found["focused"]) > 5

@@ -62,12 +62,9 @@ def make_extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]
             extractor = make_extractor(
                 args,
                 layer=args.layer or "block3_pool",
-                pooling=args.pooling,
                 weights=source,
                 input_size=size,
-                engine=args.engine,
-                precision=args.precision,
-                cache=args.cache,
+                **_given(args),
             )
             extractors[name_extractor(extractor)] = extractor
     # Weights that nobody asked for by name are not downloaded; their row then says so.
@@ -77,6 +74,11 @@ def make_extractors(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]
         if args.weights is None and extractor.weights == "imagenet"
     ]
     return extractors, optional
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of an extractor, whatever its network."""
+    return {name: getattr(args, name) for name in ("pooling", "engine", "precision", "cache")}
 
 
 def _make_others(args: argparse.Namespace) -> dict[str, Any]:
@@ -89,12 +91,9 @@ def _make_others(args: argparse.Namespace) -> dict[str, Any]:
             args,
             network,
             layer=args.layer,
-            pooling=args.pooling,
             weights=source,
             input_size=size,
-            engine=args.engine,
-            precision=args.precision,
-            cache=args.cache,
+            **_given(args),
         )
         for network in args.network
         for size in dict.fromkeys(sizes)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from sktransfer.cli._data import read_data
-from sktransfer.cli._network import choose_weights, make_extractor, start_keras
-from sktransfer.cli._options import add_cut, add_data, add_findings, add_network, add_run
+from sktransfer.cli._network import choose_weights, make_extractor, make_other, start_keras
+from sktransfer.cli._options import (
+    add_cut,
+    add_data,
+    add_findings,
+    add_network,
+    add_other_networks,
+    add_run,
+)
 from sktransfer.cli._output import check_targets, write_result
 
 _MAX_IMAGES = 200
@@ -23,13 +31,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add_data(parser)
     network = add_network(parser, download=False)
-    add_cut(network)
+    add_other_networks(network, several=False)
+    add_cut(network, any_network=True)
     network.add_argument(
         "--input-size",
         type=int,
-        default=32,
         metavar="PIXELS",
-        help="side of the images in pixels, 32 or more (default: %(default)s)",
+        help="side of the images in pixels, 32 or more (default: 32, with --network what it was "
+        "trained at)",
     )
     parser.add_argument_group("features").add_argument(
         "--features",
@@ -50,13 +59,7 @@ def run(args: argparse.Namespace) -> int:
     # All images are read, as copies are searched among all; the sample is drawn afterwards.
     n_images, args.max_images = args.max_images or _MAX_IMAGES, None
     X, y, _ = read_data(args)
-    extractor = make_extractor(
-        args,
-        layer=args.layer,
-        pooling=args.pooling,
-        weights=args.weights or choose_weights(args.architecture, [args.layer]),
-        input_size=args.input_size,
-    )
+    extractor = _make(args)
     start_keras()
     diagnosis = diagnose(
         extractor,
@@ -70,3 +73,24 @@ def run(args: argparse.Namespace) -> int:
     shown = {"estimator": extractor, "X": X} if any(e.images for e in diagnosis.findings) else {}
     write_result(args, diagnosis, "diagnosis", **shown)
     return 0
+
+
+def _make(args: argparse.Namespace) -> Any:
+    """Return the extractor that the options describe."""
+    if args.network:
+        return make_other(
+            args,
+            args.network,
+            layer=args.layer,
+            pooling=args.pooling,
+            weights=args.weights or "imagenet",
+            input_size=args.input_size or "auto",
+        )
+    layer = args.layer or "block3_pool"
+    return make_extractor(
+        args,
+        layer=layer,
+        pooling=args.pooling,
+        weights=args.weights or choose_weights(args.architecture, [layer]),
+        input_size=args.input_size or 32,
+    )

@@ -116,11 +116,6 @@ def _run_networks(args: argparse.Namespace) -> int:
             "The '--layers' option is for one network of VGG. Got it with --network, which "
             "compares embeddings: call sktransfer.sweep_networks(layers=...), or leave one out."
         )
-    if args.report:
-        raise ValueError(
-            "The '--report' option takes no sweep across networks. Got it with --network: write "
-            "'--json', '--csv' or '--plot'."
-        )
     X, y, names = read_data(args)
     params = {"precision": args.precision, "cache": args.cache}
     start_keras()
@@ -137,5 +132,5 @@ def _run_networks(args: argparse.Namespace) -> int:
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )
-    write_result(args, result, "sweep", NetworkSweepDisplay)
+    write_result(args, result, "networks", NetworkSweepDisplay)
     return 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sktransfer.networks import Cut, Layer, NetworkDescription
+from sktransfer.networks.outputs import as_shape
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,7 +143,7 @@ def _row_of_boxes(group: Sequence[Layer], layers: Sequence[Layer], cut: Cut) -> 
     flat = next(layer for layer in layers if layer.kind == "flatten").output_shape[0]
     for layer in group:
         if len(layer.output_shape) == 3:
-            height = _TALLEST * math.sqrt(layer.output_shape[0] / cut.input_size)
+            height = _TALLEST * math.sqrt(layer.output_shape[0] / as_shape(cut.input_size)[0])
             depth = _DEPTH * height
             # A pooling is drawn thin: it changes the size, not the channels.
             width = 0.045 if layer.kind == "pool" else 0.0095 * math.sqrt(layer.output_shape[2])
@@ -214,7 +215,7 @@ def draw(drawing: Drawing, network: NetworkDescription, cut: Cut, ax: Axes) -> N
     # A ground of its own keeps dark text readable on a dark style.
     ground = (0, _BOTTOM), drawing.width, drawing.height
     ax.add_patch(Rectangle(*ground, facecolor="white", edgecolor="none", zorder=0))
-    size = _TIMES.join([f"{cut.input_size:,}"] * 2)
+    size = _TIMES.join(f"{side:,}" for side in as_shape(cut.input_size))
     title = f"{network.architecture.upper()} on an image of {size} pixels"
     text(_MARGIN, drawing.top - 0.08, title, _LARGE, ha="left", va="top", weight="bold")
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from sktransfer.base import Interval, StrOptions, validate_parameter_constraints
+from sktransfer.base import StrOptions, validate_parameter_constraints
 from sktransfer.displays._display import Display
 from sktransfer.displays._drawing import draw, lay_out
 from sktransfer.displays._extractor import check_extractor
 from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.networks import (
     ARCHITECTURES,
-    MIN_SIZE,
     TRAINED_SIZE,
     Cut,
     NetworkDescription,
     describe_network,
     plan_cut,
 )
+from sktransfer.networks.layers import read_input_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +66,7 @@ class ArchitectureDisplay(Display):
         architecture: str = "vgg16",
         *,
         cut: str | Sequence[str] = "flatten",
-        input_size: int = TRAINED_SIZE,
+        input_size: int | tuple[int, int] = TRAINED_SIZE,
         ax: Axes | None = None,
     ) -> ArchitectureDisplay:
         """Draw a network by name.
@@ -78,8 +77,9 @@ class ArchitectureDisplay(Display):
             The network.
         cut : str or list of str, default='flatten'
             The layer or layers whose features are wanted.
-        input_size : int, default=224
-            Side of the square image, in pixels; 32 and up. The dense layers exist at 224 only.
+        input_size : int or tuple of int, default=224
+            Side of the square image, or height and width, in pixels; 32 and up. The dense layers
+            exist at 224 only.
         ax : matplotlib Axes, default=None
             Axes to draw in. If `None`, a new figure is created.
 
@@ -97,8 +97,8 @@ class ArchitectureDisplay(Display):
         """
         who = f"{cls.__name__}.from_architecture"
         check_matplotlib(who)
-        _check_network(architecture, input_size, who, cut=cut)
-        plan = plan_cut(cut, architecture, input_size=int(input_size), who=who, param="cut")
+        size = _check_network(architecture, input_size, who, cut=cut)
+        plan = plan_cut(cut, architecture, input_size=size, who=who, param="cut")
         return cls(_whole_network(plan), cut=plan).plot(ax=ax)
 
     @classmethod
@@ -133,12 +133,12 @@ class ArchitectureDisplay(Display):
         input_size = getattr(extractor, "input_size_", extractor.input_size)
         if isinstance(input_size, str) and input_size == "auto":
             input_size = TRAINED_SIZE
-        _check_network(extractor.architecture, input_size, owner, layer=extractor.layer)
+        size = _check_network(extractor.architecture, input_size, owner, layer=extractor.layer)
         plan = plan_cut(
             extractor.layer,
             extractor.architecture,
             getattr(extractor, "pooling", None),
-            int(input_size),
+            size,
             who=owner,
         )
         return cls(_whole_network(plan), cut=plan).plot(ax=ax)
@@ -154,15 +154,21 @@ class ArchitectureDisplay(Display):
         return ax
 
 
-def _check_network(architecture: Any, input_size: Any, who: str, **layers: Any) -> None:
-    """Check what :func:`plan_cut` takes for granted; `layers` is the layer parameter by name."""
+def _check_network(
+    architecture: Any, input_size: Any, who: str, **layers: Any
+) -> int | tuple[int, int]:
+    """Check what :func:`plan_cut` takes for granted, and return the size.
+
+    `layers` is the layer parameter by name.
+    """
     constraints = {
         "architecture": [StrOptions(set(ARCHITECTURES))],
-        "input_size": [Interval(Integral, MIN_SIZE, None, closed="left")],
         **{name: [str, list, tuple] for name in layers},
     }
-    params = {"architecture": architecture, "input_size": input_size, **layers}
-    validate_parameter_constraints(constraints, params, caller_name=who)
+    validate_parameter_constraints(
+        constraints, {"architecture": architecture, **layers}, caller_name=who
+    )
+    return read_input_size(input_size, who)
 
 
 def _whole_network(cut: Cut) -> NetworkDescription:

@@ -101,7 +101,7 @@ class EmbeddingDisplay(Display):
 
         Parameters
         ----------
-        extractor : VGGFeatureExtractor, or another transformer or pipeline of such
+        extractor : VGGFeatureExtractor, ImageFeatureExtractor, or another transformer or pipeline
             What computes the features. Never changed: if it is not fitted, a copy is fitted on the
             images drawn.
         X : array-like, DataFrame, or list of paths, PIL images or arrays

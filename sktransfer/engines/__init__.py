@@ -1,6 +1,7 @@
-"""Engines, which run a network: Keras, OpenVINO and ncnn, each on its devices."""
+"""Engines, which run a network: Keras, OpenVINO, ncnn and PyTorch, each on its devices."""
 
 from sktransfer.engines.choice import (
+    ALL_ENGINES,
     ENGINES,
     JOINT_PRECISIONS,
     PRECISIONS,
@@ -11,12 +12,14 @@ from sktransfer.engines.ready import (
     Engine,
     EngineConfig,
     describe_engine,
+    find_ranges,
     get_engine,
     images_for,
     images_per_call,
 )
 
 __all__ = [
+    "ALL_ENGINES",
     "ENGINES",
     "JOINT_PRECISIONS",
     "PRECISIONS",
@@ -25,6 +28,7 @@ __all__ = [
     "choose_engine",
     "choose_engine_for",
     "describe_engine",
+    "find_ranges",
     "get_engine",
     "images_for",
     "images_per_call",

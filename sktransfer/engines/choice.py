@@ -18,11 +18,13 @@ PRECISIONS_OF = {
 }
 #: The same for networks other than VGG, by what they were written in.
 PRECISIONS_OF_OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
-    "keras": {"keras": ("float32",), "openvino": ("float32", "bfloat16")},
-    "onnx": {"openvino": ("float32", "bfloat16")},
-    "timm": {"openvino": ("float32", "bfloat16")},
+    "keras": {"keras": ("float32",), "openvino": ("float32", "bfloat16", "int8")},
+    "onnx": {"openvino": ("float32", "bfloat16", "int8")},
+    "timm": {"openvino": ("float32", "bfloat16", "int8"), "torch": ("float32",)},
 }
 ENGINES = tuple(PRECISIONS_OF)
+#: Those of any network.
+ALL_ENGINES = (*ENGINES, "torch")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 #: Those in which the last bits of a layer depend on which other layers are wanted with it: a value
 #: that leaves the network is rounded where one that stays inside is not.
@@ -31,8 +33,8 @@ JOINT_PRECISIONS = ("bfloat16", "float16")
 # What 'auto' takes: of the first row whose precision and input size hold, the first engine that is
 # installed. Measured with `python benchmarks`; docs/benchmarks.md shows the figures.
 _TABLE = (
-    ("float32", 80, ("ncnn", "openvino", "keras")),
-    ("float32", 0, ("openvino", "keras")),
+    ("float32", 80, ("ncnn", "openvino", "keras", "torch")),
+    ("float32", 0, ("openvino", "keras", "torch")),
     ("bfloat16", 0, ("openvino", "keras")),
     ("float16", 0, ("keras",)),
     ("int8", 0, ("openvino",)),
@@ -51,7 +53,7 @@ def choose_engine_for(cut: AnyCut, engine: str, precision: str, *, who: str) -> 
             )
         if not any(precision in precisions for precisions in able.values()):
             raise ValueError(
-                f"The 'precision' parameter of {who} must be 'float32' or 'bfloat16' for "
+                f"The 'precision' parameter of {who} must be 'float32', 'bfloat16' or 'int8' for "
                 f"{cut.architecture}. Got {precision!r}, in which VGGFeatureExtractor alone "
                 "computes."
             )

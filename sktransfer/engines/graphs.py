@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,11 @@ def _convert_timm(network: TimmNetwork, cut: NetworkCut, n_images: int) -> openv
     import torch
 
     images = torch.zeros(n_images, 3, *as_shape(network.input_size))
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # OpenVINO traces by what PyTorch is going to replace; and timm's checks of sizes, which are
+        # settled here, are traced as constants.
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
         model = ov.convert_model(network.cut(cut), example_input=images, share_weights=False)
     model.reshape(list(images.shape))
     return _take_channels_last(model, "NCHW")

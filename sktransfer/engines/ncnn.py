@@ -91,8 +91,8 @@ class NcnnEngine:
 
 def _write_layers(cut: Cut) -> tuple[list[str], list[str]]:
     """Write the network as text; return its rows, and where each wanted layer comes out."""
-    size = cut.input_size
-    rows = [f"Input input 0 1 input 0={size} 1={size} 2=3"]
+    height, width, _ = cut.trunk[0].output_shape
+    rows = [f"Input input 0 1 input 0={width} 1={height} 2=3"]
     n_blobs = 1
     current = "input"
     wanted = {}  # where each output comes out

@@ -53,7 +53,7 @@ class GraphEngine:
 
     def __init__(self, model: openvino.Model, n_images: int, precision: str) -> None:
         self._n_images = n_images
-        self._compiled = _compile(model, precision)
+        self._compiled = compile_model(model, precision)
 
     def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
         """Compute the wanted layers."""
@@ -109,7 +109,7 @@ class OpenVINOEngine(GraphEngine):
         self, cut: Cut, build: Callable[[int], openvino.Model], precision: str
     ) -> Any:
         """Compile the network for one image; return False if that gives other bits."""
-        compiled = _compile(build(1), precision)
+        compiled = compile_model(build(1), precision)
         shape = (self._n_images // 2 + 1, *cut.trunk[0].output_shape)
         images = np.random.default_rng(0).uniform(-INPUT_RANGE, INPUT_RANGE, shape)
         found, expected = (
@@ -120,7 +120,8 @@ class OpenVINOEngine(GraphEngine):
         return compiled if all(map(np.array_equal, found, expected)) else False
 
 
-def _compile(model: openvino.Model, precision: str) -> Any:
+def compile_model(model: openvino.Model, precision: str) -> Any:
+    """Compile a model for as many requests at a time as there are threads, one for each."""
     n_threads = count_threads()
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",

@@ -13,14 +13,16 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from importlib.metadata import version
 from typing import Any, Protocol
 
 import numpy as np
 
-from sktransfer.engines import graphs, keras, ncnn, openvino
+from sktransfer.engines import graphs, keras, ncnn, openvino, quantizing, torch
 from sktransfer.engines.choice import JOINT_PRECISIONS
 from sktransfer.engines.processor import describe_processor
+from sktransfer.engines.quantizing import InputRange
 from sktransfer.networks import AnyCut, Cut, NetworkCut
 from sktransfer.networks.frameworks import claim
 from sktransfer.networks.outputs import side_of
@@ -42,21 +44,23 @@ class EngineConfig:
 
     Attributes
     ----------
-    engine : {'keras', 'openvino', 'ncnn'}
+    engine : {'keras', 'openvino', 'ncnn', 'torch'}
         What runs the network.
     precision : {'float32', 'bfloat16', 'float16', 'int8'}
         What it computes in.
     ranges : tuple of tuple or None
-        For int8 the name of each weighted layer but the first, and its largest input.
+        For int8 of VGG the name of each weighted layer but the first, and its largest input; of
+        other networks what :func:`find_ranges` finds.
     """
 
     engine: str
     precision: str = "float32"
-    ranges: tuple[tuple[str, float], ...] | None = None
+    ranges: tuple[tuple[Any, ...], ...] | None = None
 
 
-_MODULES = {"keras": keras, "openvino": openvino, "ncnn": ncnn}
+_MODULES = {"keras": keras, "openvino": openvino, "ncnn": ncnn, "torch": torch}
 _engines: OrderedDict[tuple[AnyCut, str, EngineConfig], Engine] = OrderedDict()
+_ranges: dict[tuple[NetworkCut, str, bytes], tuple[InputRange, ...]] = {}
 _lock = threading.Lock()
 
 
@@ -95,6 +99,8 @@ def describe_engine(config: EngineConfig, cut: AnyCut, layer: Any) -> str:
     if config.ranges is not None and isinstance(cut, Cut):
         above = {each.name for each in cut.weighted_above(layer)}
         parts += [f"{name} {high.hex()}" for name, high in config.ranges if name in above]
+    elif config.ranges is not None:
+        parts.append(blake2b(repr(config.ranges).encode(), digest_size=16).hexdigest())
     return ", ".join([*parts, describe_processor()])
 
 
@@ -123,12 +129,40 @@ def get_engine(
         return _engines[key]
 
 
+def find_ranges(
+    cut: NetworkCut, sha256: str, network: Any, inputs: np.ndarray
+) -> tuple[InputRange, ...]:
+    """Find for int8 which values occur where in a network, over some preprocessed images.
+
+    A search fits many extractors with the same images for calibration: the last ranges are kept.
+    """
+    claim("openvino")
+    key = cut, sha256, blake2b(np.ascontiguousarray(inputs).data, digest_size=16).digest()
+    with _lock:
+        known = _ranges.get(key)
+    if known is None:
+        n_images = images_for(cut, "openvino")
+        # The last call takes images again, where too few are left: zeros are no images.
+        rows = np.arange(-(-len(inputs) // n_images) * n_images) % len(inputs)
+        model = graphs.convert(network, cut, n_images)
+        known = quantizing.find_ranges(model, inputs[rows])
+        with _lock:
+            _ranges[key] = known
+            while len(_ranges) > MAX_ENGINES:
+                del _ranges[next(iter(_ranges))]
+    return known
+
+
 def _build(cut: AnyCut, weights: Any, config: EngineConfig) -> Engine:
     if isinstance(cut, NetworkCut):
         n_images = images_for(cut, config.engine)
         if config.engine == "keras":
             return keras.ModelEngine(weights.cut(cut), n_images)
+        if config.engine == "torch":
+            return torch.TorchEngine(weights.cut(cut), n_images)
         model = graphs.convert(weights, cut, n_images)
+        if config.ranges is not None:
+            quantizing.quantize(model, config.ranges)
         return openvino.GraphEngine(model, n_images, config.precision)
     if config.engine == "keras":
         return keras.KerasEngine(cut, weights, config.precision)

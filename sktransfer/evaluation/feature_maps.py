@@ -66,7 +66,7 @@ def compute_feature_maps(
         fitted = extractor if is_fitted else clone(extractor).fit(images)
         return _compute(fitted, _plan_any(fitted, layers, who), images, n_maps)
     size = getattr(extractor, "input_size_", extractor.input_size)
-    size = TRAINED_SIZE if isinstance(size, str) else int(size)
+    size = TRAINED_SIZE if isinstance(size, str) else size
     # Checked before weights are located: the layers do not depend on the size.
     wanted = _choose_layers(extractor, size, layers, who)
     fitted = extractor if is_fitted else clone(extractor).fit(images)
@@ -113,7 +113,10 @@ def _as_list(image: Any, who: str) -> Any:
 
 
 def _choose_layers(
-    extractor: VGGFeatureExtractor, size: int, layers: Sequence[str] | None, who: str
+    extractor: VGGFeatureExtractor,
+    size: int | tuple[int, int],
+    layers: Sequence[str] | None,
+    who: str,
 ) -> list[str]:
     own = plan_cut(extractor.layer, extractor.architecture, None, size)
     grids = [layer for layer in own.trunk[1:] if len(layer.output_shape) == 3]

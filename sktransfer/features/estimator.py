@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from numbers import Integral
 from typing import Any, Self
 
@@ -132,6 +133,11 @@ class FeatureExtractor(Documented, CallbackSupportMixin, TransformerMixin, BaseE
             If image files cannot be read, naming all of them, or the weights are unavailable.
         """
         return transform(self, X)
+
+    @property
+    def preprocessing_(self) -> dict[str, Any]:
+        """What is done to pixels from 0 to 255 before they enter the network."""
+        return asdict(self._runner.scaling)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name every feature by layer, place and channel.

@@ -6,6 +6,7 @@ Nothing is trained, and no image is computed unless int8 is to be calibrated.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +14,15 @@ import numpy as np
 from sklearn.utils.random import sample_without_replacement
 
 from sktransfer import weights as _weights
-from sktransfer.engines import EngineConfig, choose_engine_for
+from sktransfer.engines import EngineConfig, choose_engine_for, find_ranges
 from sktransfer.features.memory import check_network
 from sktransfer.features.runner import Runner
 from sktransfer.features.settings import AnySettings, NetworkSettings, Settings
 from sktransfer.inputs.images import Images
 from sktransfer.inputs.reader import Reader
 from sktransfer.inputs.scale import ValueRange
-from sktransfer.networks import TRAINED_SIZE, Cut
+from sktransfer.networks import TRAINED_SIZE, Cut, NetworkCut
+from sktransfer.networks.pixels import CAFFE, PixelScaling
 from sktransfer.weights import FittedWeights, Weights, load_weights
 
 #: Images on which int8 is calibrated, at most.
@@ -54,10 +56,10 @@ def fit_network(
     Without images to calibrate on, they need not be there.
     """
     if isinstance(settings, NetworkSettings):
-        return _fit_any(settings)
+        return _fit_any(settings, images, reader)
     who = settings.who
     seed = settings.draw_seed() if settings.weights is None else None
-    cut, weights = _find_weights(settings, seed)
+    cut, weights, scaling = _find_weights(settings, seed)
     engine = choose_engine_for(cut, settings.engine, settings.precision, who=who)
     check_network(cut, engine, who)
     hashes = _weights.hash_up_to(cut, cut.layers, weights)
@@ -72,13 +74,14 @@ def fit_network(
         cache=settings.cache,
         verbose=settings.verbose,
         who=who,
+        scaling=scaling,
     )
     if settings.precision == "int8":
         runner = calibrate(runner, *sample_images(settings, images, reader), weights)
     return FittedNetwork(runner, weights, seed)
 
 
-def _fit_any(settings: NetworkSettings) -> FittedNetwork:
+def _fit_any(settings: NetworkSettings, images: Images | None, reader: Reader) -> FittedNetwork:
     """Load a network other than VGG, and find what runs it."""
     seed = settings.draw_seed() if settings.weights is None else None
     source = settings.source(seed)
@@ -100,17 +103,33 @@ def _fit_any(settings: NetworkSettings) -> FittedNetwork:
         who=settings.who,
         scaling=scaling,
     )
+    if settings.precision == "int8":
+        runner = calibrate(runner, *sample_images(settings, images, reader), network)
     return FittedNetwork(runner, network, seed)
 
 
-def _find_weights(settings: Settings, seed: int | None) -> tuple[Cut, Weights]:
+def _calibrate_any(
+    runner: Runner, cut: NetworkCut, images: Images, value_range: ValueRange | None, network: Any
+) -> Runner:
+    """Find which values enter each operation with weights."""
+    loaded = runner.load([(images, range(len(images)))], value_range)
+    with closing(loaded) as chunks:
+        inputs = np.concatenate([values for _, values in chunks])
+    ranges = find_ranges(cut, runner.sha256, network, inputs)
+    return replace(runner, config=replace(runner.config, ranges=ranges))
+
+
+def _find_weights(settings: Settings, seed: int | None) -> tuple[Cut, Weights, PixelScaling]:
     """Load the weights, and plan the cut at the size that they record where none is given."""
     cut = settings.plan()
-    if settings.input_size != "auto" or not isinstance(settings.weights, str | os.PathLike):
-        return cut, load_weights(settings.weights, cut, seed, who=settings.who)
+    if not isinstance(settings.weights, str | os.PathLike):
+        scaling = getattr(settings.weights, "scaling", CAFFE)
+        return cut, load_weights(settings.weights, cut, seed, who=settings.who), scaling
     path = _weights.locate_weights(settings.weights, cut, who=settings.who)
-    weights, recorded = _weights.read_weights_and_input_size(path, cut, who=settings.who)
-    return settings.plan(recorded or TRAINED_SIZE), weights
+    weights, recorded, scaling = _weights.read_weights_and_record(path, cut, who=settings.who)
+    if settings.input_size == "auto":
+        cut = settings.plan(recorded or TRAINED_SIZE)
+    return cut, weights, scaling
 
 
 def sample_images(
@@ -135,10 +154,15 @@ def sample_images(
 
 
 def calibrate(
-    runner: Runner, images: Images, value_range: ValueRange | None, weights: Weights
+    runner: Runner, images: Images, value_range: ValueRange | None, weights: Any
 ) -> Runner:
-    """Find the largest input of each layer, which is what the one before it gives."""
-    cut = runner.vgg_cut
+    """Find the largest input of each layer, which is what the one before it gives.
+
+    `weights` are the arrays of VGG, or another network with its weights.
+    """
+    if isinstance(runner.cut, NetworkCut):
+        return _calibrate_any(runner, runner.cut, images, value_range, weights)
+    cut = runner.cut
     *before, _ = cut.weighted_layers
     ranges: tuple[tuple[str, float], ...] = ()
     if before:

@@ -160,18 +160,11 @@ def resize(
     def convert(part: np.ndarray) -> np.ndarray:
         return part if value_range is None else to_255(part, value_range)
 
-    wanted = as_shape(resizing.size)
-    if resizing.aspect == "crop":
-        pixels = _central_part(pixels, wanted)
-    n, height, width, n_channels = pixels.shape
-    whole = height, width
-    if resizing.aspect == "pad":
-        whole = (
-            max(height, round(width * wanted[0] / wanted[1])),
-            max(width, round(height * wanted[1] / wanted[0])),
-        )
-    rows = _axis(height, whole[0], wanted[0], resizing)
-    columns = _axis(width, whole[1], wanted[1], resizing)
+    part, rows, columns = plan_axes(pixels.shape[1], pixels.shape[2], resizing)
+    top, left, height, width = part
+    if (height, width) != pixels.shape[1:3]:
+        pixels = pixels[:, top : top + height, left : left + width]
+    n, n_channels = len(pixels), pixels.shape[3]
     if rows.used is not None:
         pixels = pixels[:, rows.used]
     if columns.used is not None:
@@ -189,15 +182,27 @@ def resize(
     return values if columns.weights is None else _product(columns.weights, values, 2)
 
 
-def _central_part(pixels: np.ndarray, wanted: tuple[int, int]) -> np.ndarray:
-    """Cut the largest part out of the middle that has the shape of what is wanted."""
-    height, width = pixels.shape[1:3]
-    new_height = max(1, min(height, round(width * wanted[0] / wanted[1])))
-    new_width = max(1, min(width, round(height * wanted[1] / wanted[0])))
-    if (new_height, new_width) == (height, width):
-        return pixels
-    top, left = (height - new_height) // 2, (width - new_width) // 2
-    return pixels[:, top : top + new_height, left : left + new_width]
+def plan_axes(
+    height: int, width: int, resizing: Resizing
+) -> tuple[tuple[int, int, int, int], Axis, Axis]:
+    """Say which part of an image is used (top, left, height, width), and how it is resized."""
+    wanted = as_shape(resizing.size)
+    top = left = 0
+    if resizing.aspect == "crop":
+        # The largest part in the middle that has the shape of what is wanted.
+        whole = height, width
+        height = max(1, min(whole[0], round(whole[1] * wanted[0] / wanted[1])))
+        width = max(1, min(whole[1], round(whole[0] * wanted[1] / wanted[0])))
+        top, left = (whole[0] - height) // 2, (whole[1] - width) // 2
+    whole = height, width
+    if resizing.aspect == "pad":
+        whole = (
+            max(height, round(width * wanted[0] / wanted[1])),
+            max(width, round(height * wanted[1] / wanted[0])),
+        )
+    rows = _axis(height, whole[0], wanted[0], resizing)
+    columns = _axis(width, whole[1], wanted[1], resizing)
+    return (top, left, height, width), rows, columns
 
 
 def _product(weights: scipy.sparse.csr_array, values: np.ndarray, axis: int) -> np.ndarray:
@@ -208,18 +213,26 @@ def _product(weights: scipy.sparse.csr_array, values: np.ndarray, axis: int) -> 
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """The resizing of one axis: which pixels it uses if not all, and their weights."""
 
     used: np.ndarray | None
     weights: scipy.sparse.csr_array | None
 
+    def matrix(self, n_in: int) -> np.ndarray | None:
+        """Return the weights of all pixels; None where nothing is to be done."""
+        if self.weights is None:
+            return None
+        matrix = np.zeros((self.weights.shape[0], n_in), np.float32)
+        matrix[:, slice(None) if self.used is None else self.used] = self.weights.toarray()
+        return matrix
+
 
 @lru_cache(maxsize=256)
-def _axis(n_in: int, n_whole: int, n_out: int, resizing: Resizing) -> _Axis:
+def _axis(n_in: int, n_whole: int, n_out: int, resizing: Resizing) -> Axis:
     """Plan the resizing of an axis that black pixels fill up to `n_whole`."""
     if n_in == n_whole == n_out:
-        return _Axis(None, None)
+        return Axis(None, None)
     if n_whole == n_out:
         # Pixels keep their values, and the black around them is added.
         weights = axis_weights(n_whole, n_whole, "nearest", False)
@@ -229,8 +242,8 @@ def _axis(n_in: int, n_whole: int, n_out: int, resizing: Resizing) -> _Axis:
     weights = weights[:, start : start + n_in]
     used = np.unique(weights.indices)
     if len(used) == n_in:
-        return _Axis(None, weights)
-    return _Axis(used, weights[:, used])
+        return Axis(None, weights)
+    return Axis(used, weights[:, used])
 
 
 def axis_weights(

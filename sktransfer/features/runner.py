@@ -114,13 +114,20 @@ class Runner:
     # -- plan
 
     def cut_at(self, cut: AnyCut, weights: Any = None) -> Runner:
-        """Return what computes other layers of this network; `weights` are loaded if not given."""
+        """Return what computes other layers of this network; `weights` are loaded if not given.
+
+        A network other than VGG in int8 is computed in float32 there: its ranges are those of the
+        layers that were wanted.
+        """
         missing = [layer for layer in cut.layers if layer.name not in self.layer_sha256]
         hashes = dict(self.layer_sha256)
         if missing:
             loaded = self.weights.load() if weights is None else weights
             hashes |= hash_layers(cut, missing, loaded)
-        return replace(self, cut=cut, layer_sha256=hashes)
+        config = self.config
+        if config.ranges is not None and not isinstance(cut, Cut):
+            config = EngineConfig(config.engine)
+        return replace(self, cut=cut, layer_sha256=hashes, config=config)
 
     def check_engine(self) -> None:
         """Check that the network can be run here.
@@ -146,7 +153,8 @@ class Runner:
             "antialias": self.resizing.antialias,
             "engine": describe_engine(self.config, self.cut, layer),
         }
-        if not isinstance(self.cut, Cut):
+        # VGG's own goes without saying.
+        if not isinstance(self.cut, Cut) or self.scaling != CAFFE:
             recipe["preprocessing"] = asdict(self.scaling)
         return json.dumps(recipe, sort_keys=True)
 

@@ -17,6 +17,7 @@ from sktransfer.inputs.layout import check_shape_parameter
 from sktransfer.inputs.reader import Reader
 from sktransfer.inputs.value_range import check_range_parameter
 from sktransfer.networks import TRAINED_SIZE, Cut, plan_cut
+from sktransfer.networks.layers import read_input_size
 from sktransfer.networks.outputs import as_shape, as_size
 from sktransfer.networks.pixels import PixelScaling, read_scaling
 from sktransfer.networks.timm_network import is_timm
@@ -101,10 +102,11 @@ class Settings(AnySettings):
         """Check that the layers exist."""
         self.plan()
 
-    def plan(self, input_size: int | None = None) -> Cut:
+    def plan(self, input_size: int | tuple[int, int] | None = None) -> Cut:
         """Plan the cut, for images of the size that the user gave if no other is named."""
         if input_size is None:
-            input_size = TRAINED_SIZE if isinstance(self.input_size, str) else int(self.input_size)
+            own = self.input_size
+            input_size = TRAINED_SIZE if isinstance(own, str) else read_input_size(own, self.who)
         return plan_cut(self.layer, self.architecture, self.pooling, input_size, who=self.who)
 
 

@@ -29,14 +29,14 @@ class Cut(Outputs):
         The wanted layers, in the order in which their features are concatenated.
     poolings : tuple of {'avg', 'max'} or None
         For each of them, how a feature map becomes one value.
-    input_size : int
-        Side of the square image, in pixels.
+    input_size : int or tuple of int
+        Side of the square image, or height and width, in pixels.
     """
 
     architecture: str
     layers: tuple[Layer, ...]
     poolings: tuple[str | None, ...]
-    input_size: int
+    input_size: int | tuple[int, int]
 
     @cached_property
     def trunk(self) -> tuple[Layer, ...]:
@@ -77,7 +77,7 @@ def plan_cut(
     layer: str | Sequence[str],
     architecture: str = "vgg16",
     pooling: str | Sequence[str | None] | None = None,
-    input_size: int = TRAINED_SIZE,
+    input_size: int | tuple[int, int] = TRAINED_SIZE,
     *,
     who: str = "VGGFeatureExtractor",
     param: str = "layer",

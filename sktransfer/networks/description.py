@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 from sktransfer.networks.graph import say_unknown
 from sktransfer.networks.layers import (
     ARCHITECTURES,
-    MIN_SIZE,
     TRAINED_SIZE,
     Layer,
     find_layer,
     list_layers,
+    read_input_size,
 )
 from sktransfer.networks.opening import find_named, open_network
 from sktransfer.networks.pixels import PixelScaling
@@ -168,12 +167,7 @@ def describe_network(
     if not (isinstance(architecture, str) and architecture in ARCHITECTURES):
         return _describe_any(architecture, cut, input_size)
     size = TRAINED_SIZE if isinstance(input_size, str) and input_size == "auto" else input_size
-    if not isinstance(size, Integral) or int(size) < MIN_SIZE:
-        raise ValueError(
-            "The 'input_size' parameter of describe_network must be an int of at least "
-            f"{MIN_SIZE} pixels. Got {input_size!r} instead."
-        )
-    size = int(size)
+    size = read_input_size(size, "describe_network")
     layers = list_layers(architecture, size)
     name = layers[-1].name if cut == "auto" else cut
     last = find_layer(name, architecture, size, "The 'cut' parameter of describe_network")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
+
+import numpy as np
 
 from sktransfer.networks.cut import Cut
 from sktransfer.networks.outputs import Outputs, name_values, settle_poolings
@@ -131,6 +133,18 @@ class Network(Protocol):
 
     def hash_up_to(self, name: str) -> str:
         """Hash the weights up to a layer, on which its features depend, and on no others."""
+
+    def vectors_up_to(self, name: str) -> Iterator[np.ndarray]:
+        """Give the weights up to a layer that are vectors: biases, gains, means and variances."""
+
+
+def list_stages(layers: Sequence[NetworkLayer]) -> list[NetworkLayer]:
+    """List the last layer of each resolution, of what a network's layers give as maps."""
+    last: dict[tuple[int, ...], NetworkLayer] = {}
+    for layer in layers[1:]:
+        if len(layer.output_shape) == 3:
+            last[layer.output_shape[:2]] = layer
+    return sorted(last.values(), key=layers.index)
 
 
 def plan_network_cut(

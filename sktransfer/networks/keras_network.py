@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,10 @@ from sktransfer.networks.outputs import as_shape, as_size, spell_size
 if TYPE_CHECKING:
     import keras
 
-#: Begins the name of what a layer takes, where no layer gives it but an operation without a name.
-BEFORE = "before-"
 # Layers that only shape or scale what a classifier gives.
 _AFTER_CLASSIFIER = {"Activation", "Softmax", "Dropout", "ReLU"}
+# Layers that scale pixels, by numbers that were not learned with the network.
+_SCALING = {"Rescaling", "Normalization"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +69,10 @@ class KerasNetwork:
 
     @cached_property
     def _layers(self) -> dict[str, keras.Layer]:
-        """The layers at which the model can be cut, by their names here."""
+        """The layers and operations at which the model can be cut, by their names here."""
         return {
             self.name_of(layer): layer
-            for layer in self.model.layers
+            for layer in _operations_of(self.model)
             if _output_of(layer) is not None and not _is_input(layer)
         }
 
@@ -85,8 +85,8 @@ class KerasNetwork:
     @cached_property
     def embedding(self) -> tuple[str, str | None]:
         """The layer of the embedding, and how it is pooled."""
-        names = list(self._layers)
-        last = next(name for name in names if self._layers[name] is self._last)
+        end = self._last
+        last = next(name for name, layer in self._layers.items() if layer is end)
         if not self.is_headless:
             last = self._before_classifier(last)
         shape = next(each.output_shape for each in self.layers if each.name == last)
@@ -96,7 +96,14 @@ class KerasNetwork:
     def _last(self) -> keras.Layer:
         """The layer that gives the model's output."""
         output = self.model.outputs[0]
-        return next(each for each in self.model.layers if _output_of(each) is output)
+        for each in _operations_of(self.model):
+            if _output_of(each) is output:
+                return each
+        raise ValueError(
+            "Without a layer that is named, a Keras model must end with a layer that is called "
+            "once and gives one tensor (n, ...) of two to four dimensions. Got "
+            f"{self.model.name!r}, whose output has the shape {tuple(output.shape)}: name a layer."
+        )
 
     def _before_classifier(self, name: str) -> str:
         """Step back over a classifier at the end; without one the end itself is meant."""
@@ -122,7 +129,7 @@ class KerasNetwork:
 
     def ancestors(self, name: str) -> Sequence[str]:
         """List what a layer is computed from, itself included, by name."""
-        return [self.name_of(layer) for layer in self.up_to(name).layers]
+        return [self.name_of(layer) for layer in self.up_to(name).operations]
 
     def hash_up_to(self, name: str) -> str:
         """Hash the weights up to a layer, on which its features depend, and on no others."""
@@ -132,6 +139,21 @@ class KerasNetwork:
             if self.name_of(layer) in own and layer.weights:
                 sha256.update(f"{self.name_of(layer)} {self._hashes(layer)}\n".encode())
         return sha256.hexdigest()
+
+    def vectors_up_to(self, name: str) -> Iterator[np.ndarray]:
+        """Give the weights up to a layer that are vectors: biases, gains, means and variances."""
+        for layer in self.up_to(name).layers:
+            if layer.__class__.__name__ not in _SCALING:
+                yield from (values for values in layer.get_weights() if values.ndim == 1)
+
+    def scale_pixels(self, values: np.ndarray) -> np.ndarray:
+        """Return what the layers at the input make of pixels that do nothing but scale them."""
+        for layer in self.model.layers:
+            if not _is_input(layer):
+                if layer.__class__.__name__ not in _SCALING:
+                    break
+                values = np.asarray(layer(values))
+        return values
 
     @cached_property
     def _known_hashes(self) -> dict[int, str]:
@@ -150,10 +172,14 @@ class KerasNetwork:
         return self._known_hashes[id(layer)]
 
     def tensor_of(self, name: str) -> Any:
-        """Return what a layer gives, or, by ``'before-<layer>'``, what it takes."""
-        if name not in self._layers and name.startswith(BEFORE):
-            return self._layers[name.removeprefix(BEFORE)].input
+        """Return what a layer gives."""
         return self._layers[name].output
+
+    def renamed(self) -> KerasNetwork:
+        """Return the network after giving its layers, in place, the names that they have here."""
+        for layer in _operations_of(self.model):
+            layer.name = self.name_of(layer)
+        return replace(self, names={})
 
     def up_to(self, name: str) -> keras.Model:
         """Return the model up to a layer."""
@@ -183,6 +209,11 @@ def how_to_pool(shape: Sequence[int]) -> str | None:
     return "first" if is_with_class else "avg"
 
 
+def _operations_of(model: keras.Model) -> Sequence[Any]:
+    """List the layers of a model, and the operations between them; sequential ones have none."""
+    return getattr(model, "operations", model.layers)
+
+
 def _is_input(layer: keras.Layer) -> bool:
     return layer.__class__.__name__ == "InputLayer"
 
@@ -199,15 +230,13 @@ def _output_of(layer: keras.Layer) -> Any:
     return output
 
 
-def _describe(name: str, layer: keras.Layer) -> NetworkLayer:
+def _describe(name: str, layer: keras.Layer | keras.Operation) -> NetworkLayer:
     shape = tuple(layer.output.shape[1:])
-    return NetworkLayer(
-        name,
-        layer.__class__.__name__,
-        shape,
-        sum(math.prod(variable.shape) for variable in layer.weights),
-        _multiply_adds(layer, shape),
-    )
+    kind = layer.__class__.__name__
+    if not hasattr(layer, "weights"):  # an operation, such as the sum of two tensors
+        return NetworkLayer(name, kind, shape, 0, None)
+    n_parameters = sum(math.prod(variable.shape) for variable in layer.weights)
+    return NetworkLayer(name, kind, shape, n_parameters, _multiply_adds(layer, shape))
 
 
 def _multiply_adds(layer: keras.Layer, shape: tuple[int, ...]) -> int | None:
@@ -241,7 +270,7 @@ def wrap(
     _check_graph(model, who)
     model = _detach(_settle_size(model, input_size, who))
     if architecture is None:
-        names = {layer.name: layer.name for layer in model.layers}
+        names = {layer.name: layer.name for layer in _operations_of(model)}
         architecture = f"a Keras model of graph {_hash_graph(model)}"
     else:
         names = _number_anew(model)
@@ -340,8 +369,8 @@ def _detach(model: keras.Model) -> keras.Model:
 def _number_anew(model: keras.Model) -> dict[str, str]:
     """Give layers that Keras names by counting the numbers that they have in a new process."""
     counted: dict[str, list[tuple[int, str]]] = {}
-    names = {layer.name: layer.name for layer in model.layers}
-    for layer in model.layers:
+    names = {layer.name: layer.name for layer in _operations_of(model)}
+    for layer in _operations_of(model):
         prefix = _snake_case(layer.__class__.__name__)
         if match := re.fullmatch(rf"{prefix}(?:_(\d+))?", layer.name):
             counted.setdefault(prefix, []).append((int(match[1] or 0), layer.name))
@@ -361,7 +390,7 @@ def _hash_graph(model: keras.Model) -> str:
 
     What they are called does not count, nor whether they are to be trained.
     """
-    numbers = {layer.name: f"layer {i}" for i, layer in enumerate(model.layers)}
+    numbers = {layer.name: f"layer {i}" for i, layer in enumerate(_operations_of(model))}
 
     def rename(part: Any) -> Any:
         if isinstance(part, dict):

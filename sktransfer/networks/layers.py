@@ -16,7 +16,10 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from numbers import Integral
 from typing import Any, Literal
+
+from sktransfer.networks.outputs import as_shape, as_size, spell_size
 
 #: Convolutions in each of the five blocks: the only thing in which the two networks differ.
 ARCHITECTURES = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -69,41 +72,56 @@ class Layer:
 
 
 @lru_cache(maxsize=64)
-def list_layers(architecture: str, input_size: int = TRAINED_SIZE) -> tuple[Layer, ...]:
+def list_layers(
+    architecture: str, input_size: int | tuple[int, int] = TRAINED_SIZE
+) -> tuple[Layer, ...]:
     """List every layer of a network, input first.
 
-    At any input size but 224 pixels the list ends with ``flatten``.
+    At any input size but 224 x 224 pixels the list ends with ``flatten``.
     """
-    side, channels, field, stride = input_size, 3, 1, 1
-    layers = [Layer("input", "input", (side, side, channels), None, 0, 0, field, stride)]
+    height, width = as_shape(input_size)
+    channels, field, stride = 3, 1, 1
+    layers = [Layer("input", "input", (height, width, channels), None, 0, 0, field, stride)]
     for block, (n_convs, filters) in enumerate(
         zip(ARCHITECTURES[architecture], _FILTERS, strict=True), start=1
     ):
         for conv in range(1, n_convs + 1):
             field += 2 * stride
-            name, shape = f"block{block}_conv{conv}", (side, side, filters)
+            name, shape = f"block{block}_conv{conv}", (height, width, filters)
             kernel = (3, 3, channels, filters)
             n_weights = math.prod(kernel)
-            counts = n_weights + filters, side * side * n_weights
+            counts = n_weights + filters, height * width * n_weights
             layers.append(Layer(name, "conv", shape, kernel, *counts, field, stride))
             channels = filters
         field += stride
         stride *= 2
-        side //= 2
-        shape = (side, side, channels)
+        height, width = height // 2, width // 2
+        shape = (height, width, channels)
         layers.append(Layer(f"block{block}_pool", "pool", shape, None, 0, 0, field, stride))
 
-    width = side * side * channels
-    layers.append(Layer("flatten", "flatten", (width,), None, 0, 0, field, 0))
-    if input_size == TRAINED_SIZE:
+    n_values = height * width * channels
+    layers.append(Layer("flatten", "flatten", (n_values,), None, 0, 0, field, 0))
+    if as_size(as_shape(input_size)) == TRAINED_SIZE:
         for name, units in DENSE_UNITS.items():
-            counts = width * units + units, width * units
-            layers.append(Layer(name, "dense", (units,), (width, units), *counts, input_size, 0))
-            width = units
+            counts = n_values * units + units, n_values * units
+            kernel_shape = (n_values, units)
+            layers.append(Layer(name, "dense", (units,), kernel_shape, *counts, TRAINED_SIZE, 0))
+            n_values = units
     return tuple(layers)
 
 
-def find_layer(name: Any, architecture: str, input_size: int, who: str) -> Layer:
+def read_input_size(given: Any, who: str) -> int | tuple[int, int]:
+    """Read a side, or height and width, in pixels; `who` is whose parameter `input_size` it is."""
+    sides = given if isinstance(given, list | tuple) else (given, given)
+    if len(sides) != 2 or not all(isinstance(s, Integral) and int(s) >= MIN_SIZE for s in sides):
+        raise ValueError(
+            f"The 'input_size' parameter of {who} must be an int or a pair, height and width, of "
+            f"at least {MIN_SIZE} pixels. Got {given!r} instead."
+        )
+    return as_size(sides)
+
+
+def find_layer(name: Any, architecture: str, input_size: int | tuple[int, int], who: str) -> Layer:
     """Find a layer other than the input by its name, or say which one was probably meant.
 
     `who` is how the error begins: ``"The 'layer' parameter of ..."``.
@@ -114,7 +132,7 @@ def find_layer(name: Any, architecture: str, input_size: int, who: str) -> Layer
     if name in list(DENSE_UNITS):
         raise ValueError(
             f"{who} names the dense layer {name!r}, which exists at an input size of "
-            f"{TRAINED_SIZE} pixels only. Got an input size of {input_size}. Set "
+            f"{TRAINED_SIZE} pixels only. Got an input size of {spell_size(input_size)}. Set "
             f"input_size={TRAINED_SIZE} and weights that reach there, such as weights='imagenet', "
             f"or cut at 'flatten' or before, which take any size from {MIN_SIZE} pixels up."
         )

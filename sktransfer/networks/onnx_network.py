@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sktransfer.networks.graph import NetworkCut, NetworkLayer
 from sktransfer.networks.keras_network import how_to_pool
 from sktransfer.networks.outputs import as_shape, as_size, spell_size
@@ -199,6 +201,15 @@ class OnnxNetwork:
                 if each in self._initializers:
                     sha256.update(self._hash(each))
         return sha256.hexdigest()
+
+    def vectors_up_to(self, name: str) -> Iterator[np.ndarray]:
+        """Give the weights up to a tensor that are vectors: biases, gains, means and variances."""
+        from onnx import numpy_helper
+
+        used = {each for node in self._needed([name]) for each in _inputs_of(node)}
+        for each, tensor in self._initializers.items():
+            if each in used and len(tensor.dims) == 1 and tensor.data_type in _float_types():
+                yield numpy_helper.to_array(tensor)
 
     def _hash(self, name: str) -> bytes:
         if name not in self._known_hashes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from sktransfer.networks.onnx_network import open_onnx
 from sktransfer.networks.timm_network import is_timm, open_timm
 
 _FILES = (".keras", ".onnx", ".h5", ".hdf5")
+# How a .keras file names its weights.
+_WEIGHTS = {"model.weights.h5", "model.weights.npz"}
 
 
 def is_onnx(network: Any) -> bool:
@@ -57,6 +61,7 @@ def read_keras_file(path: Path, who: str) -> Any:
             f"Got {str(path)!r}, an older format that may hold code: load it yourself, and pass "
             "the model, or save it by model.save('model.keras')."
         )
+    _check_archive(path, who)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever is wrong with a file that others made
@@ -74,6 +79,28 @@ def read_keras_file(path: Path, who: str) -> Any:
             f"The 'network' parameter of {who} must be a .keras file of layers that Keras knows. "
             f"Got {str(path)!r}: {why} ({said[:300]}). {cure}"
         ) from error
+
+
+def _check_archive(path: Path, who: str) -> None:
+    """Check that all parts of a model are there, of which Keras would say that there is no file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            damaged = archive.testzip()
+        if "config.json" not in names:
+            fault = "it holds no config.json"
+        elif not names & _WEIGHTS:
+            fault = "it holds no weights"
+        else:
+            fault = "" if damaged is None else f"{damaged} in it is damaged"
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        fault = " ".join(str(error).split())
+    if fault:
+        raise ValueError(
+            f"The 'network' parameter of {who} must be a .keras file that is whole. Got "
+            f"{str(path)!r}, a zip archive that is damaged or incomplete ({fault}): copy or "
+            "download it again, or save it again by model.save('model.keras')."
+        )
 
 
 def open_network(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.networks.building import to_vector
-from sktransfer.networks.graph import NetworkCut, NetworkLayer
-from sktransfer.networks.keras_network import BEFORE, KerasNetwork
+from sktransfer.networks.graph import NetworkCut
+from sktransfer.networks.keras_network import KerasNetwork
 from sktransfer.networks.passages import find_passages
 
 if TYPE_CHECKING:
@@ -56,38 +56,21 @@ def list_learned(network: KerasNetwork, name: str) -> list[str]:
 
 
 def list_places(network: KerasNetwork, name: str) -> dict[str, str]:
-    """Map each layer from which on the part up to a layer can be trained to what lies before it.
+    """Map each layer from which on the part up to a layer can be trained to the one before it.
 
-    That is ``'input'``, a layer, or ``'before-<layer>'`` where an operation without a name gives
-    the single tensor that passes.
+    That is ``'input'`` for those that take the images.
     """
     known = {each.name for each in network.layers}
     part = network.up_to(name)
-    names = {layer.name: network.name_of(layer) for layer in part.layers}
-    first = next(layer.name for layer in part.layers if layer.__class__.__name__ == "InputLayer")
-    places = {}
-    for passage in find_passages(part):
-        behind = [names[each] for each in passage.behind if names.get(each) in known]
-        before = "input" if passage.before == first else names.get(passage.before)
-        for each in behind:
-            places[each] = before if before in known else f"{BEFORE}{behind[0]}"
-    return places
-
-
-def plan_place(network: KerasNetwork, place: str) -> NetworkCut:
-    """Plan the cut that gives what passes at a place, all its values."""
-    wanted = set(network.ancestors(place))
-    first, *others = network.layers
-    shape = tuple(network.tensor_of(place).shape[1:])
-    return NetworkCut(
-        network.architecture,
-        (NetworkLayer(place, "place", shape, 0, 0),),
-        (None,),
-        network.input_size,
-        (first, *(each for each in others if each.name in wanted)),
-        network.framework,
-        network.n_images,
-    )
+    names = {each.name: network.name_of(each) for each in part.operations}
+    first = next(each.name for each in part.layers if each.__class__.__name__ == "InputLayer")
+    names[first] = "input"
+    return {
+        names[behind]: names[passage.before]
+        for passage in find_passages(part)
+        for behind in passage.behind
+        if {names[behind], names[passage.before]} <= known
+    }
 
 
 def build_above(network: KerasNetwork, cut: NetworkCut, place: str | None) -> keras.Model:

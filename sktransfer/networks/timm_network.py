@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -117,6 +117,12 @@ class TimmNetwork:
     def hash_up_to(self, name: str) -> str:
         """Hash all weights: which of them a module depends on is not known."""
         return self._sha256
+
+    def vectors_up_to(self, name: str) -> Iterator[np.ndarray]:
+        """Give all weights that are vectors: biases, gains, means and variances."""
+        for tensor in self.model.state_dict().values():
+            if tensor.dim() == 1 and tensor.is_floating_point():
+                yield tensor.detach().cpu().numpy()
 
     def cut(self, cut: NetworkCut) -> Any:
         """Return a module from images, channels first, to the features of each wanted layer."""

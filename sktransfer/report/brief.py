@@ -81,6 +81,12 @@ def brief_sweep(result: Any) -> Brief:
     return Brief(answers, tables[0] if tables else None, _find_missing(result.notes()))
 
 
+def brief_networks(result: Any) -> Brief:
+    """Answer which network is best and which is fastest near it, and show all."""
+    table = result.tables()[0] if result.rows else None
+    return Brief(result.sentences(), table, _find_missing(result.notes()))
+
+
 def brief_curve(result: Any) -> Brief:
     """Answer what few labels and all labels give and how many are saved, and show the scores."""
     shown = ("Start", "All labels", "Balanced accuracy", "Labels:")
@@ -96,6 +102,7 @@ def brief_curve(result: Any) -> Brief:
 BRIEFS: dict[str, Callable[[Any], Any]] = {
     "comparison": brief_comparison,
     "sweep": brief_sweep,
+    "networks": brief_networks,
     "curve": brief_curve,
     "diagnosis": str,
 }

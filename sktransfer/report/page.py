@@ -12,7 +12,12 @@ from typing import Any
 
 from sktransfer._version import __version__
 from sktransfer.engines.inventory import list_facts
-from sktransfer.report.brief import brief_comparison, brief_curve, brief_sweep
+from sktransfer.report.brief import (
+    brief_comparison,
+    brief_curve,
+    brief_networks,
+    brief_sweep,
+)
 from sktransfer.report.drawing import draw
 from sktransfer.report.images import (
     Found,
@@ -44,11 +49,13 @@ class TransferReport:
         What :func:`compare_transfer` returned.
     sweep : LayerSweep or None, default=None
         What :func:`sweep_layers` returned.
+    networks : NetworkSweep or None, default=None
+        What :func:`sweep_networks` returned.
     curve : TransferCurve or None, default=None
         What :func:`transfer_curve` returned.
     diagnosis : Diagnosis or None, default=None
         What :func:`diagnose` returned.
-    estimator : VGGFeatureExtractor or Pipeline, default=None
+    estimator : VGGFeatureExtractor, ImageFeatureExtractor or Pipeline, default=None
         An extractor, or a pipeline of one and a classifier, which predicts every image in a
         cross-validation. Without a classifier, it is a scaler and logistic regression.
     X : array-like, DataFrame, or list of paths, PIL images or arrays, default=None
@@ -69,7 +76,8 @@ class TransferReport:
 
     See Also
     --------
-    compare_transfer, sweep_layers, transfer_curve, diagnose : What makes the results.
+    compare_transfer, sweep_layers, sweep_networks, transfer_curve, diagnose : What makes the
+        results.
 
     Examples
     --------
@@ -96,6 +104,7 @@ class TransferReport:
         comparison: Any = None,
         *,
         sweep: Any = None,
+        networks: Any = None,
         curve: Any = None,
         diagnosis: Any = None,
         estimator: Any = None,
@@ -106,6 +115,7 @@ class TransferReport:
     ) -> None:
         self.comparison = comparison
         self.sweep = sweep
+        self.networks = networks
         self.curve = curve
         self.diagnosis = diagnosis
         self.estimator = estimator
@@ -129,8 +139,8 @@ class TransferReport:
             )
         if all(getattr(self, name) is None for name in _KINDS):
             raise ValueError(
-                f"{type(self).__name__} needs at least one result: a comparison, sweep, curve or "
-                "diagnosis. Got none."
+                f"{type(self).__name__} needs at least one result: a comparison, sweep, sweep of "
+                "networks, curve or diagnosis. Got none."
             )
 
     def to_html(self, path: str | os.PathLike) -> None:
@@ -284,6 +294,25 @@ def _of_sweep(result: Any) -> _Section:
     )
 
 
+def _of_networks(result: Any) -> _Section:
+    from sktransfer.displays import NetworkSweepDisplay
+
+    alt = f"Mean {result.metric} of every network against milliseconds per image. "
+    alt += " ".join(result.sentences())
+    is_drawn = any(row.milliseconds for row in result.rows)
+    brief = brief_networks(result)
+    return _Section(
+        name="networks",
+        title="Which network",
+        answers=brief.answers,
+        table=brief.table,
+        subject=f"{result.subject()}.",
+        tables=result.tables()[1:],
+        notes=result.notes(),
+        pictures=[_Picture(NetworkSweepDisplay(result).plot, alt)] if is_drawn else [],
+    )
+
+
 def _of_curve(result: Any) -> _Section:
     from sktransfer.displays import TransferCurveDisplay
 
@@ -364,6 +393,7 @@ _QUESTION = "Does transfer help?"
 _KINDS: dict[str, tuple[str, str, str, Callable[[Any], _Section]]] = {
     "comparison": ("TransferComparison", "compare_transfer", _QUESTION, _of_comparison),
     "sweep": ("LayerSweep", "sweep_layers", "Which layer?", _of_sweep),
+    "networks": ("NetworkSweep", "sweep_networks", "Which network?", _of_networks),
     "curve": ("TransferCurve", "transfer_curve", "How many labels does it save?", _of_curve),
     "diagnosis": ("Diagnosis", "diagnose", "What may be wrong?", _of_diagnosis),
 }

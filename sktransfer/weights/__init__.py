@@ -12,7 +12,7 @@ from sktransfer.weights.arrays import (
 )
 from sktransfer.weights.fitted import FittedWeights, WeightsSource, load_weights
 from sktransfer.weights.locating import locate_weights
-from sktransfer.weights.reading import has_recipe, read_weights, read_weights_and_input_size
+from sktransfer.weights.reading import has_recipe, read_weights, read_weights_and_record
 
 __all__ = [
     "PRETRAINED",
@@ -29,6 +29,6 @@ __all__ = [
     "load_weights",
     "locate_weights",
     "read_weights",
-    "read_weights_and_input_size",
+    "read_weights_and_record",
     "take_weights",
 ]

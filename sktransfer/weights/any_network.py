@@ -131,9 +131,7 @@ class NetworkSource:
                 f"{self.network!r} now gives {network.architecture}: restore the original, or call "
                 "fit again."
             )
-        for layer in network.model.layers:
-            layer.name = network.name_of(layer)
-        return replace(network, names={})
+        return network.renamed()
 
     def _check_same(self, network: Network) -> None:
         assert self.cut is not None

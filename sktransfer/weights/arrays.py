@@ -9,13 +9,22 @@ from typing import Any
 import numpy as np
 
 from sktransfer.networks import AnyCut, Cut, Layer
+from sktransfer.networks.pixels import CAFFE, PixelScaling
 
 #: Kernel and bias by layer name.
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class NamedWeights(dict):
-    """Kernels and biases by layer, which are counted where others would be printed."""
+    """Kernels and biases by layer, which are counted where others would be printed.
+
+    Attributes
+    ----------
+    scaling : PixelScaling
+        How the pixels were scaled that they were trained on.
+    """
+
+    scaling: PixelScaling = CAFFE
 
     def __repr__(self) -> str:
         return f"<weights of {len(self)} layers>"

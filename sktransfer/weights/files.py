@@ -2,7 +2,7 @@
 
 The HDF5 library may hang or crash on a damaged file. Known are the file that comes with the
 package, Keras' official files, by their MD5, and files that such a process has read and that have
-not changed since.
+not changed since. Files of PyTorch's tensors need no library, and no other process.
 """
 
 from __future__ import annotations
@@ -10,42 +10,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from sktransfer.files import hdf5, isolated
 from sktransfer.files.hdf5 import ArrayFacts, RefusedError
+from sktransfer.files.pytorch import is_tensor_file
 from sktransfer.files.regular import open_regular
 from sktransfer.networks import ARCHITECTURES, Cut, list_layers
-from sktransfer.weights.arrays import Weights, wanted_shapes
+from sktransfer.weights.arrays import wanted_shapes
+from sktransfer.weights.contents import Contents
 from sktransfer.weights.official import is_official
+from sktransfer.weights.pytorch import read_pytorch
 from sktransfer.weights.synthetic import is_packaged
 
+_CHANGED = "it changed while it was read; wait until it is complete"
+_LFS = b"version https://git-lfs"
 # By identity of file, the layers that a process has read without harm.
 _read_before: dict[tuple[Any, ...], set[str]] = {}
-
-
-@dataclass(frozen=True)
-class Contents:
-    """The content of a weights file.
-
-    Attributes
-    ----------
-    names : list of str
-        The first names of its root.
-    attributes : dict of str to object
-        Those of its root that were asked for and are there: numbers and text, and of others a
-        dictionary with their `repr`.
-    found : dict of str to list of ArrayFacts
-        Shapes and types of the arrays of VGG's layers.
-    arrays : dict of str to tuple of ndarray
-        Kernel and bias of the layers that were asked for, in float32: of all or of none.
-    """
-
-    names: list[str]
-    attributes: dict[str, Any]
-    found: dict[str, list[ArrayFacts]]
-    arrays: Weights
 
 
 def read_contents(
@@ -60,6 +41,13 @@ def read_contents(
 
     `everything` reads all else too, only to see whether it can be read.
     """
+    if is_tensor_file(path):
+        with _one_error(path, who):
+            identity = _identify(path)
+            contents = read_pytorch(path, cut)
+            if _identify(path) != identity:
+                raise RefusedError(_CHANGED)
+            return contents
     layers = cut.weighted_layers if cut is not None else ()
     request: dict[str, Any] = {
         "file": os.fspath(path),
@@ -79,7 +67,7 @@ def read_contents(
     with _one_error(path, who):
         facts, *arrays = hdf5.answer(request) if is_known else isolated.ask(request)
         if _identify(path) != identity:
-            raise RefusedError("it changed while it was read; wait until it is complete")
+            raise RefusedError(_CHANGED)
     _read_before.setdefault(identity, set()).update(names)
     pairs = zip(arrays[::2], arrays[1::2], strict=True)
     return Contents(
@@ -114,24 +102,27 @@ def _identify(path: str | os.PathLike) -> tuple[Any, ...]:
 
 @contextmanager
 def _one_error(path: str | os.PathLike, who: str) -> Iterator[None]:
-    """Turn whatever the HDF5 library finds wrong with a file into one OSError."""
+    """Turn whatever a library finds wrong with a file into one OSError."""
     lead = f"{who} cannot read the weights file {os.fspath(path)!r}"
     try:
         yield
     except RefusedError as error:
-        raise OSError(f"{lead}: {error}. Pass a file that Keras wrote.") from error
-    # h5py raises most kinds of errors for files that are damaged.
+        makers = "PyTorch" if is_tensor_file(path) else "Keras"
+        raise OSError(f"{lead}: {error}. Pass a file that {makers} wrote.") from error
+    # h5py and pickle raise most kinds of errors for files that are damaged.
     except Exception as error:
         raise OSError(f"{lead}: {_diagnose(path, error)}") from error
 
 
 def _diagnose(path: str | os.PathLike, error: Exception) -> str:
-    """Tell by its first bytes what a file is that HDF5 cannot read."""
+    """Tell by its first bytes what a file is that cannot be read."""
     try:
         with open_regular(path) as file:
             head = file.read(64)
     except OSError as reason:
         return f"{reason.strerror}. Name a file that exists and may be read."
+    if is_tensor_file(path) and head and not _is_text(head):
+        return f"it is truncated or damaged ({error}). Fetch or save it again."
     if head.startswith(b"PK\x03\x04"):
         return (
             "it is an archive, such as a .keras file, and must be an HDF5 file. Load it with "
@@ -140,11 +131,20 @@ def _diagnose(path: str | os.PathLike, error: Exception) -> str:
         )
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return f"it is an HDF5 file, but truncated or damaged ({error}). Fetch or save it again."
+    wanted = "a .h5 or .weights.h5 file that Keras wrote"
+    kind = "an HDF5 file"
+    if is_tensor_file(path):
+        wanted = kind = "a file of PyTorch's tensors"
     if not head:
-        return "it is empty, and must be an HDF5 file that Keras wrote. Fetch or save it again."
+        wrote = "" if is_tensor_file(path) else " that Keras wrote"
+        return f"it is empty, and must be {kind}{wrote}. Fetch or save it again."
     hint = ""
     if head.lstrip().startswith(b"<"):
         hint = ", but looks like a web page: fetch the file itself, not the page about it"
-    elif head.startswith(b"version https://git-lfs"):
+    elif head.startswith(_LFS):
         hint = ", but is a Git LFS pointer: fetch what it points to with 'git lfs pull'"
-    return f"it is not an HDF5 file{hint}. Pass a .h5 or .weights.h5 file that Keras wrote."
+    return f"it is not {kind}{hint}. Pass {wanted}."
+
+
+def _is_text(head: bytes) -> bool:
+    return head.lstrip().startswith(b"<") or head.startswith(_LFS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -9,10 +10,13 @@ import numpy as np
 
 from sktransfer.files.hdf5 import ArrayFacts
 from sktransfer.networks import ARCHITECTURES, MIN_SIZE, Cut, list_layers
+from sktransfer.networks.layers import read_input_size
+from sktransfer.networks.outputs import as_shape
+from sktransfer.networks.pixels import CAFFE, PixelScaling, read_scaling
 from sktransfer.weights.arrays import Weights, wanted_shapes
-from sktransfer.weights.files import Contents, read_contents
+from sktransfer.weights.contents import INPUT_SIZE, PREPROCESSING, Contents
+from sktransfer.weights.files import read_contents
 
-_INPUT_SIZE = "input_size"
 # A single image of this side takes some 25 GB in the first block.
 _MAX_SIZE = 10_000
 
@@ -27,13 +31,17 @@ def read_weights(path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExt
     return _checked_weights(read_contents(path, cut, who=who), cut, os.fspath(path))
 
 
-def read_weights_and_input_size(
+def read_weights_and_record(
     path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor"
-) -> tuple[Weights, int | None]:
-    """Read the weights of a cut network, and the input size that the file records, at once."""
-    contents = read_contents(path, cut, attributes=[_INPUT_SIZE], who=who)
-    weights = _checked_weights(contents, cut, os.fspath(path))
-    return weights, _input_size(contents, os.fspath(path))
+) -> tuple[Weights, int | tuple[int, int] | None, PixelScaling]:
+    """Read the weights of a cut network, and what the file records of how they were trained.
+
+    That is the size of the images, None where it is not there, and the scaling of their pixels.
+    """
+    contents = read_contents(path, cut, attributes=[INPUT_SIZE, PREPROCESSING], who=who)
+    name = os.fspath(path)
+    weights = _checked_weights(contents, cut, name)
+    return weights, _input_size(contents, name), _scaling(contents, name)
 
 
 def _checked_weights(contents: Contents, cut: Cut, name: str) -> Weights:
@@ -57,18 +65,35 @@ def _checked_weights(contents: Contents, cut: Cut, name: str) -> Weights:
     return weights
 
 
-def _input_size(contents: Contents, name: str) -> int | None:
-    size = contents.attributes.get(_INPUT_SIZE)
-    if size is None:
+def _input_size(contents: Contents, name: str) -> int | tuple[int, int] | None:
+    recorded = contents.attributes.get(INPUT_SIZE)
+    if recorded is None:
         return None
-    if not isinstance(size, int) or not MIN_SIZE <= size <= _MAX_SIZE:
-        shown = size["repr"] if isinstance(size, dict) else repr(size)
+    try:
+        size = read_input_size(json.loads(recorded) if isinstance(recorded, str) else recorded, "")
+        if max(as_shape(size)) <= _MAX_SIZE:
+            return size
+    except (TypeError, ValueError):
+        pass
+    shown = recorded["repr"] if isinstance(recorded, dict) else repr(recorded)
+    raise ValueError(
+        f"The weights file {name!r} must record as its 'input_size' a whole number of pixels from "
+        f"{MIN_SIZE} up to {_MAX_SIZE:,}, or height and width in JSON. Got {shown} instead. "
+        "Correct the attribute, or set the parameter 'input_size'."
+    )
+
+
+def _scaling(contents: Contents, name: str) -> PixelScaling:
+    recorded = contents.attributes.get(PREPROCESSING)
+    if recorded is None:
+        return CAFFE
+    try:
+        return read_scaling(json.loads(recorded), "VGGFeatureExtractor")
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"The weights file {name!r} must record as its 'input_size' a whole number of pixels "
-            f"from {MIN_SIZE} up to {_MAX_SIZE:,}. Got {shown} instead. Correct the attribute, or "
-            "set the parameter 'input_size'."
-        )
-    return size
+            f"The weights file {name!r} must record as its 'preprocessing' how pixels were scaled, "
+            f"in JSON. Got {recorded!r}: {error} Correct the attribute, or delete it."
+        ) from error
 
 
 def _weighted_names(architecture: str) -> list[str]:
@@ -111,7 +136,8 @@ def _check_complete(found: Mapping[str, object], cut: Cut, name: str, content: l
         held = ", ".join([*map(repr, content[:5]), *["..."] * (len(content) > 5)]) or "nothing"
         raise ValueError(
             f"{lead}: it holds no layer of {network} at all, but {held}. Pass a file "
-            "that Keras wrote for keras.applications' network, whose layers keep their names."
+            "that Keras wrote for keras.applications' network, whose layers keep their names, or "
+            "one of PyTorch with the names of torchvision's."
         )
     deepest, stop = None, None
     # A cut is possible at any layer up to the first gap.

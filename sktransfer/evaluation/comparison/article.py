@@ -22,9 +22,7 @@ from sktransfer.evaluation.probing import (
     time_features,
 )
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import compute_features
-from sktransfer.inputs.images import read_images
-from sktransfer.results.result import to_plain
+from sktransfer.features.fitted import compute_features, read_as
 
 
 def compare_as_in_article(
@@ -44,17 +42,11 @@ def compare_as_in_article(
     """
     who = "sktransfer article"
     first = next(iter(extractors.values()))
-    images = read_images(
-        X,
-        image_shape=first.image_shape,
-        value_range=first.value_range,
-        allow_remote=first.allow_remote,
-        who=who,
-    )
+    images = read_as(first, X, who=who)
     labels = check_labels(y, len(images), positive=positive, who=who)
     folds = make_folds(labels, cv, random_state=random_state, who=who)
     scorer = make_scorer_of(labels, None, AS_IN_ARTICLE, who=who)
-    scoring = Scoring(labels, folds, {}, scorer, verbose)
+    scoring = Scoring(labels, folds, None, AS_IN_ARTICLE, scorer, None, verbose=verbose)
 
     fitted = {name: each.fit(X) for name, each in extractors.items()}
     planned = []
@@ -77,12 +69,9 @@ def compare_as_in_article(
         scored.append(scoring.score(row, [features], AS_IN_ARTICLE))
         del features  # 100 kB an image
     rows = [each.row for each in scored]
-    n_tests = judge_rows(rows, scored, scoring, None)
+    n_tests = judge_rows(rows, scored, scoring)
     return TransferComparison(
-        n_images=len(labels.y),
-        n_folds=len(folds),
-        classes=[to_plain(label) for label in labels.classes],
-        positive=to_plain(labels.positive),
+        **scoring.describe(),
         target_names=[str(name) for name in (target_names or labels.classes)],
         metrics=list(rows[0].scores),
         classifier="LogisticRegression() on values as they are",

@@ -17,21 +17,15 @@ from sktransfer.evaluation.comparison.result import TransferComparison
 from sktransfer.evaluation.comparison.rows import RAW_AS_IN_ARTICLE, ComparisonRow
 from sktransfer.evaluation.comparison.scoring import ScoredRow, Scoring, one
 from sktransfer.evaluation.probing import (
-    check_classifier,
-    check_target,
-    make_folds,
     make_linear,
-    make_scorer_of,
     raw_pixels,
     time_features,
 )
 from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors, plan_networks
-from sktransfer.evaluation.probing.weighting import check_sample_weight, check_takes_weights
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import compute_features
-from sktransfer.inputs.images import Images, read_images
-from sktransfer.results.result import to_plain
+from sktransfer.features.fitted import compute_features, read_as
+from sktransfer.inputs.images import Images
 
 #: The classifier of the article: scikit-learn's default, on values as they are.
 AS_IN_ARTICLE = LogisticRegression(max_iter=100)
@@ -173,27 +167,27 @@ def compare_transfer(
     who = "compare_transfer"
     check_extractors(extractors, who=who)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
-    images = read_images(
-        X,
-        image_shape=first.image_shape,
-        value_range=first.value_range,
-        allow_remote=first.allow_remote,
+    images = read_as(first, X, who=who)
+    checked = Scoring.check(
+        y,
+        len(images),
+        classifier=classifier,
+        cv=cv,
+        groups=groups,
+        scoring=scoring,
+        positive=positive,
+        sample_weight=sample_weight,
+        random_state=random_state,
         who=who,
     )
-    target = check_target(y, len(images), positive=positive, predictor=classifier, who=who)
+    target, probe = checked.target, checked.classifier
     if target_names is not None and len(target_names) != len(target.classes):
         raise ValueError(
             f"The 'target_names' parameter of {who} must name each of the {len(target.classes)} "
             f"classes {target.classes.tolist()}. Got {list(target_names)} instead."
         )
-    folds = make_folds(target, cv, random_state=random_state, groups=groups, who=who)
-    weights = check_sample_weight(sample_weight, folds, len(images), who=who)
-    draws = draw_few(target, folds, few_labels, random_state=random_state, who=who)
-    probe = check_classifier(classifier, kind=target.kind, who=who)
-    if weights is not None:
-        check_takes_weights(probe, "classifier", who=who)
-    is_weighted = weights is not None
-    scorer = make_scorer_of(target, scoring, probe, is_weighted=is_weighted, who=who)
+    draws = draw_few(target, checked.folds, few_labels, random_state=random_state, who=who)
+    shared = replace(checked, draws=draws, verbose=verbose)
 
     # Find weights and check parameters before the first row is computed.
     planned = plan_networks(
@@ -204,7 +198,6 @@ def compare_transfer(
         random_state=random_state,
         verbose=verbose,
     )
-    shared = Scoring(target, folds, draws, scorer, verbose, weights)
     is_said = any(plan.extractors for plan in planned)
     has_article = classifier is None and target.kind == "classes"
     scored = _score_raw_pixels(images, first.value_range, is_said, classifier, probe, shared)
@@ -219,20 +212,15 @@ def compare_transfer(
             rows += [each.row for each in found]
         else:
             rows.append(row)
-    n_tests = judge_rows(rows, scored, shared, groups)
+    n_tests = judge_rows(rows, scored, shared)
     return TransferComparison(
-        n_images=len(target.y),
-        n_folds=len(folds),
-        classes=[to_plain(label) for label in target.classes],
-        positive=to_plain(target.positive),
+        **shared.describe(),
         target_names=[str(name) for name in (target_names or target.classes.tolist())],
         metrics=list(rows[0].scores),
         classifier=_say_probe(target.kind) if classifier is None else " ".join(repr(probe).split()),
         rows=rows,
         n_tests=n_tests,
-        target=target.kind,
         is_by_images=shared.is_by_images,
-        is_weighted=is_weighted,
     )
 
 

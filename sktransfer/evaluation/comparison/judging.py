@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -46,9 +45,7 @@ class _Asked:
     test: PairedTest
 
 
-def judge_rows(
-    rows: Sequence[ComparisonRow], scored: Sequence[ScoredRow], scoring: Scoring, groups: Any
-) -> int:
+def judge_rows(rows: Sequence[ComparisonRow], scored: Sequence[ScoredRow], scoring: Scoring) -> int:
     """Put into every row how it compares with raw pixels and its control; return the tests.
 
     All tests, with all labels and with few, are one family: of the chance of any false finding
@@ -60,11 +57,11 @@ def judge_rows(
     for n, folds in ((None, scoring.folds), *scoring.draws.items()):
         raw = _best_raw(rows, metric, n, numbers)
         pairs = list(_pair(scored, raw, n))
-        images = scoring.weigh(scoring.scorer.tested, folds, groups)
+        images = scoring.weigh(scoring.scorer.tested, folds)
         for place, attribute, own, reference in pairs:
             asked.append(_Asked(place, attribute, _test(own, reference, folds, images, n)))
         if is_balanced:
-            asked += _ask_balanced(pairs, scored, scoring, n, folds, groups)
+            asked += _ask_balanced(pairs, scored, scoring, n, folds)
     found = judge_together([each.test for each in asked])
     for each, difference in zip(asked, found, strict=True):
         setattr(each.place, each.attribute, difference)
@@ -85,16 +82,15 @@ def _ask_balanced(
     scoring: Scoring,
     n_labels: int | None,
     folds: Folds,
-    groups: Any,
 ) -> list[_Asked]:
     """Test balanced accuracy between the same rows as accuracy, with all labels or few."""
     if n_labels is None:
-        images = weigh_recalls(scoring.target.y, folds, groups, scoring.sample_weight)
+        images = weigh_recalls(scoring.target.y, folds, scoring.groups, scoring.sample_weight)
         return [
             _Asked(row, f"balanced_{attribute}", by_images(own.correct, other.correct, images))
             for row, attribute, own, other in pairs
         ]
-    balanced = scoring.weigh("balanced_accuracy", folds, groups)
+    balanced = scoring.weigh("balanced_accuracy", folds)
     assert balanced is not None
     position = list(scoring.draws).index(n_labels)
     for each in scored:

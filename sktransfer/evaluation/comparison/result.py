@@ -121,9 +121,7 @@ class TransferComparison(Result):
     def _content(self) -> dict[str, Any]:
         content = super()._content() | {"verdict": self.verdict}
         for row, entry in zip(self.rows, content["rows"], strict=True):
-            entry["pays_from"] = row.pays_from
-            entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
+            entry |= {"pays_from": row.pays_from} | row.describe_recalls()
         return content
 
     def _records(self) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sktransfer.evaluation.probing.metrics import balance, recalls_of
+from sktransfer.evaluation.probing.recalls import Recalls
 from sktransfer.evaluation.probing.significance import PairedDifference
 
 #: The row of raw pixels that is compared with the features as in the article.
@@ -52,7 +52,7 @@ class FewLabels:
 
 
 @dataclass
-class ComparisonRow:
+class ComparisonRow(Recalls):
     """One kind of features, and how well a classifier does on them.
 
     Attributes
@@ -139,16 +139,6 @@ class ComparisonRow:
             math.ceil(round(1 / each, 6)) for each in (gain.mean, gain.high, gain.low)
         )
         return images, fewest, most
-
-    @property
-    def recalls(self) -> list[float]:
-        """Of every class or label, the share of its test images that were found."""
-        return self.label_recalls or recalls_of(self.confusion)
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
-        return balance(self.confusion)
 
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over the folds."""

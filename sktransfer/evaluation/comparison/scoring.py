@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 
 from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels
-from sktransfer.evaluation.probing import Folds, Labels, Target, score_folds
-from sktransfer.evaluation.probing.outcomes import (
-    Counts,
-    ImageWeights,
-    count_folds,
-    rate_folds,
-    weigh_images,
-)
+from sktransfer.evaluation.probing import Folds, Labels, score_folds
+from sktransfer.evaluation.probing.outcomes import Counts, count_folds, rate_folds
 from sktransfer.evaluation.probing.probe import FoldScores
 from sktransfer.evaluation.probing.scoring import MetricScorer
+from sktransfer.evaluation.probing.shared import Probing
 
 
 @dataclass
@@ -52,21 +47,20 @@ class ScoredRow:
     few: dict[int, RowScores]
 
 
-@dataclass
-class Scoring:
-    """The parts that are the same for all rows."""
+@dataclass(frozen=True)
+class Scoring(Probing):
+    """Scores rows of a comparison, with all labels and with few.
 
-    target: Target
-    folds: Folds
-    draws: dict[int, Folds]
-    scorer: MetricScorer
-    verbose: int
-    sample_weight: np.ndarray | None = None
+    Attributes
+    ----------
+    draws : dict of int to list of tuple of ndarray
+        The folds with so few labels.
+    verbose : int
+        Above 0, progress bars.
+    """
 
-    def weigh(self, metric: str | None, folds: Folds, groups: Any = None) -> ImageWeights | None:
-        """Return how much each test image counts in a metric; None if it is no sum over images."""
-        y, kind = self.target.y, self.target.kind
-        return weigh_images(metric, y, folds, groups, kind=kind, sample_weight=self.sample_weight)
+    draws: dict[int, Folds] = field(default_factory=dict)
+    verbose: int = 0
 
     @property
     def is_by_images(self) -> bool:

@@ -32,8 +32,8 @@ from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors
 from sktransfer.evaluation.probing.weighting import check_sample_weight, check_takes_weights
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import compute_features
-from sktransfer.inputs.images import Images, read_images
+from sktransfer.features.fitted import compute_features, read_as
+from sktransfer.inputs.images import Images
 from sktransfer.results.result import to_plain
 
 _WHO = "transfer_curve"
@@ -79,7 +79,7 @@ def transfer_curve(
         Labels of at least two classes; numbers; or columns of 0 and 1 for labels of which an image
         may have several. Whole numbers are classes unless `classifier` or an estimator is a
         regressor.
-    extractors : mapping of str to VGGFeatureExtractor
+    extractors : mapping of str to VGGFeatureExtractor or ImageFeatureExtractor
         A row for each, under its name. For each configuration with trained weights, a row of the
         same network with random weights is added.
     estimators : mapping of str to estimator or None, default=None
@@ -160,13 +160,7 @@ def transfer_curve(
     """
     _check_parameters(extractors, estimators, scoring, n_repeats)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
-    images = read_images(
-        X,
-        image_shape=first.image_shape,
-        value_range=first.value_range,
-        allow_remote=first.allow_remote,
-        who=_WHO,
-    )
+    images = read_as(first, X, who=_WHO)
     target = _check_target(y, len(images), classifier, estimators)
     probe = check_classifier(classifier, kind=target.kind, who=_WHO)
     metric = DEFAULT_METRICS[target.kind][0] if scoring is None else scoring

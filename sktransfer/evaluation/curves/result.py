@@ -26,6 +26,7 @@ class TransferCurve(Result):
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each score, with ``features`` (the row's
     name), ``labels``, ``repeat`` (from 1) and one column that is called as the metric.
+    :meth:`to_json` adds ``recalls`` and ``balanced_accuracy`` to every row.
 
     Attributes
     ----------
@@ -121,8 +122,7 @@ class TransferCurve(Result):
     def _content(self) -> dict[str, Any]:
         content = super()._content()
         for row, entry in zip(self.rows, content["rows"], strict=True):
-            entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
+            entry |= row.describe_recalls()
         return content
 
     def _records(self) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from sktransfer.evaluation.curves.estimates import Estimate
 from sktransfer.evaluation.curves.power_law import PowerLaw
-from sktransfer.evaluation.probing.metrics import balance, recalls_of
+from sktransfer.evaluation.probing.recalls import Recalls
 
 
 @dataclass
-class CurveRow:
+class CurveRow(Recalls):
     """One way to see the images, and what each number of labels gave.
 
     Attributes
@@ -74,16 +74,6 @@ class CurveRow:
     balanced: list[float] = field(default_factory=list)
     control: str | None = None
     unavailable: str | None = None
-
-    @property
-    def recalls(self) -> list[float]:
-        """Of every class or label, the share of its test images found with all labels."""
-        return self.label_recalls or recalls_of(self.confusion)
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
-        return balance(self.confusion)
 
     @property
     def doubt(self) -> str | None:

@@ -29,6 +29,7 @@ from sktransfer.evaluation.diagnosis import (
     pixels,
     shortcuts,
 )
+from sktransfer.evaluation.diagnosis.anatomy import VGGAnatomy
 from sktransfer.evaluation.diagnosis.evidence import Evidence, read_for
 from sktransfer.evaluation.diagnosis.findings import SEVERITIES, Diagnosis, Finding
 from sktransfer.evaluation.diagnosis.given import check_features, open_features
@@ -52,12 +53,23 @@ class Check:
         Whether it is skipped without `y`.
     needs_features : bool
         Whether it is left out without `features`.
+    of_vgg : bool
+        Whether it knows VGG alone.
     """
 
     look: Callable[[Evidence], Iterable[Finding]]
     names: tuple[str, ...]
     needs_labels: bool = False
     needs_features: bool = False
+    of_vgg: bool = False
+
+    def reason_against(self, evidence: Evidence) -> str:
+        """Say why it cannot be made; empty if it can."""
+        if self.needs_labels and evidence.labels is None:
+            return "y was not given"
+        if self.of_vgg and not isinstance(evidence.anatomy, VGGAnatomy):
+            return "only VGG's kernels are known to these checks"
+        return ""
 
 
 #: In the order in which data flow: the first of equal severity is often the cause of the rest.
@@ -81,8 +93,10 @@ CHECKS = (
     ),
     Check(lookalikes.near_duplicates, ("near-duplicates", "near-duplicates-across-folds")),
     Check(layout.scale, ("enlarged", "shrunk", "stretched")),
-    Check(network.random_weights, ("random-weights", "random-deep-layers")),
-    Check(network.kernels_flipped, ("kernels-flipped",)),
+    Check(network.preprocessing, ("other-preprocessing", "scaled-twice")),
+    Check(network.undrawn, ("random-weights",)),
+    Check(network.random_layers, ("random-weights", "random-deep-layers"), of_vgg=True),
+    Check(network.kernels_flipped, ("kernels-flipped",), of_vgg=True),
     Check(_features.collapsed_features, ("collapsed-features", "dead-features")),
     Check(_features.saturated_features, ("saturated-features",)),
     Check(origin.given_features, origin.NAMES, needs_features=True),
@@ -144,10 +158,11 @@ def diagnose(
 
     Parameters
     ----------
-    estimator : VGGFeatureExtractor or Pipeline
+    estimator : VGGFeatureExtractor, ImageFeatureExtractor or Pipeline
         The estimator to check, fitted or not. A pipeline contains one extractor, and may contain
         steps before it, and a scaler and a classifier after it. The estimator is never changed;
-        parts that are not fitted are copied and fitted.
+        parts that are not fitted are copied and fitted. Checks that cannot be made for its network
+        are listed in `skipped`, with the reason.
     X : array-like, DataFrame, or list of paths, PIL images or arrays
         Images in the form that `estimator` accepts.
     y : array-like of shape (n_images,) or None, default=None
@@ -248,19 +263,23 @@ def diagnose(
         groups=groups,
     )
     if given is not None:
-        check_features(given, n_images, evidence.cut)
+        check_features(given, n_images, evidence.anatomy)
     return _run(evidence)
 
 
 def _run(evidence: Evidence) -> Diagnosis:
     found: list[Finding] = []
     skipped: dict[str, str] = {}
+    made: set[str] = set()
     checks = [each for each in CHECKS if evidence.given is not None or not each.needs_features]
     for check in checks:
-        if check.needs_labels and evidence.labels is None:
-            skipped |= dict.fromkeys(check.names, "y was not given")
+        if reason := check.reason_against(evidence):
+            skipped |= dict.fromkeys(check.names, reason)
         else:
             found += check.look(evidence)
+            made.update(check.names)
+    skipped = {name: reason for name, reason in skipped.items() if name not in made}
+    skipped |= evidence.left_out
     if evidence.labels is None:
         skipped |= dict.fromkeys(_ONLY_WITH_LABELS, "y was not given")
     found.sort(key=lambda finding: -SEVERITIES.index(finding.severity))

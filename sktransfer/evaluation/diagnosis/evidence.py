@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktransfer import weights as _weights
 from sktransfer.base import _get_output_config, _wrap_data_with_container
+from sktransfer.engines import EngineConfig
+from sktransfer.evaluation.diagnosis.anatomy import NetworkAnatomy, VGGAnatomy, read_anatomy
 from sktransfer.evaluation.diagnosis.neighbours import Agreement, find_neighbours, measure_agreement
 from sktransfer.evaluation.diagnosis.probes import Probe, score_linear, score_probe, score_training
 from sktransfer.evaluation.diagnosis.subject import Subject
@@ -25,13 +25,14 @@ from sktransfer.evaluation.diagnosis.survey import (
     take_survey,
 )
 from sktransfer.evaluation.probing import Folds, Labels
-from sktransfer.extractor import VGGFeatureExtractor
-from sktransfer.features.fitted import compute_features, get_runner
+from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.features.fitted import get_runner, read_as, read_fitted
 from sktransfer.features.preprocessing import resize
+from sktransfer.features.runner import Runner
 from sktransfer.inputs.images import Images, ImageWarning, read_images
 from sktransfer.inputs.scale import ValueRange, ends
 from sktransfer.inputs.value_range import by_dtype, measure, without_rounding
-from sktransfer.networks import Cut, Layer, list_layers, plan_cut
+from sktransfer.networks import AnyCut
 from sktransfer.networks.outputs import as_shape
 
 #: Sampled images whose features are compared with given ones: more would not be more accurate.
@@ -49,7 +50,7 @@ class Evidence:
     ----------
     subject : Subject
         What is diagnosed.
-    extractor : VGGFeatureExtractor
+    extractor : FeatureExtractor
         The extractor, fitted.
     X : object
         The sample as the extractor meets it.
@@ -83,7 +84,7 @@ class Evidence:
         self,
         *,
         subject: Subject,
-        extractor: VGGFeatureExtractor,
+        extractor: FeatureExtractor,
         X: Any,
         images: Images,
         all_images: Images,
@@ -113,6 +114,12 @@ class Evidence:
         self.given = given
         self.paths = paths
         self.groups = groups
+        #: What could not be looked for in this network, and why.
+        self.left_out: dict[str, str] = {}
+
+    def leave_out(self, names: Sequence[str], reason: str) -> None:
+        """Note that something could not be looked for."""
+        self.left_out |= dict.fromkeys(names, reason)
 
     # -- pixels
 
@@ -149,26 +156,23 @@ class Evidence:
 
         `change` gets values of shape (1, height, width, n_colours), from black 0 to white 255.
         """
-        resizing = get_runner(self.extractor).resizing
+        resizing = self.runner.resizing
         changed = np.empty((len(self.images), *as_shape(resizing.size), 3), dtype=np.float32)
         for row, (_, values, _) in enumerate(load_values(self.images, self.value_range)):
             changed[row] = resize(np.clip(change(values), 0, 255).astype(np.float32), resizing)
-        return self._compute_again(changed, value_range=(0, 255), image_shape=None)
+        images = read_images(changed, image_shape=None, value_range=(0, 255), who="diagnose")
+        return self.runner.compute(images, (0.0, 255.0))
 
-    def resized(self, size: int) -> np.ndarray:
-        """Compute the features of the sample at another input size."""
-        return self._compute_again(self.X, input_size=size)
+    def resized(self, size: int) -> np.ndarray | None:
+        """Compute the features of the sample at another input size, if the network takes it."""
+        runner = self.anatomy.resize(self.runner, size)
+        return None if runner is None else self._compute(runner)
 
-    def _compute_again(self, X: Any, **params: Any) -> np.ndarray:
-        e = self.extractor
-        params = {"value_range": e.value_range_ or e.value_range} | params
-        params |= {"precision": "float32", "calibration": None, "verbose": 0}
-        if e.weights is None:
-            params["random_state"] = e.random_seed_
+    def _compute(self, runner: Runner) -> np.ndarray:
+        """Compute other features of the sample, without what is said of the images."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImageWarning)
-            again = clone(e).set_params(**params).fit(X)
-        return self.transform(again, X)
+            return runner.compute(*read_fitted(self.extractor, self.X))
 
     @cached_property
     def copies(self) -> tuple[list[bytes], np.ndarray, np.ndarray | None]:
@@ -189,102 +193,35 @@ class Evidence:
     # -- the network
 
     @cached_property
-    def cut(self) -> Cut:
+    def anatomy(self) -> VGGAnatomy | NetworkAnatomy:
+        """The network."""
+        return read_anatomy(self.extractor)
+
+    @property
+    def cut(self) -> AnyCut:
         """Where the extractor cuts the network."""
-        e = self.extractor
-        return plan_cut(e.layer, e.architecture, e.pooling, e.input_size_)
+        return self.anatomy.cut
+
+    @cached_property
+    def runner(self) -> Runner:
+        """What computes the network in float32."""
+        runner = get_runner(self.extractor)
+        return replace(runner, config=EngineConfig(runner.config.engine), verbose=0)
 
     @cached_property
     def features(self) -> np.ndarray:
         """The features of the sample."""
-        return self.transform(self.extractor, self.X)
-
-    def transform(self, extractor: VGGFeatureExtractor, X: Any) -> np.ndarray:
-        """Compute features, without what the extractor says of the images."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ImageWarning)
-            return compute_features(extractor, X)
-
-    @cached_property
-    def is_trained_on_formulas(self) -> bool:
-        """Whether the weights come from a file that records how formulas trained it."""
-        weights = self.extractor.weights
-        if not isinstance(weights, str | os.PathLike):
-            return False
-        return _weights.has_recipe(_weights.locate_weights(weights, self.cut))
-
-    @cached_property
-    def kernels(self) -> dict[str, np.ndarray]:
-        """The kernels of the convolutions up to the cut; none if they were drawn."""
-        if self.extractor.weights is None:
-            return {}
-        loaded = self.load_weights(self.cut)
-        first = {name: arrays[0] for name, arrays in loaded.items() if len(arrays)}
-        return {name: kernel for name, kernel in first.items() if kernel.ndim == 4}
-
-    @cached_property
-    def depths(self) -> list[Layer]:
-        """The ends of the blocks up to the cut, and of later ones if there are weights for them."""
-        e = self.extractor
-        ends = [
-            layer
-            for layer in list_layers(e.architecture, e.input_size_)
-            if layer.kind == "pool" and layer.output_shape[0] > 0
-        ]
-        reached = [layer for layer in ends if layer in self.cut.trunk]
-        deeper = ends[len(reached) :]
-        while deeper and not self._has_weights(deeper[-1]):
-            deeper.pop()
-        return reached + deeper
-
-    def _has_weights(self, layer: Layer) -> bool:
-        e = self.extractor
-        if e.weights is None:
-            return True
-        cut = plan_cut(layer.name, e.architecture, "avg", e.input_size_)
-        try:
-            self.load_weights(cut)
-        except (OSError, ValueError):  # a file that ends before
-            return False
-        return True
-
-    def load_weights(self, cut: Cut) -> _weights.Weights:
-        """Load the weights of another cut from where the extractor's come from."""
-        weights = self.extractor.weights
-        if weights is None:
-            return _weights.draw_weights(cut, self.extractor.random_seed_)
-        if isinstance(weights, Mapping):
-            return _weights.take_weights(weights, cut)
-        return _weights.read_weights(_weights.locate_weights(weights, self.cut), cut)
+        return self._compute(get_runner(self.extractor))
 
     @cached_property
     def depth_features(self) -> dict[str, np.ndarray]:
-        """The mean of each feature map of the sample, at the end of each block: one pass."""
-        if not self.depths:
+        """The mean of each feature map of the sample, at the end of each stage: one pass."""
+        found = self.anatomy.recut(self.runner, [(each, "avg") for each in self.anatomy.stages])
+        if found is None:
             return {}
-        pooled = self._pooled([layer.name for layer in self.depths]).fit(self.X)
-        parts = np.split(
-            self.transform(pooled, self.X),
-            np.cumsum([layer.output_shape[-1] for layer in self.depths])[:-1],
-            axis=1,
-        )
-        return {layer.name: part for layer, part in zip(self.depths, parts, strict=True)}
-
-    def _pooled(self, layers: list[str], **params: Any) -> VGGFeatureExtractor:
-        e = self.extractor
-        seed = None if e.weights is not None else self.seed  # any random network will do
-        params = {"value_range": e.value_range_ or e.value_range} | params
-        return clone(e).set_params(
-            layer=layers,
-            pooling="avg",
-            input_size=e.input_size_,
-            precision="float32",
-            calibration=None,
-            engine="auto",
-            random_state=seed,
-            verbose=0,
-            **params,
-        )
+        runner, outputs = found
+        parts = np.split(self._compute(runner), np.cumsum(runner.cut.widths)[:-1], axis=1)
+        return {layer.name: part for (layer, _), part in zip(outputs, parts, strict=True)}
 
     # -- labels
 
@@ -372,15 +309,9 @@ class Evidence:
         return {name: score_linear(each, *self._scored) for name, each in found.items()}
 
 
-def read_for(extractor: VGGFeatureExtractor, X: Any) -> Images:
+def read_for(extractor: FeatureExtractor, X: Any) -> Images:
     """Read images as an extractor does."""
-    return read_images(
-        X,
-        image_shape=extractor.image_shape,
-        value_range=extractor.value_range,
-        allow_remote=extractor.allow_remote,
-        who="diagnose",
-    )
+    return read_as(extractor, X, who="diagnose")
 
 
 def describe_pixels(images: Images) -> str:

@@ -40,7 +40,7 @@ def collapsed_features(e: Evidence) -> Iterator[Finding]:
             "than rounding.",
             evidence | {"different images": e.survey.n_distinct},
             "# first fix what was found in the images; if nothing was:\n"
-            "extractor.set_params(layer='block3_pool', value_range='auto')",
+            f"extractor.set_params({e.anatomy.earlier}, value_range='auto')",
         )
     elif is_dead.mean() > DEAD:
         yield Finding(
@@ -48,17 +48,15 @@ def collapsed_features(e: Evidence) -> Iterator[Finding]:
             "warning",
             "Nearly all features are 0 for every image: no filter of this layer responds.",
             evidence,
-            "extractor.set_params(layer='block3_pool')  # an earlier layer",
+            f"extractor.set_params({e.anatomy.earlier})  # an earlier layer",
         )
 
 
 def saturated_features(e: Evidence) -> Iterator[Finding]:
-    """Look at what the softmax of ``predictions`` leaves."""
-    names = [layer.name for layer in e.cut.layers]
-    if "predictions" not in names:
+    """Look at what the softmax of a classifier leaves."""
+    shares = next(filter(_are_shares, _vectors(e)), None)
+    if shares is None:
         return
-    start = int(np.cumsum((0, *e.cut.widths))[names.index("predictions")])
-    shares = e.features[:, start : start + e.cut.widths[names.index("predictions")]]
     top = shares.max(axis=1)
     winners = np.bincount(shares.argmax(axis=1))
     evidence = {
@@ -70,8 +68,22 @@ def saturated_features(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "saturated-features",
         "error" if is_saturated and winners.max() > SATURATED_IMAGES * len(top) else "warning",
-        "The features are the probabilities of ImageNet's 1,000 classes, which add up to 1: all "
-        "else about the images is lost, and small probabilities vanish next to large ones.",
+        f"The features are the probabilities of {shares.shape[1]:,} classes, which add up to 1: "
+        "all else about the images is lost, and small probabilities vanish next to large ones.",
         evidence,
-        "extractor.set_params(layer='fc1')  # or 'block5_pool' with pooling='avg'",
+        f"extractor.set_params({e.anatomy.unclassified}",
     )
+
+
+def _vectors(e: Evidence) -> Iterator[np.ndarray]:
+    """Give the features of each wanted layer that computes a plain vector."""
+    parts = np.split(e.features, np.cumsum(e.cut.widths)[:-1], axis=1)
+    for (layer, _), part in zip(e.cut.outputs, parts, strict=True):
+        if len(layer.output_shape) == 1 and layer.kind.lower() != "flatten":
+            yield part
+
+
+def _are_shares(values: np.ndarray) -> bool:
+    """Tell whether each row holds probabilities, which add up to 1."""
+    sums = values.sum(axis=1, dtype=np.float64)
+    return values.shape[1] > 1 and bool((values >= 0).all() and np.allclose(sums, 1, atol=1e-3))

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sktransfer.networks import MIN_SIZE, TRAINED_SIZE, Cut, Layer, list_layers, plan_cut
+from sktransfer.evaluation.diagnosis.anatomy import Anatomy
+from sktransfer.networks import MIN_SIZE, TRAINED_SIZE
+from sktransfer.networks.outputs import spell_size
 
 #: Sides, in pixels, that people resize images to.
 SIZES = (MIN_SIZE, 48, 64, 96, 128, 160, 192, 224, 256)
@@ -45,9 +47,10 @@ def open_features(features: Any) -> np.ndarray:
     return array
 
 
-def check_features(features: np.ndarray, n_images: int, cut: Cut) -> None:
+def check_features(features: np.ndarray, n_images: int, anatomy: Anatomy) -> None:
     """Check that there is a row for each image, and a column for each feature of the cut."""
     n_rows, n_columns = features.shape
+    cut = anatomy.cut
     cures = []
     if n_rows != n_images:
         cures.append(
@@ -55,28 +58,30 @@ def check_features(features: np.ndarray, n_images: int, cut: Cut) -> None:
             "could not be read may have been left out"
         )
     if n_columns != cut.n_features:
-        others = list(_list_cuts(n_columns, cut.architecture, cut.input_size))
+        others = list(_list_cuts(n_columns, anatomy))
         cures.append(
             f"{n_columns:,} columns are those of {_join(others)}"
             if others
-            else f"no layer of VGG gives {n_columns:,} columns at {cut.input_size} or at a common "
-            "number of pixels"
+            else f"no layer of {anatomy.name} gives {n_columns:,} columns at "
+            f"{spell_size(cut.input_size)} or at a common number of pixels"
         )
     if cures:
         names = ", ".join(layer.name for layer in cut.layers)
         raise ValueError(
             f"The 'features' parameter of diagnose must have {n_images:,} rows, one for each "
             f"image, and {cut.n_features:,} columns, one for each feature of {names} at "
-            f"{cut.input_size} pixels. Got shape {features.shape}: {'; and '.join(cures)}."
+            f"{spell_size(cut.input_size)} pixels. Got shape {features.shape}: "
+            f"{'; and '.join(cures)}."
         )
 
 
-def _list_cuts(n_features: int, architecture: str, input_size: int) -> Iterator[str]:
+def _list_cuts(n_features: int, anatomy: Anatomy) -> Iterator[str]:
     """Spell the cuts that give so many features, at this size or else at another."""
+    input_size = anatomy.cut.input_size
     for size in dict.fromkeys((input_size, TRAINED_SIZE, *SIZES)):
         found = [
             f"layer={layer.name!r}" + (", pooling='avg' or 'max'" if pooling else "")
-            for layer, pooling in outputs_of(n_features, architecture, size)
+            for layer, pooling in anatomy.outputs_of(n_features, size)
             if pooling != "max"
         ]
         if found:
@@ -87,17 +92,3 @@ def _list_cuts(n_features: int, architecture: str, input_size: int) -> Iterator[
 
 def _join(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-def outputs_of(
-    n_features: int, architecture: str, input_size: int
-) -> list[tuple[Layer, str | None]]:
-    """List the layers, each with its pooling, that give so many features."""
-    found = []
-    for layer in list_layers(architecture, input_size)[1:]:
-        poolings = (None,) if len(layer.output_shape) == 1 else (None, "avg", "max")
-        for pooling in poolings:
-            cut = plan_cut(layer.name, architecture, pooling, input_size)
-            if cut.n_features == n_features and 0 not in layer.output_shape:
-                found.append((layer, pooling))
-    return found

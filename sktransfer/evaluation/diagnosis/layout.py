@@ -11,6 +11,8 @@ from sktransfer.evaluation.diagnosis.findings import Finding
 from sktransfer.evaluation.diagnosis.probes import is_better
 from sktransfer.evaluation.diagnosis.survey import roughness
 from sktransfer.inputs.images import ArrayImages
+from sktransfer.networks import MIN_SIZE
+from sktransfer.networks.outputs import as_shape, spell_size
 
 #: Read in the right order, neighbouring pixels differ a third to a quarter as much as in the wrong
 #: one (photographs at 8 to 64 pixels); noise gives 1. Measured the other way: 0.48 to 0.58.
@@ -115,10 +117,10 @@ def _sides_exchanged(images: ArrayImages, values: np.ndarray) -> Iterator[Findin
 
 def scale(e: Evidence) -> Iterator[Finding]:
     """Look for images that are resized past the scale or the shape of what the filters know."""
-    size = e.extractor.input_size_
+    size = float(np.sqrt(np.prod(as_shape(e.cut.input_size))))
     sides = np.sqrt(e.survey.sizes.prod(axis=1))
     side = float(np.median(sides))
-    evidence = {"side of the images, pixels": side, "input_size": size}
+    evidence = {"side of the images, pixels": side, "input_size": e.cut.input_size}
     if size / side >= ENLARGED:
         yield from _enlarged(e, side, evidence | {"enlarged by": size / side})
     elif side / size >= SHRUNK:
@@ -135,7 +137,9 @@ def scale(e: Evidence) -> Iterator[Finding]:
             evidence | {"shrunk by": side / size, "antialias": bool(e.extractor.antialias)},
             f"extractor.set_params(input_size={min(224, round(side / 2))}, antialias=True)",
         )
-    ratios = e.survey.sizes.max(axis=1) / e.survey.sizes.min(axis=1)
+    height, width = as_shape(e.cut.input_size)
+    shapes = e.survey.sizes[:, 0] / e.survey.sizes[:, 1] * (width / height)
+    ratios = np.maximum(shapes, 1 / shapes)
     if e.extractor.aspect == "stretch" and np.median(ratios) >= STRIP:
         (strips,) = np.nonzero(ratios >= STRIP)
         yield Finding(
@@ -151,14 +155,17 @@ def scale(e: Evidence) -> Iterator[Finding]:
 
 def _enlarged(e: Evidence, side: float, evidence: dict) -> Iterator[Finding]:
     """Measure what a smaller input would give, where the layer exists at that size."""
-    deepest = e.cut.layers[-1]
-    if e.labels is None or deepest.kind == "dense":
-        return  # the dense layers have one size, and without labels nothing can be measured
-    smaller = max(32, round(2 * side))
-    probe = e.score(e.resized(smaller))
+    if e.labels is None:
+        return  # nothing can be measured
+    smaller = max(MIN_SIZE, round(2 * side))
+    features = e.resized(smaller)
+    if features is None:
+        e.leave_out(["enlarged"], "the network takes no smaller images")
+        return
+    probe = e.score(features)
     better, p_value = is_better(probe, e.feature_probe, margin=SMALLER_WINS)
     evidence |= {
-        f"accuracy at {e.extractor.input_size_}": e.feature_probe.mean,
+        f"accuracy at {spell_size(e.cut.input_size)}": e.feature_probe.mean,
         f"accuracy at {smaller}": probe.mean,
         "p-value": p_value,
     }

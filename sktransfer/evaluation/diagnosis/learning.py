@@ -168,7 +168,7 @@ def lost_signal(e: Evidence) -> Iterator[Finding]:
         "value range, the input size or the layer, not the labels.",
         _agreements(e.pixel_agreement, e.feature_agreement)
         | {"accuracy on pixels": e.pixel_probe.mean, "on features": e.feature_probe.mean},
-        "extractor.set_params(layer='block3_pool', value_range='auto')",
+        f"extractor.set_params({e.anatomy.earlier}, value_range='auto')",
     )
 
 
@@ -192,6 +192,9 @@ def raw_pixels_win(e: Evidence) -> Iterator[Finding]:
 
 def cut_depth(e: Evidence) -> Iterator[Finding]:
     """Compare the cut with the ends of earlier and of later blocks, each map averaged."""
+    if not e.anatomy.stages:
+        e.leave_out(("cut-too-deep", "cut-too-shallow"), "the network has no feature maps")
+        return
     reached = [layer.name for layer in e.cut.trunk]
     scores = {name: probe.mean for name, probe in e.depth_probes.items()}
     own = e.feature_probe
@@ -248,6 +251,6 @@ def wide_features(e: Evidence) -> Iterator[Finding]:
         message,
         evidence,
         "extractor.set_params(pooling='avg')  # one value for each feature map"
-        if e.cut.layers[-1].kind in ("conv", "pool")
-        else "extractor.set_params(layer='block5_pool', pooling='avg')",
+        if len(e.cut.layers[-1].output_shape) > 1
+        else f"extractor.set_params({e.anatomy.narrower})",
     )

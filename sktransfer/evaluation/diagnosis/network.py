@@ -1,4 +1,4 @@
-"""Checks of the network itself: weights that nobody trained, in part or whole, or turned round."""
+"""Checks of the network: its preprocessing, weights that nobody trained, kernels turned round."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sktransfer.evaluation.diagnosis.anatomy import NetworkAnatomy, VGGAnatomy
 from sktransfer.evaluation.diagnosis.evidence import Evidence
 from sktransfer.evaluation.diagnosis.findings import Finding
+from sktransfer.features.fitted import get_runner
 
 #: Correlation of neighbouring values in the kernels of a convolution. Those of VGG16 and VGG19 have
 #: 0.50 to 0.81 in every layer, drawn ones 0.00 with a deviation of 0.03 in the first layer and less
 #: in later ones.
 SMOOTH = 0.2
+#: Difference of black and white below which a network sees neither. The usual ways of scaling give
+#: 1 to 255, and any of them done twice 0.004 to 0.02.
+SPAN = 0.1
 #: The first filter of the first convolution on red, as published (Simonyan and Zisserman, 2015).
 FIRST_FILTERS = {
     "vgg16": [
@@ -35,21 +40,66 @@ _TURNS = {
 }
 
 
-def random_weights(e: Evidence) -> Iterator[Finding]:
-    """Look for layers that nobody trained."""
-    if e.is_trained_on_formulas:  # 3 x 3 kernels for small images are not smooth
-        return
+def preprocessing(e: Evidence) -> Iterator[Finding]:
+    """Look for pixels that are scaled twice, or otherwise than the network's makers say."""
+    network = e.anatomy
+    if isinstance(network, VGGAnatomy):
+        return  # its preprocessing cannot be set
+    own, makers = get_runner(e.extractor).scaling, network.makers_scaling
+    span = network.span()
+    remedy = "extractor.set_params(preprocessing='auto')"
+    if span < SPAN:
+        yield Finding(
+            "scaled-twice",
+            "error",
+            "Where the network begins to compute, black and white are nearly the same: pixels are "
+            "scaled twice, by the parameter 'preprocessing' and by layers of the network, or by a "
+            "factor that is too small.",
+            {"from black to white": span, "preprocessing": str(own)},
+            remedy if makers else f"extractor.set_params(preprocessing={{'order': {own.order!r}}})",
+        )
+    elif makers is not None and own != makers:
+        yield Finding(
+            "other-preprocessing",
+            "warning",
+            "Pixels are scaled otherwise than they were when the network was trained: the "
+            "parameter 'preprocessing' says other than its makers do.",
+            {"preprocessing": str(own), "its makers'": str(makers)},
+            remedy,
+        )
+
+
+def undrawn(e: Evidence) -> Iterator[Finding]:
+    """Look for a network that nobody trained, by its parameters and by what training changes."""
     if e.extractor.weights is None:
         yield Finding(
             "random-weights",
             "warning",
             "The weights are random (weights=None): a control, which has learned nothing.",
             {"seed": e.extractor.random_seed_},
-            "extractor.set_params(weights='imagenet')",
+            f"extractor.set_params({e.anatomy.trained})",
         )
+    elif isinstance(e.anatomy, NetworkAnatomy) and e.anatomy.is_untrained():
+        yield Finding(
+            "random-weights",
+            "warning",
+            "The network seems to hold random weights: all its biases, gains, means and variances "
+            "have the values that a new network starts with, which training changes.",
+            {"network": e.anatomy.name},
+            "# load the trained weights into the network before it is given to the extractor",
+        )
+
+
+def random_layers(e: Evidence) -> Iterator[Finding]:
+    """Look for layers of VGG that nobody trained."""
+    assert isinstance(e.anatomy, VGGAnatomy)
+    # 3 x 3 kernels for small images are not smooth.
+    if e.extractor.weights is None or e.anatomy.is_trained_on_formulas:
         return
     found = {
-        name: smoothness(kernel) for name, kernel in e.kernels.items() if min(kernel.shape[:2]) >= 3
+        name: smoothness(kernel)
+        for name, kernel in e.anatomy.kernels.items()
+        if min(kernel.shape[:2]) >= 3
     }
     random = [name for name, value in found.items() if value < SMOOTH]
     if not random:
@@ -86,8 +136,9 @@ def smoothness(kernel: np.ndarray) -> float:
 
 def kernels_flipped(e: Evidence) -> Iterator[Finding]:
     """Look for ImageNet's own kernels in another orientation."""
-    known = FIRST_FILTERS.get(e.extractor.architecture)
-    kernel = next(iter(e.kernels.values()), None)
+    assert isinstance(e.anatomy, VGGAnatomy)
+    known = FIRST_FILTERS.get(e.anatomy.cut.architecture)
+    kernel = next(iter(e.anatomy.kernels.values()), None)
     if known is None or kernel is None or kernel.shape[:2] != (3, 3):
         return
     own = kernel[:, :, :, 0]

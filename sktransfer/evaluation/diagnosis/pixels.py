@@ -8,9 +8,11 @@ import numpy as np
 
 from sktransfer.evaluation.diagnosis.evidence import Evidence, describe_pixels
 from sktransfer.evaluation.diagnosis.findings import Finding
+from sktransfer.features.fitted import get_runner
 from sktransfer.features.preprocessing import CHANNEL_MEANS_BGR
 from sktransfer.inputs.images import ArrayImages
 from sktransfer.inputs.scale import is_per_channel
+from sktransfer.networks.pixels import TF, PixelScaling
 
 #: A brightest value below this, of 255, is nearly black: photographs and digits reach past 200, and
 #: the usual confusions of range (1, 16, 4,095 of 65,535) end at 16.
@@ -80,9 +82,22 @@ def preprocessed_before(e: Evidence) -> Iterator[Finding]:
             "preprocessed-before",
             "error",
             "These images were standardised by ImageNet's means and deviations, as torchvision's "
-            "and Keras' mode 'torch' do. The extractor subtracts the means itself.",
+            "and Keras' mode 'torch' do. The extractor preprocesses images itself.",
             evidence | {"smallest by channel": lows.tolist()},
             f"X = X * np.float32({_TORCH_STDS.tolist()}) + np.float32({_TORCH_MEANS.tolist()})",
+        )
+        return
+    scaling = get_runner(e.extractor).scaling
+    if scaling not in (TF, PixelScaling()) and _is_scaled(scaling, lows, highs):
+        turned = "[..., ::-1]" if scaling.order == "BGR" else ""
+        yield Finding(
+            "preprocessed-before",
+            "error",
+            "These images were preprocessed for the network already: black and white are where its "
+            "preprocessing puts them. The extractor does that itself.",
+            evidence | {"smallest by channel": lows.tolist(), "preprocessing": str(scaling)},
+            f"X = ((X * np.float32({list(scaling.std)}) + np.float32({list(scaling.mean)})) "
+            f"/ {scaling.scale:g}){turned}  # better: give the images before",
         )
         return
     chosen = e.value_range
@@ -114,6 +129,14 @@ def preprocessed_before(e: Evidence) -> Iterator[Finding]:
 def _is_torch(lows: np.ndarray, highs: np.ndarray) -> bool:
     bottom, top = -_TORCH_MEANS / _TORCH_STDS, (1 - _TORCH_MEANS) / _TORCH_STDS
     return bool(np.all(np.abs(lows - bottom) < 0.02) and np.all(highs <= top + 0.02))
+
+
+def _is_scaled(scaling: PixelScaling, lows: np.ndarray, highs: np.ndarray) -> bool:
+    """Tell whether pixels begin where a scaling puts black, and end no later than white."""
+    mean, std = np.array(scaling.mean), np.array(scaling.std)
+    black, white = -mean / std, (255 * scaling.scale - mean) / std
+    near = 0.005 * (white - black)
+    return bool(np.all(np.abs(lows - black) < near) and np.all(highs <= white + near))
 
 
 def value_range(e: Evidence) -> Iterator[Finding]:

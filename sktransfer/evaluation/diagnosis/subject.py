@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktransfer.base import name_extractor_in
 from sktransfer.evaluation.probing import make_classifier
-from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.inputs.images import ImageWarning
 
 _WHO = "diagnose"
@@ -27,7 +27,7 @@ class Subject:
     ----------
     before : list of estimator
         Steps that images go through before the extractor.
-    extractor : VGGFeatureExtractor
+    extractor : FeatureExtractor
         The extractor, as given.
     after : list of estimator
         Steps that features go through, a classifier last if there is one.
@@ -36,7 +36,7 @@ class Subject:
     """
 
     before: list[Any]
-    extractor: VGGFeatureExtractor
+    extractor: FeatureExtractor
     after: list[Any]
     is_fitted: bool
 
@@ -58,7 +58,7 @@ class Subject:
             X = step.transform(X) if self.is_fitted else clone(step).fit_transform(X, y)
         return X
 
-    def fit_extractor(self, X: Any) -> VGGFeatureExtractor:
+    def fit_extractor(self, X: Any) -> FeatureExtractor:
         """Return the extractor, a fitted copy if it is not; it says nothing of what it guesses."""
         if self.is_fitted:
             return self.extractor
@@ -72,7 +72,7 @@ class Subject:
 def read_subject(estimator: Any) -> Subject:
     """Find the extractor and what stands around it."""
     steps = _steps(estimator)
-    places = [i for i, step in enumerate(steps) if isinstance(step, VGGFeatureExtractor)]
+    places = [i for i, step in enumerate(steps) if isinstance(step, FeatureExtractor)]
     if len(places) != 1:
         hint = (
             " Of a search pass its best_estimator_."
@@ -81,9 +81,9 @@ def read_subject(estimator: Any) -> Subject:
         )
         found = "none" if not places else f"{len(places)} of them"
         raise TypeError(
-            f"{_WHO} needs a VGGFeatureExtractor, or a Pipeline in which one is a step. Got "
-            f"{type(estimator).__name__} with {found}.{hint} Of unions and column transformers "
-            f"pass the extractor itself.{name_extractor_in(*steps)}"
+            f"{_WHO} needs a VGGFeatureExtractor or an ImageFeatureExtractor, or a Pipeline in "
+            f"which one is a step. Got {type(estimator).__name__} with {found}.{hint} Of unions "
+            f"and column transformers pass the extractor itself.{name_extractor_in(*steps)}"
         )
     if is_regressor(steps[-1]):
         raise ValueError(

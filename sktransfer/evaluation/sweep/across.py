@@ -17,11 +17,11 @@ from sktransfer.evaluation.sweep.result import SweepRow
 from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.inputs.images import read_images
+from sktransfer.features.fitted import read_as
 from sktransfer.network_extractor import ImageFeatureExtractor
 from sktransfer.networks import ARCHITECTURES, TRAINED_SIZE, list_layers
 from sktransfer.networks.opening import find_named, open_network
-from sktransfer.results.result import to_plain
+from sktransfer.networks.outputs import as_shape
 
 #: What VGG gives as an embedding: the mean of its last feature maps.
 _VGG_EMBEDDING = "block5_pool"
@@ -110,7 +110,7 @@ def sweep_networks(
         )
     (X,) = indexable(X)
     first = next(iter(extractors.values()))
-    images = read_images(X, image_shape=first.image_shape, value_range=first.value_range, who=who)
+    images = read_as(first, X, who=who)
     shared = SweepScoring.check(
         y,
         len(images),
@@ -125,19 +125,12 @@ def sweep_networks(
     )
     del images
 
-    result = NetworkSweep(
-        n_images=len(shared.target.y),
-        n_folds=len(shared.folds),
-        classes=[to_plain(label) for label in shared.target.classes],
-        positive=to_plain(shared.target.positive),
-        metric="",
-        target=shared.target.kind,
-        is_weighted=shared.sample_weight is not None,
-    )
+    result = NetworkSweep(**shared.describe(), metric="")
     failure: Exception | None = None
     rated: list[np.ndarray] = []
+    sizes = [None] if input_sizes is None else list(input_sizes)
     for name, extractor in extractors.items():
-        for size in [None] if input_sizes is None else list(input_sizes):
+        for size in sizes:
             try:
                 own, wanted, megabytes = _plan(extractor, layers.get(name), size)
                 settled = settle_extractor(extractor, who)
@@ -229,12 +222,7 @@ def _plan(
         given = input_size or _own_size(params["input_size"])
         who = type(extractor).__name__
         network = open_network(params["network"], given, who=who, is_whole=layers is not None)
-        height, width = np.broadcast_to(network.input_size, 2)
-        if height != width:
-            raise ValueError(
-                f"a sweep compares square images, and this network takes {height} x {width} pixels"
-            )
-        size, table = int(height), network.layers
+        size, table = _own_size(network.input_size) or TRAINED_SIZE, network.layers
         wanted = list(layers or [network.embedding[0]])
         known = {layer.name for layer in table}
         above = {name: list(network.ancestors(name)) for name in wanted if name in known}
@@ -246,4 +234,11 @@ def _plan(
 
 
 def _own_size(input_size: Any) -> int | None:
-    return None if isinstance(input_size, str) else int(input_size)
+    if isinstance(input_size, str):
+        return None
+    height, width = as_shape(input_size)
+    if height != width:
+        raise ValueError(
+            f"a sweep compares square images, and this network takes {height} x {width} pixels"
+        )
+    return height

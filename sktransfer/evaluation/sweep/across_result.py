@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,7 +73,8 @@ class NetworkSweep(SweepResult):
     ``pooling`` (``'flat'`` for all values), ``input_size``, ``width``, ``multiply_adds``, one
     column for the mean of each metric and, as ``..._std``, for its standard deviation,
     ``milliseconds``, ``megabytes``, ``is_on_front``, ``difference`` (from the best row), ``low``,
-    ``high``, ``p_value`` and ``finding``.
+    ``high``, ``p_value`` and ``finding``. :meth:`to_json` adds ``recalls`` and
+    ``balanced_accuracy`` to every row.
 
     Attributes
     ----------
@@ -96,6 +97,8 @@ class NetworkSweep(SweepResult):
     is_weighted : bool
         Whether images had weights.
     """
+
+    _called: ClassVar[str] = "the sweep across networks"
 
     n_images: int
     n_folds: int

@@ -27,7 +27,6 @@ from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
 from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.evaluation.sweep.similarity import centred_gram, linear_cka
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.results.result import to_plain
 
 #: Default memory for features at once, in bytes.
 MEMORY_BUDGET = 2 << 30
@@ -97,17 +96,8 @@ def sweep_cuts(
     passes = plan_passes(
         variants, n_images, store_bytes=store_bytes(extractor), memory_bytes=limits.memory
     )
-    sweep = LayerSweep(
-        n_images=n_images,
-        n_folds=len(shared.folds),
-        classes=[to_plain(label) for label in target.classes],
-        positive=to_plain(target.positive),
-        metric="",
-        skipped=skipped,
-        n_cka_images=0 if chosen is None else len(chosen),
-        target=target.kind,
-        is_weighted=shared.sample_weight is not None,
-    )
+    n_chosen = 0 if chosen is None else len(chosen)
+    sweep = LayerSweep(**shared.describe(), metric="", skipped=skipped, n_cka_images=n_chosen)
     few = [] if chosen is None else _restrict(shared.folds, chosen, target.y)
     # Find weights and check parameters before the first pass is computed.
     fitted = fit_passes(extractor, passes, X)

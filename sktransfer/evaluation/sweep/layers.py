@@ -23,7 +23,7 @@ from sktransfer.evaluation.sweep.result import LayerSweep
 from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.inputs.images import read_images
+from sktransfer.features.fitted import read_as
 
 #: Images on which representations are compared and scored cheaply, at most: their Gram matrices are
 #: as large squared.
@@ -155,13 +155,7 @@ def sweep_layers(
     extractor = settle_extractor(extractor, who)
     planned = plan_variants(extractor, layers, poolings, input_sizes, max_width, who=who)
     (X,) = indexable(X)
-    images = read_images(
-        X,
-        image_shape=extractor.image_shape,
-        value_range=extractor.value_range,
-        allow_remote=extractor.allow_remote,
-        who=who,
-    )
+    images = read_as(extractor, X, who=who)
     shared = SweepScoring.check(
         y,
         len(images),

@@ -8,7 +8,7 @@ from typing import Any
 
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.networks import find_layer, list_layers
-from sktransfer.networks.graph import say_unknown
+from sktransfer.networks.graph import list_stages, say_unknown
 from sktransfer.networks.opening import open_network
 
 #: Says what layers a network has at an input size, input first; a ValueError says that it takes
@@ -36,11 +36,7 @@ def default_layers(table: Sequence[Any], block_ends: Sequence[str]) -> list[str]
     names = [layer.name for layer in table]
     if set(block_ends) <= set(names):
         return list(block_ends)
-    last: dict[tuple[int, ...], str] = {}
-    for layer in table[1:]:
-        if len(layer.output_shape) == 3:
-            last[layer.output_shape[:2]] = layer.name
-    return sorted(last.values(), key=names.index) or names[-1:]
+    return [layer.name for layer in list_stages(table)] or names[-1:]
 
 
 def find_layers(

@@ -91,7 +91,7 @@ class LayerSweep(SweepResult):
     with ``layer``, ``pooling`` (``'flat'`` for all values), ``input_size``, ``width``,
     ``multiply_adds``, ``fold`` (from 1), one column per metric, ``milliseconds``,
     ``classifier_seconds`` and ``skipped`` (the reason). :meth:`to_json` describes variants by the
-    same names.
+    same names, and adds ``recalls`` and ``balanced_accuracy`` to every row.
 
     Attributes
     ----------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sktransfer.evaluation.probing.by_class import say_worst, tabulate_classes
-from sktransfer.evaluation.probing.metrics import are_unequal, balance, recalls_of
+from sktransfer.evaluation.probing.metrics import are_unequal
+from sktransfer.evaluation.probing.recalls import Recalls
 from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.probing.targets import say_target
@@ -15,25 +16,13 @@ from sktransfer.results.result import Result
 from sktransfer.results.tables import Table
 
 
-class ScoredRow:
+class ScoredRow(Recalls):
     """A row with scores and, where classes are predicted, the confusion of all folds."""
 
     scores: dict[str, list[float]]
-    confusion: list[list[float]]
-    label_recalls: list[float]
     to_best: PairedDifference | None
     error: float | None
     balanced_to_best: PairedDifference | None
-
-    @property
-    def recalls(self) -> list[float]:
-        """Of every class or label, the share of its test images that were found."""
-        return self.label_recalls or recalls_of(self.confusion)
-
-    @property
-    def balanced_accuracy(self) -> float:
-        """The mean of the recalls: accuracy, if all classes were of equal size. NaN without."""
-        return balance(self.confusion)
 
 
 class SweepResult(Result):
@@ -47,6 +36,8 @@ class SweepResult(Result):
     best: Any
     target: str
     is_weighted: bool
+    #: What it is called in the titles of tables, among those of other results.
+    _called: ClassVar[str] = "the sweep"
 
     def subject(self) -> str:
         """Say what was swept over what, without a full stop."""
@@ -92,13 +83,12 @@ class SweepResult(Result):
             return []
         rows = [(str(row), row.recalls, row.confusion) for row in self.rows]
         classes = [str(each) for each in self.classes]
-        return tabulate_classes(rows, str(self.best), classes, when=", in the sweep")
+        return tabulate_classes(rows, str(self.best), classes, when=f", in {self._called}")
 
     def _content(self) -> dict[str, Any]:
         content = super()._content()
         for row, entry in zip(self.rows, content["rows"], strict=True):
-            entry["recalls"] = row.recalls
-            entry["balanced_accuracy"] = row.balanced_accuracy if row.confusion else None
+            entry |= row.describe_recalls()
         return content
 
     def mean(self, row: Any) -> float:

@@ -252,7 +252,6 @@ class VGGClassifier(TunedClassifier, VGGParameters):
     VGGRegressor : The same for numbers.
     ImageClassifier : The same for any network of Keras.
     VGGFeatureExtractor : The same features, frozen, for any classifier of scikit-learn.
-    export_onnx : The fitted model as an ONNX file.
     {related}
 
     {notes}
@@ -306,8 +305,6 @@ class ImageClassifier(TunedClassifier, NetworkParameters):
     ----------
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
-    preprocessing_ : dict
-        What is done to pixels, in the form of the parameter `preprocessing`.
     {attributes}
 
     {errors}
@@ -315,7 +312,7 @@ class ImageClassifier(TunedClassifier, NetworkParameters):
     See Also
     --------
     ImageRegressor : The same for numbers.
-    VGGClassifier : The same for VGG, with more engines, int8 and export to ONNX.
+    VGGClassifier : The same for VGG, with more engines.
     ImageFeatureExtractor : The same features, frozen, for any classifier of scikit-learn.
     {related}
 

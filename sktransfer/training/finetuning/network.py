@@ -10,7 +10,7 @@ import numpy as np
 from sktransfer.networks import AnyCut
 from sktransfer.networks.parts import list_normalizations
 from sktransfer.training.finetuning.backends import Group
-from sktransfer.training.finetuning.head import Head, add_head
+from sktransfer.training.finetuning.head import HEAD, Head, add_head
 from sktransfer.training.finetuning.trunk import Arrays, Trunk
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def choose_trained(
     """
     names = set(trunk)
     for layer in model.layers:
-        is_head = layer.name.startswith("head_") and layer.name != "head_scaling"
+        is_head = layer.name.startswith(HEAD) and layer.name != "head_scaling"
         layer.trainable = is_head or layer.name in names
     for layer in list_normalizations(model):
         layer.trainable = False
@@ -111,4 +111,4 @@ def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) ->
 
 
 def _head_layers(model: keras.Model) -> list[keras.Layer]:
-    return [layer for layer in model.layers if layer.name.startswith("head_")]
+    return [layer for layer in model.layers if layer.name.startswith(HEAD)]

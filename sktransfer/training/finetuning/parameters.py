@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktransfer.base import Documented, Interval, StrOptions
 from sktransfer.extractor import VGGFeatureExtractor, with_weights
-from sktransfer.features.fitted import get_runner
 from sktransfer.features.store import FeatureStore
 from sktransfer.network_extractor import ImageFeatureExtractor, with_network
 
@@ -67,6 +66,7 @@ class TuningParameters(Documented, BaseEstimator):
     image_shape: tuple[int, ...] | None = None
     value_range: str | Iterable[float] = "auto"
     allow_remote: bool = False
+    input_size: str | int | tuple[int, int] = "auto"
     aspect: str = "stretch"
     interpolation: str = "bilinear"
     antialias: bool = False
@@ -123,11 +123,6 @@ class NetworkParameters(TuningParameters):
         **_TUNING_CONSTRAINTS,
         "layer": [str, None],
     }
-
-    @property
-    def preprocessing_(self) -> dict[str, Any]:
-        """What is done to pixels before they enter the network."""
-        return asdict(get_runner(self).scaling)
 
     def to_extractor(self) -> ImageFeatureExtractor:
         """Return a fitted extractor of the features that this model's head stands on.
@@ -254,7 +249,7 @@ interpolation, antialias, engine, precision, calibration, cache
     n_iter_ : int
         Rows that the last call added to `history_`.
     n_features_in_, feature_names_in_, image_shape_, value_range_, input_size_, n_features_out_, \
-engine_, precision_, random_seed_
+preprocessing_, engine_, precision_, random_seed_
         As for the extractor.
     weights_sha256_ : str
         SHA-256 of the trunk's weights after training.
@@ -270,6 +265,7 @@ engine_, precision_, random_seed_
     """,
     "related": """
     HistoryDisplay : `history_` as a drawing.
+    export_onnx : The fitted model as an ONNX file.
     """,
     "notes": """
     Notes

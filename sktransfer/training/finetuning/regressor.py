@@ -132,7 +132,6 @@ class VGGRegressor(TunedRegressor, VGGParameters):
     VGGClassifier : The same for classes.
     ImageRegressor : The same for any network of Keras.
     VGGFeatureExtractor : The same features, frozen, for any regressor of scikit-learn.
-    export_onnx : The fitted model as an ONNX file.
     {related}
 
     {notes}
@@ -177,8 +176,6 @@ class ImageRegressor(TunedRegressor, NetworkParameters):
 
     Attributes
     ----------
-    preprocessing_ : dict
-        What is done to pixels, in the form of the parameter `preprocessing`.
     {attributes}
 
     {errors}
@@ -186,7 +183,7 @@ class ImageRegressor(TunedRegressor, NetworkParameters):
     See Also
     --------
     ImageClassifier : The same for classes.
-    VGGRegressor : The same for VGG, with more engines, int8 and export to ONNX.
+    VGGRegressor : The same for VGG, with more engines.
     ImageFeatureExtractor : The same features, frozen, for any regressor of scikit-learn.
     {related}
 

@@ -162,28 +162,8 @@ def merge_equal_rows(
     """Find the distinct pairs of image and target, with the sum of their weights.
 
     A row given twice is then a row of weight two, one of weight zero is none, and the order in
-    which rows are given makes no difference.
-
-    Parameters
-    ----------
-    images : ArrayImages or ImageList
-        The images.
-    value_range : tuple of float or None
-        The values of black and white in arrays.
-    targets : ndarray of shape (n_images,) or (n_images, n_outputs)
-        What is to be learned.
-    weights : ndarray of shape (n_images,)
-        Weight of each row, not negative.
-
-    Returns
-    -------
-    positions : ndarray of int
-        Where the first of each group of equal rows stands, in an order that depends on their
-        content only.
-    weights : ndarray of float
-        Sum of the weights of each group.
-    content : bytes
-        Digest of all that was found: images, targets and weights.
+    which rows are given makes no difference: the first of each group of equal rows stands for it,
+    in an order of their content. Returns positions, weights, and a digest of all that was found.
     """
     from hashlib import blake2b
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from sktransfer.features.runner import Runner
 from sktransfer.features.settings import NetworkSettings, Settings
-from sktransfer.networks import AnyCut, Cut, NetworkCut, build
+from sktransfer.networks import AnyCut, Cut, NetworkCut, build, plan_network_cut
 from sktransfer.networks.keras_network import KerasNetwork
 from sktransfer.networks.opening import is_onnx
 from sktransfer.networks.parts import (
@@ -20,10 +20,10 @@ from sktransfer.networks.parts import (
     get_arrays,
     list_learned,
     list_places,
-    plan_place,
     set_arrays,
 )
 from sktransfer.networks.timm_network import is_timm
+from sktransfer.training.finetuning.head import HEAD
 from sktransfer.training.finetuning.plan import find_trained
 from sktransfer.weights import NetworkSource, hash_layers, hash_up_to
 
@@ -239,7 +239,9 @@ class NetworkTrunk:
         trained = () if before is None else self._list_trained(before)
         if before is None or not trained:
             raise ValueError(self._say_places(unfreeze, places, who))
-        return Split(trained, None if before == "input" else plan_place(self._network, before))
+        if before == "input":
+            return Split(trained, None)
+        return Split(trained, plan_network_cut(self._network, before, None, who=who))
 
     @cached_property
     def _learned(self) -> list[str]:
@@ -285,8 +287,16 @@ class NetworkTrunk:
                 f"a time to be trained. Got one that takes {self.cut.n_images}: build it with "
                 "keras.Input(shape) without batch_size."
             )
+        network = self.source.build()
+        taken = [layer.name for layer in network.model.layers if layer.name.startswith(HEAD)]
+        if taken:
+            raise ValueError(
+                f"The 'network' parameter of {self.source.who} must have no layer whose name "
+                f"begins with {HEAD!r}, which the head's layers do. Got {', '.join(taken)}: "
+                "rename them."
+            )
         place = None if below is None else below.layers[0].name
-        built = build_above(self.source.build(), self.cut, place)
+        built = build_above(network, self.cut, place)
         return keras.Model(built.input, built.outputs[0], name=self.name)
 
     def load(self, runner: Runner) -> Arrays:

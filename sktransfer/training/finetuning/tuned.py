@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +20,14 @@ from sktransfer.features.runner import Runner
 from sktransfer.files.parts import whole
 from sktransfer.inputs.reader import Reader
 from sktransfer.networks import AnyCut, Cut
+from sktransfer.networks.pixels import CAFFE
 from sktransfer.training.finetuning.fitting import OptimizerStates
 from sktransfer.training.finetuning.head import Head
 from sktransfer.training.finetuning.network import build_network, get_head, get_trunk, set_arrays
 from sktransfer.training.finetuning.parameters import TuningParameters
 from sktransfer.training.finetuning.prediction import get_prediction
 from sktransfer.training.finetuning.trunk import Arrays, Held, get_trunk_of
+from sktransfer.weights.contents import INPUT_SIZE, PREPROCESSING
 from sktransfer.weights.files import read_contents
 
 if TYPE_CHECKING:
@@ -79,14 +83,19 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         """
         return name_features(self, input_features)
 
+    @property
+    def preprocessing_(self) -> dict[str, Any]:
+        """What is done to pixels from 0 to 255 before they enter the network."""
+        return asdict(self._runner.scaling)
+
     def to_keras(self) -> keras.Model:
         """Return the fitted network as a Keras model.
 
         Returns
         -------
         keras.Model
-            From preprocessed images `(n, input_size_, input_size_, 3)`, as the page Preprocessing
-            of the user guide describes them, to what is predicted: probabilities in the order of
+            From preprocessed images `(n, height, width, 3)` of `input_size_`, as the page
+            Preprocessing of the user guide describes them, to what is predicted: probabilities in the order of
             `classes_`, or values.
         """
         head = self._trained()
@@ -123,7 +132,10 @@ class TunedNetwork(TransformerMixin, TuningParameters):
             with whole(Path(path)) as part:
                 model.save_weights(part)
                 with h5py.File(part, "a") as file:
-                    file.attrs["input_size"] = self.input_size_
+                    size = self.input_size_
+                    file.attrs[INPUT_SIZE] = size if isinstance(size, int) else json.dumps(size)
+                    if self._runner.scaling != CAFFE:
+                        file.attrs[PREPROCESSING] = json.dumps(asdict(self._runner.scaling))
 
     def load_weights(self, path: str | os.PathLike) -> TunedNetwork:
         """Load weights that :meth:`save_weights` or Keras saved.

@@ -1,0 +1,41 @@
+"""A network of timm run by PyTorch, in which it was written."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from sktransfer.engines.batches import split
+from sktransfer.engines.keras import IMAGES_PER_CALL
+
+# What the wanted modules give is caught by hooks on modules that engines share.
+_lock = threading.Lock()
+
+
+def images_per_call(input_size: int) -> int:
+    """Return how many images every call of the network takes at an input size."""
+    return next(n for size, n in IMAGES_PER_CALL if input_size <= size)
+
+
+class TorchEngine:
+    """A module of PyTorch that gives several outputs, called with one shape.
+
+    The whole network is computed, whatever the wanted layers. A call uses all cores.
+    """
+
+    def __init__(self, module: Any, n_images: int) -> None:
+        self._module, self._n_images = module, n_images
+
+    def __call__(self, inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+        """Compute the wanted layers."""
+        import torch
+
+        for first, batch in split(inputs, self._n_images):
+            images = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
+            with _lock, torch.inference_mode():
+                results = self._module(images)
+            for result, out in zip(results, outputs, strict=True):
+                rows = out[first : first + len(result)]
+                rows[:] = result.numpy()[: len(rows)]
