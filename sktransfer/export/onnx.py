@@ -108,7 +108,8 @@ ImageClassifier, ImageRegressor or Pipeline
         raise TypeError(
             f"{WHO} needs a VGGFeatureExtractor, ImageFeatureExtractor, VGGClassifier, "
             "VGGRegressor, ImageClassifier, ImageRegressor, or a pipeline whose first step is one "
-            f"of the first two. Got {type(extractor).__name__} as its first step.{name_extractor_in(extractor)}"
+            f"of the first two. Got {type(extractor).__name__} as its first step."
+            f"{name_extractor_in(extractor)}"
         )
     check_is_fitted(extractor)
     if extractor.precision_ != "float32":

@@ -264,13 +264,14 @@ class NetworkTrunk:
         firsts = {before: place for place, before in reversed(places.items())}
         choices = {self._list_trained(each): place for each, place in reversed(firsts.items())}
         listed = [place for trained, place in choices.items() if trained]
-        close = difflib.get_close_matches(unfreeze, listed, n=3, cutoff=0.5)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-        why = ""
+        names = [layer.name for layer in self.cut.trunk]
+        meant, why = difflib.get_close_matches(unfreeze, listed, n=3, cutoff=0.5), ""
         if unfreeze in places:
             why = ", from which on there is nothing to train"
-        elif unfreeze in {layer.name for layer in self.cut.trunk}:
+        elif unfreeze in names:
             why = ", which lies within a block, where several tensors pass"
+            meant = [place for place in listed if place in names[: names.index(unfreeze)]][-1:]
+        hint = f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
         return (
             f"The 'unfreeze' parameter of {who} must be None, 'all', or a layer before which a "
             f"single tensor passes, up to {self._layer!r}, where the network is cut. Got "

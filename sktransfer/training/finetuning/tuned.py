@@ -95,8 +95,8 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         -------
         keras.Model
             From preprocessed images `(n, height, width, 3)` of `input_size_`, as the page
-            Preprocessing of the user guide describes them, to what is predicted: probabilities in the order of
-            `classes_`, or values.
+            Preprocessing of the user guide describes them, to what is predicted: probabilities in
+            the order of `classes_`, or values.
         """
         head = self._trained()
         return self._build(get_trunk_of(self._runner).load(self._runner), head)
