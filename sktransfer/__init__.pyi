@@ -33,7 +33,12 @@ from .inputs.labelled import with_labels as with_labels
 from .network_extractor import ImageFeatureExtractor as ImageFeatureExtractor
 from .networks import describe_network as describe_network
 from .report.page import TransferReport as TransferReport
-from .training.finetuning import VGGClassifier as VGGClassifier, VGGRegressor as VGGRegressor
+from .training.finetuning import (
+    ImageClassifier as ImageClassifier,
+    ImageRegressor as ImageRegressor,
+    VGGClassifier as VGGClassifier,
+    VGGRegressor as VGGRegressor,
+)
 from .training.formulas import (
     FormulaImages as FormulaImages,
     make_formula_images as make_formula_images,
@@ -53,7 +58,9 @@ __all__ = [
     "Finding",
     "FormulaImages",
     "HistoryDisplay",
+    "ImageClassifier",
     "ImageFeatureExtractor",
+    "ImageRegressor",
     "ImageWarning",
     "LayerSearchCV",
     "LayerSweepDisplay",

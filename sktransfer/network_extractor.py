@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,11 @@ import numpy as np
 from sktransfer.base import HasMethods, Interval, StrOptions
 from sktransfer.engines import ALL_ENGINES
 from sktransfer.features.estimator import COMMON_CONSTRAINTS, FeatureExtractor
-from sktransfer.features.fitted import get_runner
+from sktransfer.features.fitted import get_runner, settings_of, take_on
+from sktransfer.features.fitting import fit_network
 from sktransfer.features.store import FeatureStore
+from sktransfer.networks.keras_network import KerasNetwork
+from sktransfer.weights import PRETRAINED
 
 if TYPE_CHECKING:
     import keras
@@ -131,7 +135,8 @@ class ImageFeatureExtractor(FeatureExtractor):
 
     See Also
     --------
-    VGGFeatureExtractor : The same for VGG, with more engines and fine-tuning.
+    VGGFeatureExtractor : The same for VGG, with more engines.
+    ImageClassifier : The network with a head, trained in part.
     describe_network : What the layers are and cost.
 
     Notes
@@ -231,3 +236,19 @@ class ImageFeatureExtractor(FeatureExtractor):
                 f"extractor with network={self.network!r}."
             )
         return runner.load_weights().cut(runner.cut)
+
+
+def with_network(estimator: Any, network: KerasNetwork) -> ImageFeatureExtractor:
+    """Return a fitted extractor like another estimator, of a Keras network with its weights."""
+    names = ImageFeatureExtractor._get_param_names()
+    params = {name: getattr(estimator, name) for name in names}
+    runner = estimator._runner
+    params |= {"network": network.model, "weights": PRETRAINED, "input_size": runner.cut.input_size}
+    other = ImageFeatureExtractor(**params | {"preprocessing": asdict(runner.scaling)})
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(estimator, name):
+            setattr(other, name, getattr(estimator, name))
+    settings = settings_of(other)
+    who, fitted = settings.who, fit_network(settings, None, estimator._reader)
+    take_on(other, replace(estimator._reader, who=who), fitted.runner, None)
+    return other

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sklearn.utils import estimator_checks as checks
 
-from sktransfer import VGGClassifier, VGGRegressor
+from sktransfer import ImageClassifier, ImageRegressor, VGGClassifier, VGGRegressor
 
 # As for the extractor: the checks feed tables of any numbers, whose reading is rightly doubted.
 pytestmark = [
@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names:UserWarning"),
 ]
 
-Tuned = VGGClassifier | VGGRegressor
+Tuned = VGGClassifier | VGGRegressor | ImageClassifier | ImageRegressor
 
 
 def _make(kind: type[Tuned], layer: str = "block1_pool", **params: Any) -> Tuned:
@@ -30,6 +30,8 @@ _UNFROZEN: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 64,
 }
+
+_UNFROZEN_ANY: dict[str, Any] = _UNFROZEN | {"unfreeze": "second"}
 
 INSTANCES: dict[str, Tuned] = {
     "classifier-probe": _make(VGGClassifier, head_epochs="auto"),
@@ -48,9 +50,34 @@ INSTANCES: dict[str, Tuned] = {
 }
 
 
-@pytest.mark.parametrize("name", INSTANCES)
+def _make_any(kind: Any, layer: str | None = "second", **params: Any) -> Tuned:
+    """Make an estimator on a small network of random weights with batch normalization."""
+    keras = pytest.importorskip("keras")
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu", name="first")(images)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu", name="second")(x)
+    params = {"weights": None, "random_state": 0, "cache": None} | params
+    preprocessing = {"mean": 127.5, "std": 127.5}
+    return kind(keras.Model(images, x), layer, preprocessing=preprocessing, **params)
+
+
+ANY = {
+    "any-classifier-probe": lambda: _make_any(ImageClassifier),
+    "any-classifier-unfrozen": lambda: _make_any(ImageClassifier, **_UNFROZEN_ANY),
+    "any-classifier-embedding": lambda: _make_any(ImageClassifier, None),
+    "any-regressor-probe": lambda: _make_any(ImageRegressor),
+    "any-regressor-unfrozen": lambda: _make_any(ImageRegressor, **_UNFROZEN_ANY),
+    "any-regressor-embedding": lambda: _make_any(ImageRegressor, None),
+}
+
+
+# Keras copies models by a function that NumPy deprecates.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("name", [*INSTANCES, *ANY])
 def test_check_estimator(name: str) -> None:
-    results = checks.check_estimator(INSTANCES[name], on_fail=None, on_skip=None)
+    estimator = ANY[name]() if name in ANY else INSTANCES[name]
+    results = checks.check_estimator(estimator, on_fail=None, on_skip=None)
     not_passed = {
         result["check_name"]: (result["status"], str(result["exception"]))
         for result in results

@@ -17,6 +17,9 @@ from sktransfer import (
     ArchitectureDisplay,
     EmbeddingDisplay,
     FeatureMapDisplay,
+    ImageClassifier,
+    ImageFeatureExtractor,
+    ImageRegressor,
     LayerSearchCV,
     VGGClassifier,
     VGGFeatureExtractor,
@@ -71,7 +74,19 @@ def test_they_take_what_an_extractor_takes_with_the_same_defaults(kind: type) ->
     assert {parameter.kind for parameter in others} == {inspect.Parameter.KEYWORD_ONLY}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [ImageClassifier, ImageRegressor])
+def test_those_of_any_network_take_what_its_extractor_takes(kind: type) -> None:
+    params = kind("ResNet50").get_params()
+    assert ImageFeatureExtractor("ResNet50").get_params().items() <= params.items()
+    network, layer, *others = inspect.signature(kind).parameters.values()
+    assert (network.name, layer.name) == ("network", "layer")
+    assert {parameter.kind for parameter in others} == {inspect.Parameter.KEYWORD_ONLY}
+    special = {ImageClassifier: VGGClassifier, ImageRegressor: VGGRegressor}[kind]
+    assert params.keys() - special().get_params().keys() == {"network", "preprocessing"}
+    assert special().get_params().keys() - params.keys() == {"architecture"}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, ImageClassifier, ImageRegressor])
 def test_help_describes_every_parameter_in_the_sections_of_numpydoc(kind: type) -> None:
     text = inspect.getdoc(kind)
     assert text is not None and "{" + "parameters}" not in text
@@ -84,7 +99,7 @@ def test_help_describes_every_parameter_in_the_sections_of_numpydoc(kind: type) 
         for name in line.partition(" : ")[0].split(", ")
         if not line.startswith(" ")
     }
-    assert names >= set(kind().get_params())
+    assert names >= set(kind._get_param_names())
     assert not [line for line in text.splitlines() if line.startswith("{")]
 
 

@@ -17,6 +17,8 @@ from sktransfer import (
     Finding,
     FormulaImages,
     HistoryDisplay,
+    ImageClassifier,
+    ImageRegressor,
     LayerSearchCV,
     LayerSweepDisplay,
     Pretraining,
@@ -77,6 +79,9 @@ def tune(folder: Path) -> None:
     classifier = VGGClassifier("block2_pool", unfreeze="block2", epochs=2).fit(X, y)
     HistoryDisplay.from_estimator({"tuned": classifier})
     regressor: VGGRegressor = VGGRegressor("block2_pool").fit(X, y)
+    other = ImageClassifier("ResNet50", unfreeze="conv5", epochs=2).fit(X, y)
+    numbers: ImageRegressor = ImageRegressor("ResNet50", pooling="max").fit(X, y)
+    print(other.predict_proba(X), numbers.predict(X), other.to_extractor().transform(X))
     export_onnx(regressor, folder / "model.onnx")
     search = LayerSearchCV(extractor(), layers=["block1_pool"], cv=3)
     print(search, classifier.predict(X), sktransfer.__version__)

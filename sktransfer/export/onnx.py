@@ -33,7 +33,7 @@ from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import get_reader, get_runner
 from sktransfer.inputs.images import CHANNELS
 from sktransfer.networks import Cut, Layer
-from sktransfer.training.finetuning import VGGClassifier, VGGRegressor
+from sktransfer.training.finetuning.base import FineTuner
 from sktransfer.training.finetuning.head import Head
 from sktransfer.training.finetuning.prediction import Numbers, Prediction, get_prediction
 
@@ -54,7 +54,8 @@ def export_onnx(
 
     Parameters
     ----------
-    estimator : VGGFeatureExtractor, ImageFeatureExtractor, VGGClassifier, VGGRegressor or Pipeline
+    estimator : VGGFeatureExtractor, ImageFeatureExtractor, VGGClassifier, VGGRegressor, \
+ImageClassifier, ImageRegressor or Pipeline
         The fitted model. The first step of a pipeline must extract features, and skl2onnx must
         support all others.
     path : path-like
@@ -102,12 +103,13 @@ def export_onnx(
         extractor, *others = (step for _, step in estimator.steps if step not in ("passthrough",))
     else:
         extractor, others = estimator, []
-    tuned = extractor if isinstance(extractor, VGGClassifier | VGGRegressor) else None
+    tuned = extractor if isinstance(extractor, FineTuner) else None
     if not isinstance(extractor, FeatureExtractor) and (others or tuned is None):
         raise TypeError(
             f"{WHO} needs a VGGFeatureExtractor, ImageFeatureExtractor, VGGClassifier, "
-            "VGGRegressor, or a pipeline whose first step is one of the first two. Got "
-            f"{type(extractor).__name__} as its first step.{name_extractor_in(extractor)}"
+            "VGGRegressor, ImageClassifier, ImageRegressor, or a pipeline whose first step is one "
+            f"of the first two. Got {type(extractor).__name__} as its first step."
+            f"{name_extractor_in(extractor)}"
         )
     check_is_fitted(extractor)
     if extractor.precision_ != "float32":

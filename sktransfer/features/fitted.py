@@ -32,10 +32,10 @@ from sktransfer.weights import FittedWeights
 def check_parameters(estimator: Any) -> None:
     """Check parameters as `fit` does, as far as they tell without images."""
     estimator._validate_params()
-    _settings_of(estimator)
+    settings_of(estimator)
 
 
-def _settings_of(estimator: Any) -> Settings | NetworkSettings:
+def settings_of(estimator: Any) -> Settings | NetworkSettings:
     """Read the settings of an estimator; one that names no network is of VGG."""
     kind = NetworkSettings if hasattr(estimator, "network") else Settings
     return kind.of(estimator)
@@ -43,7 +43,7 @@ def _settings_of(estimator: Any) -> Settings | NetworkSettings:
 
 def learn(estimator: Any, X: Any, *, may_be_lazy: bool = False) -> tuple[Images, FittedNetwork]:
     """Do all that `fit` does; return the images and what was found out about the network."""
-    settings = _settings_of(estimator)
+    settings = settings_of(estimator)
     X = lay_out(X, settings.who)
     settings.check()  # a layer that does not exist is said before images are read
     if may_be_lazy and is_lazy(X):
@@ -65,7 +65,7 @@ def draw_again(fitted: Any, random_state: Any, X: Any) -> Any:
     These are read again only where int8 is calibrated on them.
     """
     again = copy.copy(fitted).set_params(random_state=random_state)
-    settings = _settings_of(again)
+    settings = settings_of(again)
     if settings.draws_calibration:
         return clone(again).fit(X)
     network = fit_network(settings, None, fitted._reader)

@@ -104,7 +104,7 @@ def _fit_any(settings: NetworkSettings, images: Images | None, reader: Reader) -
         scaling=scaling,
     )
     if settings.precision == "int8":
-        runner = _calibrate_any(runner, cut, *sample_images(settings, images, reader), network)
+        runner = calibrate(runner, *sample_images(settings, images, reader), network)
     return FittedNetwork(runner, network, seed)
 
 
@@ -154,10 +154,15 @@ def sample_images(
 
 
 def calibrate(
-    runner: Runner, images: Images, value_range: ValueRange | None, weights: Weights
+    runner: Runner, images: Images, value_range: ValueRange | None, weights: Any
 ) -> Runner:
-    """Find the largest input of each layer, which is what the one before it gives."""
-    cut = runner.vgg_cut
+    """Find the largest input of each layer, which is what the one before it gives.
+
+    `weights` are the arrays of VGG, or another network with its weights.
+    """
+    if isinstance(runner.cut, NetworkCut):
+        return _calibrate_any(runner, runner.cut, images, value_range, weights)
+    cut = runner.cut
     *before, _ = cut.weighted_layers
     ranges: tuple[tuple[str, float], ...] = ()
     if before:

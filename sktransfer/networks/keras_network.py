@@ -6,8 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,8 @@ class KerasNetwork:
     architecture: str
     is_headless: bool
 
-    def _name(self, layer: keras.Layer) -> str:
+    def name_of(self, layer: keras.Layer) -> str:
+        """Return the name of a layer here."""
         return self.names.get(layer.name, layer.name)
 
     @property
@@ -70,7 +71,7 @@ class KerasNetwork:
     def _layers(self) -> dict[str, keras.Layer]:
         """The layers and operations at which the model can be cut, by their names here."""
         return {
-            self._name(layer): layer
+            self.name_of(layer): layer
             for layer in _operations_of(self.model)
             if _output_of(layer) is not None and not _is_input(layer)
         }
@@ -128,20 +129,20 @@ class KerasNetwork:
 
     def ancestors(self, name: str) -> Sequence[str]:
         """List what a layer is computed from, itself included, by name."""
-        return [self._name(layer) for layer in self._cut_at([name]).operations]
+        return [self.name_of(layer) for layer in self.up_to(name).operations]
 
     def hash_up_to(self, name: str) -> str:
         """Hash the weights up to a layer, on which its features depend, and on no others."""
-        own = {self._name(layer) for layer in self._cut_at([name]).layers}
+        own = {self.name_of(layer) for layer in self.up_to(name).layers}
         sha256 = hashlib.sha256()
         for layer in self.model.layers:
-            if self._name(layer) in own and layer.weights:
-                sha256.update(f"{self._name(layer)} {self._hashes(layer)}\n".encode())
+            if self.name_of(layer) in own and layer.weights:
+                sha256.update(f"{self.name_of(layer)} {self._hashes(layer)}\n".encode())
         return sha256.hexdigest()
 
     def vectors_up_to(self, name: str) -> Iterator[np.ndarray]:
         """Give the weights up to a layer that are vectors: biases, gains, means and variances."""
-        for layer in self._cut_at([name]).layers:
+        for layer in self.up_to(name).layers:
             if layer.__class__.__name__ not in _SCALING:
                 yield from (values for values in layer.get_weights() if values.ndim == 1)
 
@@ -170,17 +171,28 @@ class KerasNetwork:
             self._known_hashes[id(layer)] = sha256.hexdigest()
         return self._known_hashes[id(layer)]
 
-    def _cut_at(self, names: Iterable[str]) -> keras.Model:
+    def tensor_of(self, name: str) -> Any:
+        """Return what a layer gives."""
+        return self._layers[name].output
+
+    def renamed(self) -> KerasNetwork:
+        """Return the network after giving its layers, in place, the names that they have here."""
+        for layer in _operations_of(self.model):
+            layer.name = self.name_of(layer)
+        return replace(self, names={})
+
+    def up_to(self, name: str) -> keras.Model:
+        """Return the model up to a layer."""
         import keras
 
-        return keras.Model(self.model.inputs, [self._layers[name].output for name in names])
+        return keras.Model(self.model.inputs, self.tensor_of(name))
 
     def cut(self, cut: NetworkCut) -> keras.Model:
         """Return the model up to the wanted layers, which gives the features of each."""
         import keras
 
         outputs = [
-            to_vector(pooling, layer.name, self._layers[layer.name].output)
+            to_vector(pooling, layer.name, self.tensor_of(layer.name))
             for layer, pooling in cut.outputs
         ]
         return keras.Model(self.model.inputs, outputs, name="cut")
@@ -357,8 +369,8 @@ def _detach(model: keras.Model) -> keras.Model:
 def _number_anew(model: keras.Model) -> dict[str, str]:
     """Give layers that Keras names by counting the numbers that they have in a new process."""
     counted: dict[str, list[tuple[int, str]]] = {}
-    names = {layer.name: layer.name for layer in model.layers}
-    for layer in model.layers:
+    names = {layer.name: layer.name for layer in _operations_of(model)}
+    for layer in _operations_of(model):
         prefix = _snake_case(layer.__class__.__name__)
         if match := re.fullmatch(rf"{prefix}(?:_(\d+))?", layer.name):
             counted.setdefault(prefix, []).append((int(match[1] or 0), layer.name))

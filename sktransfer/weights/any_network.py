@@ -117,6 +117,22 @@ class NetworkSource:
             self._check_same(network)
         return network
 
+    def build(self) -> KerasNetwork:
+        """Build a network of Keras for weights that come from elsewhere, with names that stay.
+
+        It belongs to the caller alone, who may train it.
+        """
+        claim("keras")
+        network = replace(self, weights=None, seed=0, sha256=None, cut=None)._load()
+        assert isinstance(network, KerasNetwork)
+        if self.cut is not None and network.architecture != self.cut.architecture:
+            raise ValueError(
+                f"{self.who} was fitted with {self.cut.architecture}, and network="
+                f"{self.network!r} now gives {network.architecture}: restore the original, or call "
+                "fit again."
+            )
+        return network.renamed()
+
     def _check_same(self, network: Network) -> None:
         assert self.cut is not None
         sha256 = self.cut.hash_of({e.name: network.hash_up_to(e.name) for e in self.cut.layers})

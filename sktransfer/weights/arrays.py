@@ -86,7 +86,7 @@ def draw_weights(cut: Cut, seed: int) -> Weights:
     return weights
 
 
-def hash_weights(arrays: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+def hash_weights(arrays: Mapping[str, tuple[np.ndarray, ...]]) -> str:
     """Hash weights, so that equal ones are known again wherever they came from.
 
     Examples
@@ -112,7 +112,9 @@ def hash_layers(cut: AnyCut, layers: Iterable[Any], loaded: Any) -> dict[str, st
     return {layer.name: loaded.hash_up_to(layer.name) for layer in layers}
 
 
-def hash_up_to(cut: Cut, layers: Iterable[Layer], weights: Weights) -> dict[str, str]:
+def hash_up_to(
+    cut: Cut, layers: Iterable[Layer], weights: Mapping[str, tuple[np.ndarray, ...]]
+) -> dict[str, str]:
     """Hash the weights up to each layer, on which its features depend, and on no others."""
     return {
         layer.name: hash_weights(

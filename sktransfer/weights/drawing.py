@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sktransfer.networks.parts import NOT_LEARNED, list_plain
+
 if TYPE_CHECKING:
     import keras
 
-# What stands among weights without being learned: statistics of the pixels.
-_NOT_LEARNED = {"Normalization"}
 # The deviation of what is drawn for weights that are no kernels, such as positions of tokens.
 _SMALL = np.float32(0.02)
 
@@ -28,8 +28,8 @@ def draw_model(model: keras.Model, seed: int) -> None:
     https://arxiv.org/abs/1502.01852.
     """
     drawn = 0
-    for layer in _list_plain(model):
-        if layer.__class__.__name__ in _NOT_LEARNED:
+    for layer in list_plain(model.layers):
+        if layer.__class__.__name__ in NOT_LEARNED:
             continue
         values = []
         for variable, former in zip(layer.weights, layer.get_weights(), strict=True):
@@ -58,11 +58,3 @@ def _deviation(layer: keras.Layer, name: str, shape: tuple[int, ...]) -> np.floa
     is_depthwise = "depthwise" in name or layer.__class__.__name__ == "DepthwiseConv2D"
     fan_in = math.prod(shape[:-2] if is_depthwise else shape[:-1])
     return np.float32(np.sqrt(2 / max(fan_in, 1)))
-
-
-def _list_plain(model: keras.Model) -> list[keras.Layer]:
-    """List the layers of a model, those of models in it in their place."""
-    found: list[keras.Layer] = []
-    for layer in model.layers:
-        found += _list_plain(layer) if getattr(layer, "layers", None) else [layer]
-    return found

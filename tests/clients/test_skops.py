@@ -16,7 +16,9 @@ from sklearn.pipeline import make_pipeline
 from sktransfer import (
     SKOPS_TYPES,
     FeatureStore,
+    ImageClassifier,
     ImageFeatureExtractor,
+    ImageRegressor,
     VGGClassifier,
     VGGRegressor,
 )
@@ -43,6 +45,12 @@ MODELS = {
         LogisticRegression(),
     ),
     "classifier": lambda folder: VGGClassifier("block1_pool", **TUNED),
+    "classifier of another network": lambda folder: ImageClassifier(
+        "MobileNetV2", "block_2_add", unfreeze="block_2", **TUNED
+    ),
+    "regressor of another network": lambda folder: ImageRegressor(
+        "MobileNetV2", "block_2_add", **TUNED
+    ),
     "regressor": lambda folder: VGGRegressor("block1_pool", unfreeze="block1_conv2", **TUNED),
 }
 

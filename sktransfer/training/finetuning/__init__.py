@@ -1,6 +1,6 @@
-"""Fine-tuning as scikit-learn estimators: VGG networks trained in part, with a head."""
+"""Fine-tuning as scikit-learn estimators: networks trained in part, with a head."""
 
-from sktransfer.training.finetuning.classifier import VGGClassifier
-from sktransfer.training.finetuning.regressor import VGGRegressor
+from sktransfer.training.finetuning.classifier import ImageClassifier, VGGClassifier
+from sktransfer.training.finetuning.regressor import ImageRegressor, VGGRegressor
 
-__all__ = ["VGGClassifier", "VGGRegressor"]
+__all__ = ["ImageClassifier", "ImageRegressor", "VGGClassifier", "VGGRegressor"]

@@ -19,13 +19,15 @@ Loss = Callable[[Any, Any, Any], Any]
 Step = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
 
-def compile_step(model: keras.Model, groups: list[Group], loss: Loss) -> Step:
-    """Compile one step of training."""
+def compile_step(
+    model: keras.Model, groups: list[Group], loss: Loss, *, is_inference: bool = False
+) -> Step:
+    """Compile one step of training; layers may compute as in inference, dropout included."""
     claim("keras")
     import keras
 
     compiled = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-    step = compiled[keras.config.backend()](model, groups, loss)
+    step = compiled[keras.config.backend()](model, groups, loss, not is_inference)
 
     def run(*batch: np.ndarray) -> tuple[float, np.ndarray]:
         value, outputs = step(*batch)
@@ -66,12 +68,14 @@ def _values(variables: list[keras.Variable]) -> list[Any]:
     return [variable.value for variable in variables]
 
 
-def _tensorflow(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., Any]:
+def _tensorflow(
+    model: keras.Model, groups: list[Group], loss: Loss, training: bool
+) -> Callable[..., Any]:
     import tensorflow as tf
 
     def step(x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            outputs = model(x, training=True)
+            outputs = model(x, training=training)
             value = loss(y, outputs, weights)
         wanted = [_values(variables) for _, variables in groups]
         for (optimizer, variables), gradients in zip(
@@ -104,14 +108,16 @@ def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _torch(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., Any]:
+def _torch(
+    model: keras.Model, groups: list[Group], loss: Loss, training: bool
+) -> Callable[..., Any]:
     import keras
     import torch
 
     def step(*batch: np.ndarray) -> tuple[Any, Any]:
         x, y, weights = map(keras.ops.convert_to_tensor, batch)
         model.zero_grad()
-        outputs = model(x, training=True)
+        outputs = model(x, training=training)
         value = loss(y, outputs, weights)
         value.backward()
         with torch.no_grad():
@@ -122,7 +128,7 @@ def _torch(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[...,
     return step
 
 
-def _jax(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., Any]:
+def _jax(model: keras.Model, groups: list[Group], loss: Loss, training: bool) -> Callable[..., Any]:
     import jax
 
     trained, others = model.trainable_variables, model.non_trainable_variables
@@ -130,7 +136,7 @@ def _jax(model: keras.Model, groups: list[Group], loss: Loss) -> Callable[..., A
     members = [[where[id(variable)] for variable in variables] for _, variables in groups]
 
     def compute(values: Any, fixed: Any, x: Any, y: Any, weights: Any) -> tuple[Any, Any]:
-        outputs, fixed = model.stateless_call(values, fixed, x, training=True)
+        outputs, fixed = model.stateless_call(values, fixed, x, training=training)
         return loss(y, outputs, weights), (outputs, fixed)
 
     differentiate = jax.value_and_grad(compute, has_aux=True)

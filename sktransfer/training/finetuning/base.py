@@ -16,23 +16,22 @@ from sklearn.utils import Tags
 from sktransfer._version import __version__
 from sktransfer.base import CallbackSupportMixin, _fit_context, reported, unchanged_on_failure
 from sktransfer.engines import EngineConfig, describe_engine
-from sktransfer.features.fitted import get_runner, learn, read_fitted
+from sktransfer.features.fitted import get_runner, learn, read_fitted, settings_of
 from sktransfer.features.fitting import calibrate, sample_images
-from sktransfer.features.settings import Settings
 from sktransfer.inputs.images import Images
 from sktransfer.inputs.scale import ValueRange
-from sktransfer.networks import Cut
+from sktransfer.networks import AnyCut
 from sktransfer.networks.frameworks import claim
 from sktransfer.training.finetuning.checkpoint import TuningCheckpoint, check_folder
 from sktransfer.training.finetuning.configuration import identify, read_augmentation, read_optimizer
 from sktransfer.training.finetuning.examples import DistinctRows
 from sktransfer.training.finetuning.fitting import TRIED_SHARES, run_plan
 from sktransfer.training.finetuning.head import Head
-from sktransfer.training.finetuning.plan import Plan, find_frozen, find_trained, plan_phases
+from sktransfer.training.finetuning.plan import Plan, plan_phases
 from sktransfer.training.finetuning.probe import count_fitted
 from sktransfer.training.finetuning.reading import ImagesAndTargets
 from sktransfer.training.finetuning.training import Trainer
-from sktransfer.weights import Weights
+from sktransfer.training.finetuning.trunk import Trunk, check_trainable, get_trunk_of
 
 #: Rows per step where batch_size='auto'.
 BATCH_SIZE = 32
@@ -52,7 +51,7 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
         Parameters
         ----------
         X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that :class:`VGGFeatureExtractor` takes; never changed.
+            Images in any form that an extractor takes; never changed.
         y : array-like of shape (n_images,) or (n_images, n_outputs)
             Labels of at least two classes for a classifier, numbers for a regressor, which alone
             takes several for each image.
@@ -66,7 +65,7 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
 
         Returns
         -------
-        VGGClassifier or VGGRegressor
+        self
             The fitted estimator.
         """
         self._train(X, y, sample_weight, X_val, y_val)
@@ -92,6 +91,7 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
             # Everything is checked before the network runs.
             self._check_training(X_val, y_val, is_partial=is_partial)
             claim("keras")
+            check_trainable(settings_of(self))
             who = type(self).__name__
             optimizer = read_optimizer(self.optimizer, self.trunk_learning_rate, who)
             augmentation = read_augmentation(self.augmentation, who)
@@ -116,9 +116,9 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
     def _begin(self, X: Any) -> tuple[Images, ValueRange | None]:
         """Learn from images what an extractor learns, and forget a former call."""
         images, network = learn(self, X)
-        self._hold(network.weights)
+        self._runner = get_trunk_of(self._runner).keep(self._runner, network.weights)
         self._head = None
-        self._seed = Settings.of(self).draw_seed()
+        self._seed = settings_of(self).draw_seed()
         self.history_: list[dict[str, Any]] = []
         self._optimizers = {}
         self._hidden = self._sizes()
@@ -126,10 +126,10 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
 
     def _go_on(self, X: Any) -> tuple[Images, ValueRange | None]:
         """Read images for the network that a former call trained."""
-        trunk, head = self._trained()
+        trunk, head = get_trunk_of(self._runner), self._trained()
         read = read_fitted(self, X)
-        settings = Settings.of(self)
-        cut = settings.plan(self.input_size_)
+        settings = settings_of(self)
+        cut = trunk.replan(settings, self.input_size_)
         self._check_same_network(cut, trunk, head)
         resizing = settings.resizing(cut.input_size)
         self._runner = replace(self._runner, cut=cut, resizing=resizing)
@@ -157,21 +157,21 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
                 progress=progress,
                 history=list(self.history_),
             )
-            trunk, head, optimizers = run_plan(
+            arrays, head, optimizers = run_plan(
                 trainer,
-                self._runner.weights.load(),
+                plan.trunk.load(self._runner),
                 self._head,
                 data,
                 self._optimizers if is_partial else {},
             )
-        self._keep(plan.cut, trunk, head)
+        self._keep(head, arrays if plan.trained else None)
         self._optimizers = optimizers if is_partial else {}
         self.n_iter_ = len(trainer.history) - len(self.history_)
         self.history_ = trainer.history
         if self.precision == "int8" and plan.trained:
             reader = replace(self._reader, fitted_range=rows.value_range)
-            sample = sample_images(Settings.of(self), rows.images, reader)
-            self._runner = calibrate(self._runner, *sample, trunk)
+            sample = sample_images(settings_of(self), rows.images, reader)
+            self._runner = calibrate(self._runner, *sample, self._runner.weights.load())
         if checkpoint is not None:
             checkpoint.remove()
 
@@ -183,19 +183,20 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
         *,
         is_partial: bool,
     ) -> Plan:
-        cut = self._runner.vgg_cut
-        trained = find_trained(self.unfreeze, cut, type(self).__name__)
+        trunk = get_trunk_of(self._runner)
+        split = trunk.split(self.unfreeze, type(self).__name__)
+        is_tuned = bool(split.trained)
         phases = plan_phases(
-            tuple(layer.name for layer in trained),
+            split.trained,
             is_augmented=bool(augmentation),
-            **self._count_epochs(n_rows, bool(trained), bool(augmentation), is_partial=is_partial),
+            **self._count_epochs(n_rows, is_tuned, bool(augmentation), is_partial=is_partial),
         )
         seeds = np.random.SeedSequence(self._seed).generate_state(4)
         head_seed, order_seed, augmentation_seed, split_seed = map(int, seeds)
         stops = self.early_stopping and phases[-1].name != "probe"
         return Plan(
-            cut=cut,
-            below=find_frozen(cut, trained, is_augmented=bool(augmentation)),
+            trunk=trunk,
+            below=None if augmentation else split.below,
             phases=phases,
             optimizer=optimizer,
             trunk_learning_rate=self.trunk_learning_rate,
@@ -245,7 +246,7 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
             "sktransfer": __version__,
             "plan": [
                 plan.trained,
-                plan.below and plan.below.name,
+                plan.below and plan.below.layers[0].name,
                 identify(plan.optimizer),
                 identify(plan.trunk_learning_rate),
                 identify(plan.augmentation),
@@ -255,7 +256,9 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
                 self.epochs,
             ],
             "recipes": get_runner(self).recipes(),
-            "training": describe_engine(EngineConfig("keras"), plan.cut, plan.cut.trunk[-1]),
+            "training": describe_engine(
+                EngineConfig("keras"), plan.trunk.cut, plan.trunk.cut.layers[0]
+            ),
             "batch": plan.batch_size,
             "stopping": [self.early_stopping, self.validation_fraction, self.n_iter_no_change],
             "seed": self._seed,
@@ -311,13 +314,14 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
                 "resumed run would give another result. Got random_state=None: set it to an int."
             )
 
-    def _check_same_network(self, cut: Cut, trunk: Weights, head: Head) -> None:
+    def _check_same_network(self, cut: AnyCut, trunk: Trunk, head: Head) -> None:
         """Check that training continues with the network that it started with."""
-        known = [layer.name for layer in cut.weighted_layers] == list(trunk)
-        if not known or cut.n_features != len(head.mean) or head.hidden != self._sizes():
+        known = trunk.weighted
+        is_same = replace(trunk, cut=cut).weighted == known  # type: ignore[type-var]
+        if not is_same or cut.n_features != len(head.mean) or head.hidden != self._sizes():
             raise ValueError(
                 f"{type(self).__name__} continues training the network that it was fitted with, of "
-                f"{len(trunk)} layers with weights, {len(head.mean)} features and hidden layers "
+                f"{len(known)} layers with weights, {len(head.mean)} features and hidden layers "
                 f"{head.hidden}. Got parameters of another one: set them back, or call fit with "
                 "warm_start=False."
             )

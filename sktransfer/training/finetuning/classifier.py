@@ -1,9 +1,9 @@
-"""The classifier."""
+"""The classifiers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import log_softmax
@@ -15,76 +15,30 @@ from sklearn.utils.multiclass import check_classification_targets
 from sktransfer.base import StrOptions, _fit_context
 from sktransfer.training.finetuning.base import FineTuner
 from sktransfer.training.finetuning.objectives import Classification
-from sktransfer.training.finetuning.parameters import document
+from sktransfer.training.finetuning.parameters import (
+    NetworkParameters,
+    VGGParameters,
+    document,
+)
 from sktransfer.training.finetuning.prediction import Classes
+
+_CLASS_WEIGHT: dict = {"class_weight": [StrOptions({"balanced"}), dict, None]}
 
 
 def _is_row(label: Any) -> bool:
     return isinstance(label, list | tuple | set | np.ndarray)
 
 
-@document
 @dataclass(kw_only=True, eq=False, repr=False, match_args=False)
-class VGGClassifier(ClassifierMixin, FineTuner):
-    """A VGG network with a head that classifies images, trained in part.
-
-    {what it does}
-
-    Parameters
-    ----------
-    {parameters}
-    class_weight : dict, 'balanced' or None, default=None
-        Weight of each class in the loss, besides `sample_weight`; ``'balanced'`` makes all classes
-        weigh the same.
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
-    {attributes}
-
-    {errors}
-
-    See Also
-    --------
-    VGGRegressor : The same for numbers.
-    {related}
-
-    {notes}
-
-    Examples
-    --------
-    >>> from sktransfer import VGGClassifier, load_digit_pair
-    >>> X, y = load_digit_pair((8, 6), return_X_y=True)
-    >>> classifier = VGGClassifier(
-    ...     "block1_pool",
-    ...     unfreeze="block1_conv2",
-    ...     weights=None,
-    ...     pooling="avg",
-    ...     input_size=32,
-    ...     epochs=2,
-    ...     trunk_learning_rate=1e-5,
-    ...     random_state=0,
-    ... )
-    >>> classifier = classifier.fit(X[:16], y[:16])
-    >>> [(row["phase"], row["epoch"]) for row in classifier.history_]
-    [('probe', 1), ('blocks', 2), ('blocks', 3)]
-    >>> classifier.predict_proba(X[16:18]).shape
-    (2, 2)
-    """
+class TunedClassifier(ClassifierMixin, FineTuner):
+    """The base of the classifiers."""
 
     class_weight: str | dict[Any, float] | None = None
 
-    _parameter_constraints: ClassVar[dict] = {
-        **FineTuner._parameter_constraints,
-        "class_weight": [StrOptions({"balanced"}), dict, None],
-    }
     _objective: ClassVar = Classification()
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> VGGClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on some images, going on from where the last call ended.
 
         The first call reads shape and value range off its images, and scales features by them.
@@ -104,7 +58,7 @@ class VGGClassifier(ClassifierMixin, FineTuner):
 
         Returns
         -------
-        VGGClassifier
+        self
             The classifier.
         """
         if isinstance(self.class_weight, str):
@@ -215,7 +169,7 @@ class VGGClassifier(ClassifierMixin, FineTuner):
             + (
                 cure
                 or "for several labels of an image, fit a classifier on the features of "
-                "VGGFeatureExtractor, such as OneVsRestClassifier(LogisticRegression())"
+                "an extractor, such as OneVsRestClassifier(LogisticRegression())"
             )
             + "."
         )
@@ -268,3 +222,125 @@ class VGGClassifier(ClassifierMixin, FineTuner):
         from keras import layers
 
         return layers.Softmax(name="probabilities", dtype="float32")(outputs)
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False, match_args=False)
+class VGGClassifier(TunedClassifier, VGGParameters):
+    """A VGG network with a head that classifies images, trained in part.
+
+    {what it does}
+
+    Parameters
+    ----------
+    {parameters of VGG}
+    {parameters}
+    class_weight : dict, 'balanced' or None, default=None
+        Weight of each class in the loss, besides `sample_weight`; ``'balanced'`` makes all classes
+        weigh the same.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    {attributes}
+
+    {errors}
+
+    See Also
+    --------
+    VGGRegressor : The same for numbers.
+    ImageClassifier : The same for any network of Keras.
+    VGGFeatureExtractor : The same features, frozen, for any classifier of scikit-learn.
+    {related}
+
+    {notes}
+
+    Examples
+    --------
+    >>> from sktransfer import VGGClassifier, load_digit_pair
+    >>> X, y = load_digit_pair((8, 6), return_X_y=True)
+    >>> classifier = VGGClassifier(
+    ...     "block1_pool",
+    ...     unfreeze="block1_conv2",
+    ...     weights=None,
+    ...     pooling="avg",
+    ...     input_size=32,
+    ...     epochs=2,
+    ...     trunk_learning_rate=1e-5,
+    ...     random_state=0,
+    ... )
+    >>> classifier = classifier.fit(X[:16], y[:16])
+    >>> [(row["phase"], row["epoch"]) for row in classifier.history_]
+    [('probe', 1), ('blocks', 2), ('blocks', 3)]
+    >>> classifier.predict_proba(X[16:18]).shape
+    (2, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **VGGParameters._parameter_constraints,
+        **_CLASS_WEIGHT,
+    }
+
+
+@document
+@dataclass(kw_only=True, eq=False, repr=False, match_args=False)
+class ImageClassifier(TunedClassifier, NetworkParameters):
+    """Any network of Keras with a head that classifies images, trained in part.
+
+    {what it does}
+    Layers compute as in inference while they are trained, as Keras' guide "Transfer learning &
+    fine-tuning" has it: batch normalization keeps its statistics and weights, and nothing is
+    dropped.
+
+    Parameters
+    ----------
+    {parameters of any network}
+    {parameters}
+    class_weight : dict, 'balanced' or None, default=None
+        Weight of each class in the loss, besides `sample_weight`; ``'balanced'`` makes all classes
+        weigh the same.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    {attributes}
+
+    {errors}
+
+    See Also
+    --------
+    ImageRegressor : The same for numbers.
+    VGGClassifier : The same for VGG, with more engines.
+    ImageFeatureExtractor : The same features, frozen, for any classifier of scikit-learn.
+    {related}
+
+    {notes}
+
+    Examples
+    --------
+    >>> from sktransfer import ImageClassifier, load_digit_pair
+    >>> X, y = load_digit_pair((8, 6), return_X_y=True)
+    >>> classifier = ImageClassifier(
+    ...     "MobileNetV2",
+    ...     "block_2_add",
+    ...     unfreeze="block_2",
+    ...     weights=None,
+    ...     pooling="avg",
+    ...     input_size=32,
+    ...     epochs=2,
+    ...     trunk_learning_rate=1e-5,
+    ...     random_state=0,
+    ... )
+    >>> classifier = classifier.fit(X[:16], y[:16])
+    >>> [(row["phase"], row["epoch"]) for row in classifier.history_]
+    [('probe', 1), ('blocks', 2), ('blocks', 3)]
+    >>> classifier.predict_proba(X[16:18]).shape
+    (2, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **NetworkParameters._parameter_constraints,
+        **_CLASS_WEIGHT,
+    }

@@ -39,7 +39,7 @@ from sktransfer.training.finetuning.training import (
     TrainingState,
     compute_outputs,
 )
-from sktransfer.weights import Weights
+from sktransfer.training.finetuning.trunk import Arrays
 
 if TYPE_CHECKING:
     import keras
@@ -55,11 +55,11 @@ _USUAL_RATE = 1e-3
 
 def run_plan(
     trainer: Trainer,
-    trunk: Weights,
+    trunk: Arrays,
     head: Head | None,
     data: Data,
     states: OptimizerStates,
-) -> tuple[Weights, Head, OptimizerStates]:
+) -> tuple[Arrays, Head, OptimizerStates]:
     """Train what is planned, from the rows above the frozen layers to tuned weights and a head.
 
     A head is drawn where there is none. Optimizers continue from their states, or else start again.
@@ -67,7 +67,7 @@ def run_plan(
     plan, resumed = trainer.plan, trainer.load_checkpoint()
     whole, on_features = None, data
     if not plan.is_on_features:
-        features, whole = build_network(plan.cut, plan.below, plan.hidden, plan.n_outputs)
+        features, whole = build_network(plan.trunk, plan.below, plan.hidden, plan.n_outputs)
         set_arrays(features, trunk)
         if head is None:
             on_features = _compute_features(features, plan, data)
@@ -124,12 +124,12 @@ class _Run:
         return head
 
     def build(
-        self, phase: Phase, trunk: Weights, head: Head, trunk_rate: Any
+        self, phase: Phase, trunk: Arrays, head: Head, trunk_rate: Any
     ) -> tuple[keras.Model, list[Group]]:
         """Build what a phase trains, and its optimizers."""
         plan = self.trainer.plan
         if phase.is_on_features:
-            model = build_head(plan.cut.n_features, plan.hidden, plan.n_outputs)
+            model = build_head(plan.trunk.cut.n_features, plan.hidden, plan.n_outputs)
         else:
             assert self.whole is not None
             model = self.whole
@@ -148,7 +148,7 @@ class _Run:
         data = self.on_features if phase.is_on_features else self.data
         self.trainer.run(ReadyPhase(number, phase, model, groups, data), resumed)
 
-    def try_rates(self, trial: Phase, trunk: Weights, drawn: Head) -> None:
+    def try_rates(self, trial: Phase, trunk: Arrays, drawn: Head) -> None:
         """Train shortly at some learning rates of the trunk, and score rows held out of it.
 
         The head starts again from rows that are not held out. Nothing that is trained is kept.
@@ -217,7 +217,7 @@ def _compute_features(network: keras.Model, plan: Plan, data: Data) -> Data:
     forward = compile_forward(network)
 
     def compute(examples: Examples) -> Examples:
-        spool = SpooledRows((plan.cut.n_features,))
+        spool = SpooledRows((plan.trunk.cut.n_features,))
         for features in compute_outputs(forward, examples, plan.batch_size):
             spool.append(features)
         return replace(examples, rows=spool, positions=np.arange(len(examples)))

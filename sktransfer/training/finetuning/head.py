@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+#: Begins the names of the head's layers in Keras.
+HEAD = "head_"
 # Length of all features of an image together, on average, if all are scaled alike. An optimizer's
 # step then changes the output by as much whether there are 64 features or 25,088, and this length
 # suits the learning rate that Keras' Adam has by default.

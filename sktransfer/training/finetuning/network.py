@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.networks import Cut, Layer, build
+from sktransfer.networks import AnyCut
+from sktransfer.networks.parts import list_normalizations
 from sktransfer.training.finetuning.backends import Group
-from sktransfer.training.finetuning.head import Head, add_head
-from sktransfer.weights import Weights
+from sktransfer.training.finetuning.head import HEAD, Head, add_head
+from sktransfer.training.finetuning.trunk import Arrays, Trunk
 
 if TYPE_CHECKING:
     import keras
 
 
 def build_network(
-    cut: Cut, below: Layer | None, hidden: Sequence[int], n_outputs: int
+    trunk: Trunk, below: AnyCut | None, hidden: Sequence[int], n_outputs: int
 ) -> tuple[keras.Model, keras.Model]:
-    """Build the network from a layer to the cut, without and with a head, all arrays being zero."""
+    """Build the network above a cut, without and with a head, whose arrays are zero."""
     import keras
 
-    built = build(cut, below=below)
-    features = keras.Model(built.input, built.outputs[0], name=cut.architecture)
+    features = trunk.build(below)
     outputs = add_head(features.output, hidden, n_outputs)
-    return features, keras.Model(features.input, outputs, name=f"{cut.architecture}_with_head")
+    return features, keras.Model(features.input, outputs, name=f"{trunk.name}_with_head")
 
 
 def build_head(n_features: int, hidden: Sequence[int], n_outputs: int) -> keras.Model:
@@ -36,7 +36,7 @@ def build_head(n_features: int, hidden: Sequence[int], n_outputs: int) -> keras.
     return keras.Model(inputs, add_head(inputs, hidden, n_outputs), name="head")
 
 
-def set_arrays(model: keras.Model, trunk: Weights, head: Head | None = None) -> None:
+def set_arrays(model: keras.Model, trunk: Arrays, head: Head | None = None) -> None:
     """Give a network its weights."""
     for layer in model.layers:
         if layer.name in trunk:
@@ -53,10 +53,9 @@ def get_head(model: keras.Model) -> Head:
     return Head.from_arrays(as_arrays(variables))
 
 
-def get_trunk(model: keras.Model, names: Iterable[str]) -> Weights:
+def get_trunk(model: keras.Model, names: Iterable[str]) -> Arrays:
     """Read the weights of some layers of a network."""
-    pairs = {name: as_arrays(model.get_layer(name).weights) for name in names}
-    return {name: (kernel, bias) for name, (kernel, bias) in pairs.items()}
+    return {name: tuple(as_arrays(model.get_layer(name).weights)) for name in names}
 
 
 def choose_trained(
@@ -65,11 +64,16 @@ def choose_trained(
     optimizer: dict[str, Any],
     trunk_learning_rate: float | dict[str, Any] | None,
 ) -> list[Group]:
-    """Set what is trained, and make an optimizer for the head and one for the trunk."""
+    """Set what is trained, and make an optimizer for the head and one for the trunk.
+
+    Batch normalization stays as it is: the statistics of few images would spoil the network.
+    """
     names = set(trunk)
     for layer in model.layers:
-        is_head = layer.name.startswith("head_") and layer.name != "head_scaling"
+        is_head = layer.name.startswith(HEAD) and layer.name != "head_scaling"
         layer.trainable = is_head or layer.name in names
+    for layer in list_normalizations(model):
+        layer.trainable = False
     variables = {True: [], False: []}  # type: dict[bool, list[keras.Variable]]
     for layer in model.layers:
         variables[layer.name in names] += layer.trainable_variables
@@ -107,4 +111,4 @@ def assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) ->
 
 
 def _head_layers(model: keras.Model) -> list[keras.Layer]:
-    return [layer for layer in model.layers if layer.name.startswith("head_")]
+    return [layer for layer in model.layers if layer.name.startswith(HEAD)]

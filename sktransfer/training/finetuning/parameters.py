@@ -7,26 +7,49 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from sktransfer.base import Documented, Interval, StrOptions
-from sktransfer.extractor import VGGFeatureExtractor
+from sktransfer.extractor import VGGFeatureExtractor, with_weights
 from sktransfer.features.store import FeatureStore
+from sktransfer.network_extractor import ImageFeatureExtractor, with_network
+
+if TYPE_CHECKING:
+    import keras
 
 Estimator = TypeVar("Estimator", bound="TuningParameters")
+
+_TUNING_CONSTRAINTS: dict = {
+    "unfreeze": [str, None],
+    "hidden_layer_sizes": ["array-like"],
+    "epochs": [Interval(Integral, 1, None, closed="left")],
+    "head_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
+    "optimizer": [str, dict],
+    "trunk_learning_rate": [
+        StrOptions({"auto"}),
+        Interval(Real, 0, None, closed="neither"),
+        dict,
+        None,
+    ],
+    "augmentation": "no_validation",
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "warm_start": ["boolean"],
+    "checkpoint": [str, os.PathLike, None],
+}
 
 
 # The signature of the constructor, in which scikit-learn finds the parameters, is made of these
 # fields, and of those that a subclass adds.
-@dataclass(eq=False, repr=False, match_args=False)
+@dataclass(kw_only=True, eq=False, repr=False, match_args=False)
 class TuningParameters(Documented, BaseEstimator):
-    """The parameters of the classifier and the regressor."""
+    """The parameters of every classifier and regressor, whatever its network."""
 
-    layer: str = "flatten"
-    _: KW_ONLY
     unfreeze: str | None = None
     hidden_layer_sizes: tuple[int, ...] = ()
     epochs: int = 20
@@ -39,8 +62,6 @@ class TuningParameters(Documented, BaseEstimator):
     n_iter_no_change: int = 5
     warm_start: bool = False
     checkpoint: str | os.PathLike | None = None
-    architecture: str = "vgg16"
-    weights: str | os.PathLike | Mapping | None = "imagenet"
     pooling: str | None = None
     image_shape: tuple[int, ...] | None = None
     value_range: str | Iterable[float] = "auto"
@@ -57,27 +78,62 @@ class TuningParameters(Documented, BaseEstimator):
     verbose: int = 0
     random_state: int | np.random.RandomState | None = None
 
+
+@dataclass(eq=False, repr=False, match_args=False)
+class VGGParameters(TuningParameters):
+    """The parameters of a classifier or regressor on VGG."""
+
+    layer: str = "flatten"
+    _: KW_ONLY
+    architecture: str = "vgg16"
+    weights: str | os.PathLike | Mapping | None = "imagenet"
+    input_size: str | int = "auto"
+
     _parameter_constraints: ClassVar[dict] = {
         **VGGFeatureExtractor._parameter_constraints,
+        **_TUNING_CONSTRAINTS,
         "layer": [str],
-        "unfreeze": [str, None],
-        "hidden_layer_sizes": ["array-like"],
-        "epochs": [Interval(Integral, 1, None, closed="left")],
-        "head_epochs": [StrOptions({"auto"}), Interval(Integral, 0, None, closed="left")],
-        "optimizer": [str, dict],
-        "trunk_learning_rate": [
-            StrOptions({"auto"}),
-            Interval(Real, 0, None, closed="neither"),
-            dict,
-            None,
-        ],
-        "augmentation": "no_validation",
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "checkpoint": [str, os.PathLike, None],
     }
+
+    def to_extractor(self) -> VGGFeatureExtractor:
+        """Return a fitted extractor of the features that this model's head stands on.
+
+        Returns
+        -------
+        VGGFeatureExtractor
+            With the tuned weights as its parameter `weights`, and therefore in its pickles.
+        """
+        check_is_fitted(self)
+        return with_weights(self, self._runner.weights.load())
+
+
+@dataclass(eq=False, repr=False, match_args=False)
+class NetworkParameters(TuningParameters):
+    """The parameters of a classifier or regressor on any network of Keras."""
+
+    network: str | os.PathLike | keras.Model
+    layer: str | None = None
+    _: KW_ONLY
+    weights: str | os.PathLike | None = "pretrained"
+    preprocessing: str | Mapping = "auto"
+    input_size: str | int | tuple[int, int] = "auto"
+
+    _parameter_constraints: ClassVar[dict] = {
+        **ImageFeatureExtractor._parameter_constraints,
+        **_TUNING_CONSTRAINTS,
+        "layer": [str, None],
+    }
+
+    def to_extractor(self) -> ImageFeatureExtractor:
+        """Return a fitted extractor of the features that this model's head stands on.
+
+        Returns
+        -------
+        ImageFeatureExtractor
+            With the tuned Keras model as its parameter `network`, and therefore in its pickles.
+        """
+        check_is_fitted(self)
+        return with_network(self, self._runner.weights.load())
 
 
 def document(estimator: type[Estimator]) -> type[Estimator]:
@@ -91,7 +147,7 @@ def document(estimator: type[Estimator]) -> type[Estimator]:
 
 _SECTIONS = {
     "what it does": """
-    The network is cut at `layer`, as by :class:`VGGFeatureExtractor`, and a head stands on the
+    The network is cut at `layer`, as by an extractor, and a head stands on the
     features: hidden layers, if any, and linear outputs. A linear head is scikit-learn's logistic
     regression, or ridge regression, on these features; hidden layers are trained. Then `unfreeze`
     and all behind it are trained together with the head. What lies before is frozen: without
@@ -99,12 +155,35 @@ _SECTIONS = {
     what trains. The result depends on the images, targets, weights and the seed, and not on the
     order of rows.
     """,
-    "parameters": """
+    "parameters of VGG": """
     layer : str, default='flatten'
         The layer on whose output the head stands.
+    architecture, weights, pooling, image_shape, value_range, allow_remote, input_size, aspect, \
+interpolation, antialias, engine, precision, calibration, cache
+        As for :class:`VGGFeatureExtractor`. `engine` and `precision` run what is frozen, and
+        predict; training is Keras' in float32.
     unfreeze : str or None, default=None
         From where on the trunk is trained: a block such as ``'block5'``, a layer such as
         ``'block5_conv2'``, or ``'all'``. None trains the head only.
+    """,
+    "parameters of any network": """
+    network : str, path-like or keras.Model
+        A name of ``keras.applications``, such as ``'ResNet50'``, in any case; the path of a
+        ``.keras`` file; or a functional or sequential Keras model. ONNX files and networks of timm
+        cannot be trained: put :class:`ImageFeatureExtractor` before an estimator.
+    layer : str or None, default=None
+        The layer on whose output the head stands; None is the embedding.
+    weights, preprocessing, pooling, image_shape, value_range, allow_remote, input_size, aspect, \
+interpolation, antialias, engine, precision, calibration, cache
+        As for :class:`ImageFeatureExtractor`. `engine` and `precision` run what is frozen, and
+        predict; training is Keras' in float32.
+    unfreeze : str or None, default=None
+        From where on the trunk is trained: a layer before which a single tensor passes, such as
+        the first of a residual or dense block, the beginning of such names, such as ``'conv5'`` of
+        ResNet50, or ``'all'``. All that is computed from that tensor is trained, except batch
+        normalization. None trains the head only. Another layer is an error that lists the places.
+    """,
+    "parameters": """
     hidden_layer_sizes : tuple of int, default=()
         Widths of the head's hidden layers, with ReLU. Without any, the head is linear.
     epochs : int, default=20
@@ -150,10 +229,6 @@ _SECTIONS = {
         A folder for the state of training after every epoch. A run that is killed continues from
         there when it is started again in the same way, and ends with the same weights; the file is
         removed at its end. Needs `random_state`.
-    architecture, weights, pooling, image_shape, value_range, allow_remote, input_size, aspect, \
-interpolation, antialias, engine, precision, calibration, cache
-        As for :class:`VGGFeatureExtractor`. `engine` and `precision` run what is frozen, and
-        predict; training is Keras' in float32.
     batch_size : 'auto' or int, default='auto'
         Images per step of training, and held in memory at once; ``'auto'`` is 32 per step.
     verbose : int, default=0
@@ -174,10 +249,10 @@ interpolation, antialias, engine, precision, calibration, cache
     n_iter_ : int
         Rows that the last call added to `history_`.
     n_features_in_, feature_names_in_, image_shape_, value_range_, input_size_, n_features_out_, \
-engine_, precision_, random_seed_
-        As for :class:`VGGFeatureExtractor`.
+preprocessing_, engine_, precision_, random_seed_
+        As for the extractor.
     weights_sha256_ : str
-        SHA-256 of the trunk's kernels and biases after training.
+        SHA-256 of the trunk's weights after training.
     """,
     "errors": """
     Raises
@@ -189,7 +264,6 @@ engine_, precision_, random_seed_
         If weights, image files or a checkpoint cannot be read.
     """,
     "related": """
-    VGGFeatureExtractor : The same features, frozen, for any classifier of scikit-learn.
     HistoryDisplay : `history_` as a drawing.
     export_onnx : The fitted model as an ONNX file.
     """,

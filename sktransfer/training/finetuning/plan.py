@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sktransfer.networks import Cut, Layer
+from sktransfer.networks import AnyCut, Cut, Layer
 from sktransfer.training.finetuning.configuration import identify
+
+if TYPE_CHECKING:
+    from sktransfer.training.finetuning.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,10 @@ class Plan:
 
     Attributes
     ----------
-    cut : Cut
+    trunk : Trunk
         The network, up to the features.
-    below : Layer or None
-        The layer whose output is computed once and kept; None where training starts from images.
+    below : Cut, NetworkCut or None
+        What is computed once and kept; None where training starts from images.
     phases : tuple of Phase
         What is done, one after the other.
     optimizer : dict
@@ -64,8 +67,8 @@ class Plan:
         choose a penalty or a learning rate.
     """
 
-    cut: Cut
-    below: Layer | None
+    trunk: Trunk
+    below: AnyCut | None
     phases: tuple[Phase, ...]
     optimizer: dict[str, Any]
     trunk_learning_rate: float | dict[str, Any] | str | None
@@ -82,7 +85,7 @@ class Plan:
     @property
     def is_on_features(self) -> bool:
         """Whether the rows are the features themselves, on which only the head stands."""
-        return self.below == self.cut.trunk[-1]
+        return self.below == self.trunk.cut
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -151,9 +154,3 @@ def find_trained(unfreeze: str | None, cut: Cut, who: str) -> tuple[Layer, ...]:
             f"{', '.join(layer.name for layer in weighted)}."
         )
     return found
-
-
-def find_frozen(cut: Cut, trained: tuple[Layer, ...], *, is_augmented: bool) -> Layer | None:
-    """Find the last layer that can run once for every image; None where none can."""
-    below = cut.trunk[cut.trunk.index(trained[0]) - 1] if trained else cut.trunk[-1]
-    return None if is_augmented or below == cut.trunk[0] else below

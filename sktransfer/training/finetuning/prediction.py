@@ -84,5 +84,4 @@ class Prediction:
 
 def get_prediction(estimator: Any) -> Prediction:
     """Return how a fitted classifier or regressor predicts from features."""
-    _, head = estimator._trained()
-    return Prediction(head, estimator._meaning)
+    return Prediction(estimator._trained(), estimator._meaning)

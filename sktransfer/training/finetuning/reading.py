@@ -12,7 +12,6 @@ from sktransfer.base import _check_sample_weight
 from sktransfer.features.fitted import get_runner, read_fitted
 from sktransfer.inputs.images import Images
 from sktransfer.inputs.scale import ValueRange
-from sktransfer.networks import Cut
 from sktransfer.training.finetuning.examples import Data, DistinctRows, Examples
 from sktransfer.training.finetuning.objectives import Objective
 from sktransfer.training.finetuning.plan import Plan
@@ -105,17 +104,14 @@ class ImagesAndTargets(TunedNetwork):
         """Compute the frozen part of the network once, or have images ready for training."""
         runner, images, value_range = get_runner(self), rows.images, rows.value_range
         if plan.below is None:
-            seed = plan.augmentation_seed
-            return ImageRows(
-                images, value_range, runner.resizing, runner.scaling, plan.augmentation, seed
-            )
-        shape: tuple[int, ...] = (plan.cut.n_features,)
+            ways = runner.resizing, runner.scaling, plan.augmentation, plan.augmentation_seed
+            return ImageRows(images, value_range, *ways)
+        shape: tuple[int, ...] = (plan.below.n_features,)
         if not plan.is_on_features:
-            shape = plan.below.output_shape
-            cut = Cut(plan.cut.architecture, (plan.below,), (None,), plan.cut.input_size)
-            runner = runner.cut_at(cut)
+            shape = plan.below.layers[0].output_shape
+            runner = runner.cut_at(plan.below)
         spool = SpooledRows(shape)
-        for part in runner.compute_in_pieces(images, value_range, n_per_part(runner.vgg_cut)):
+        for part in runner.compute_in_pieces(images, value_range, n_per_part(runner.cut)):
             spool.append(part)
         return spool
 

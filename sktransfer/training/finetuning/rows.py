@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, Protocol
@@ -81,9 +81,9 @@ class ImageRows:
     value_range : tuple of float or None
         The values of black and white in arrays.
     resizing : Resizing
-        How images are brought to the network's size.
+        How images become the network's input.
     scaling : PixelScaling
-        How their pixels become the network's input.
+        How their pixels do.
     augmentation : list of dict
         Keras preprocessing layers, serialized; they see RGB images of the network's size with
         values from 0 to 255.
@@ -115,14 +115,12 @@ class ImageRows:
         if is_augmented and epoch != self._epoch:
             self._layers, self._epoch = self._seeded_layers(epoch), epoch
         taken = (self._images.take(positions.tolist()) for positions in batches)
-        # What augments images sees pixels from 0 to 255, and scaling comes after it.
-        prepare: Callable[..., np.ndarray] = (
-            resize if is_augmented else partial(preprocess, scaling=self._scaling)
-        )
         load = load_all(
             ((images, range(len(images))) for images in taken),
             self._value_range,
-            partial(prepare, resizing=self._resizing),
+            partial(resize, resizing=self._resizing)
+            if is_augmented
+            else partial(preprocess, resizing=self._resizing, scaling=self._scaling),
             partial(empty_inputs, size=self._resizing.size),
         )
         with closing(load) as loaded:

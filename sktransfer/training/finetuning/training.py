@@ -105,7 +105,8 @@ class Trainer:
             assign(variables, resumed.arrays)
             for (optimizer, _), arrays in zip(ready.groups, resumed.optimizers, strict=True):
                 assign(optimizer.variables, arrays)
-        step = compile_step(ready.model, ready.groups, self.objective.loss)
+        # As Keras' guide on transfer learning: the network computes as in inference.
+        step = compile_step(ready.model, ready.groups, self.objective.loss, is_inference=True)
         forward = compile_forward(ready.model)
         if self.plan.patience is not None and state.epoch == 0:
             # The start counts, so that stopping early never ends at a higher loss than it had.

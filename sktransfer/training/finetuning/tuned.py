@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +15,18 @@ import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer.extractor import VGGFeatureExtractor, with_weights
 from sktransfer.features.fitted import get_runner, name_features, read_fitted, transform
 from sktransfer.features.runner import Runner
 from sktransfer.files.parts import whole
 from sktransfer.inputs.reader import Reader
-from sktransfer.networks import Cut
+from sktransfer.networks import AnyCut, Cut
 from sktransfer.networks.pixels import CAFFE
 from sktransfer.training.finetuning.fitting import OptimizerStates
 from sktransfer.training.finetuning.head import Head
 from sktransfer.training.finetuning.network import build_network, get_head, get_trunk, set_arrays
 from sktransfer.training.finetuning.parameters import TuningParameters
 from sktransfer.training.finetuning.prediction import get_prediction
-from sktransfer.weights import Weights, hash_up_to
+from sktransfer.training.finetuning.trunk import Arrays, Held, get_trunk_of
 from sktransfer.weights.contents import INPUT_SIZE, PREPROCESSING
 from sktransfer.weights.files import read_contents
 
@@ -84,16 +83,10 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         """
         return name_features(self, input_features)
 
-    def to_extractor(self) -> VGGFeatureExtractor:
-        """Return a fitted extractor of the features that this model's head stands on.
-
-        Returns
-        -------
-        VGGFeatureExtractor
-            With the tuned weights as its parameter `weights`, and therefore in its pickles.
-        """
-        trunk, _ = self._trained()
-        return with_weights(self, trunk)
+    @property
+    def preprocessing_(self) -> dict[str, Any]:
+        """What is done to pixels from 0 to 255 before they enter the network."""
+        return asdict(self._runner.scaling)
 
     def to_keras(self) -> keras.Model:
         """Return the fitted network as a Keras model.
@@ -101,11 +94,12 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         Returns
         -------
         keras.Model
-            From preprocessed images `(n, input_size_, input_size_, 3)`, as the page Preprocessing
-            of the user guide describes them, to what is predicted: probabilities in the order of
-            `classes_`, or values.
+            From preprocessed images `(n, height, width, 3)` of `input_size_`, as the page
+            Preprocessing of the user guide describes them, to what is predicted: probabilities in
+            the order of `classes_`, or values.
         """
-        return self._build(*self._trained())
+        head = self._trained()
+        return self._build(get_trunk_of(self._runner).load(self._runner), head)
 
     def save_weights(self, path: str | os.PathLike) -> None:
         """Save all weights, trunk and head, in Keras' own format.
@@ -113,8 +107,8 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         Parameters
         ----------
         path : path-like
-            A file whose name ends with ``.weights.h5``. ``to_keras().load_weights`` reads it, as
-            does ``VGGFeatureExtractor(weights=path)``.
+            A file whose name ends with ``.weights.h5``. ``to_keras().load_weights`` reads it, and
+            of VGG ``VGGFeatureExtractor(weights=path)``.
 
         Raises
         ------
@@ -153,7 +147,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
 
         Returns
         -------
-        VGGClassifier or VGGRegressor
+        self
             The estimator itself, which from now on predicts with these weights.
 
         Raises
@@ -172,7 +166,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
             )
         # Keras reads it in this process, after a separate process has read it without harm.
         read_contents(path, everything=True, who=who)
-        cut = self._runner.vgg_cut
+        cut, trunk = self._runner.cut, get_trunk_of(self._runner)
         model = self._build({}, None)
         try:
             with warnings.catch_warnings():
@@ -182,12 +176,11 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         # Keras raises many kinds of errors for files of another layout.
         except Exception as error:
             raise ValueError(
-                f"{who} needs weights of {cut.architecture.upper()} up to {cut.trunk[-1].name!r} "
+                f"{who} needs weights of {_spell(cut)} up to {cut.layers[0].name!r} "
                 f"with hidden layers {self._hidden} and {self._n_outputs} outputs. Got "
                 f"{os.fspath(path)!r}, which Keras does not accept: {error}"
             ) from error
-        trunk = get_trunk(model, [layer.name for layer in cut.weighted_layers])
-        self._keep(cut, trunk, get_head(model))
+        self._keep(get_head(model), get_trunk(model, trunk.weighted))
         self._optimizers = {}
         return self
 
@@ -196,14 +189,14 @@ class TunedNetwork(TransformerMixin, TuningParameters):
 
         Returns
         -------
-        VGGClassifier or VGGRegressor
+        TunedNetwork
             The same estimator, which predicts again after :meth:`load_weights`.
         """
         check_is_fitted(self)
         other = copy.copy(self)
         other._head = None
         other._optimizers = {}
-        other._hold(None)
+        other._runner = get_trunk_of(self._runner).hold(self._runner, None)
         return other
 
     def _finish(self, outputs: Any) -> Any:
@@ -214,54 +207,36 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         """Compute the output of the head, in float64."""
         head = get_prediction(self).head
         runner = get_runner(self)
-        parts = runner.compute_in_pieces(*read_fitted(self, X), n_per_part(runner.vgg_cut))
+        parts = runner.compute_in_pieces(*read_fitted(self, X), n_per_part(runner.cut))
         return np.concatenate([head(part) for part in parts])
 
-    def _build(self, trunk: Weights, head: Head | None) -> keras.Model:
+    def _build(self, trunk: Arrays, head: Head | None) -> keras.Model:
         import keras
 
-        _, whole = build_network(self._runner.vgg_cut, None, self._hidden, self._n_outputs)
+        sizes = self._hidden, self._n_outputs
+        _, whole = build_network(get_trunk_of(self._runner), None, *sizes)
         set_arrays(whole, trunk, head)
         return keras.Model(whole.input, self._finish(whole.output), name=whole.name)
 
-    def _keep(self, cut: Cut, trunk: Weights, head: Head) -> None:
-        """Take on what was trained or loaded."""
-        # Hashed first: interrupted here, the former weights stay under the former hash.
-        hashes = hash_up_to(cut, cut.layers, trunk)
-        held = _Held(trunk, type(self).__name__)
-        learned = {
-            "_head": head,
-            "_runner": replace(self._runner, weights=held, layer_sha256=hashes),
-            "weights_sha256_": hashes[cut.trunk[-1].name],
-        }
+    def _keep(self, head: Head, arrays: Arrays | None) -> None:
+        """Take on what was trained or loaded; the trunk stays as it is where no arrays are."""
+        runner = self._runner
+        if arrays is not None:
+            # Hashed first: interrupted here, the former weights stay under the former hash.
+            runner = get_trunk_of(runner).hold(runner, arrays)
+        learned = {"_head": head, "_runner": runner, "weights_sha256_": runner.sha256}
         self.__dict__.update(learned)
 
-    def _trained(self) -> tuple[Weights, Head]:
+    def _trained(self) -> Head:
         check_is_fitted(self)
-        trunk = self._runner.weights.load()
+        if isinstance(self._runner.weights, Held):
+            self._runner.weights.arrays()
         assert self._head is not None
-        return trunk, self._head
-
-    def _hold(self, trunk: Weights | None) -> None:
-        """Take the weights of every layer up to the features, which training will change."""
-        self._runner = replace(self._runner, weights=_Held(trunk, type(self).__name__))
+        return self._head
 
 
-@dataclass(frozen=True)
-class _Held:
-    """Tuned weights, which no file gives again; None where they were taken away."""
-
-    weights: Weights | None
-    who: str
-
-    def load(self) -> Weights:
-        """Return the weights."""
-        if self.weights is None:
-            raise ValueError(
-                f"This {self.who} has no weights, because it comes from without_weights(). Call "
-                "load_weights(path) with the file that save_weights(path) made."
-            )
-        return self.weights
+def _spell(cut: AnyCut) -> str:
+    return cut.architecture.upper() if isinstance(cut, Cut) else cut.architecture
 
 
 def _check_suffix(path: str | os.PathLike, who: str) -> None:
@@ -272,6 +247,6 @@ def _check_suffix(path: str | os.PathLike, who: str) -> None:
         )
 
 
-def n_per_part(cut: Cut) -> int:
+def n_per_part(cut: AnyCut) -> int:
     """Return how many images to compute at a time, where features go on at once."""
     return max(64, _PART_BYTES // (4 * cut.n_features))
