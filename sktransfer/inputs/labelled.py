@@ -83,9 +83,9 @@ def with_labels(dataset: Any, *, image: Any = None, label: Any = None) -> tuple[
         return _checked(images, np.asarray(labels))
     if is_saved(dataset) and Path(os.fsdecode(dataset)).suffix == ".npz":
         with open_archive(dataset, _WHO) as archive:
-            names = archive.names
-            image = _choose(names, image, IMAGE_NAMES, "image")
-            label = _choose(names, label, LABEL_NAMES, "label")
+            columns = archive.names
+            image = _choose(columns, image, IMAGE_NAMES, "image")
+            label = _choose(columns, label, LABEL_NAMES, "label")
             return _checked(archive.read(image), archive.read(label))
     if hasattr(dataset, "columns") or is_arrow(dataset):
         names = getattr(dataset, "column_names", None)
