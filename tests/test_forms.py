@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import pickle
+import subprocess
 import sys
 import types
 import warnings
@@ -321,3 +323,32 @@ def test_libraries_that_another_thread_is_importing(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, types.ModuleType(name))  # as empty as at its beginning
     assert len(read_images(CONTENTS)) == len(read_images(COLOUR)) == N
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("name", ["pipe.npy", "pipe.npz"])
+def test_a_pipe_in_place_of_a_saved_array_is_an_error(tmp_path: Path, name: str) -> None:
+    """Opening it would wait for ever, so it is tried in a process of its own."""
+    os.mkfifo(tmp_path / name)
+    code = (
+        "import sys\n"
+        "from sktransfer.inputs.forms.saved import from_saved\n"
+        "from sktransfer.evaluation.diagnosis.given import open_features\n"
+        "for read in (lambda path: from_saved(path, 'it'), open_features):\n"
+        "    try:\n"
+        "        read(sys.argv[1])\n"
+        "    except (OSError, ValueError) as error:\n"
+        "        assert 'named pipe' in str(error), error\n"
+        "    else:\n"
+        "        raise SystemExit('no error')\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / name], check=True, timeout=120)
+
+
+def test_a_small_archive_that_unpacks_to_much_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    bomb = np.zeros((300 << 10, 32, 32), np.uint8)
+    np.savez_compressed(path, images=bomb, labels=np.zeros(len(bomb), np.uint8))
+    for read in (lambda: read_images(path), lambda: with_labels(path)):
+        with pytest.raises(OSError, match=r"bomb\.npz': its array 'images': it unpacks to"):
+            read()

@@ -18,7 +18,7 @@ from sktransfer.inputs.forms.elements import (
     label_of,
 )
 from sktransfer.inputs.forms.huggingface import find_image_column, from_dataset, is_dataset
-from sktransfer.inputs.forms.saved import is_saved
+from sktransfer.inputs.forms.saved import is_saved, open_archive
 from sktransfer.inputs.forms.streams import has_fixed_shape, is_stream, join, read_parts
 from sktransfer.inputs.forms.tensors import is_tensor, to_array
 from sktransfer.inputs.forms.torch_data import is_torch_dataset
@@ -82,8 +82,11 @@ def with_labels(dataset: Any, *, image: Any = None, label: Any = None) -> tuple[
         images = join([part.images for part in parts], has_fixed_shape(dataset))
         return _checked(images, np.asarray(labels))
     if is_saved(dataset) and Path(os.fsdecode(dataset)).suffix == ".npz":
-        with np.load(os.fsdecode(dataset), allow_pickle=False) as archive:
-            return _columns(archive, archive.files, image, label)
+        with open_archive(dataset, _WHO) as archive:
+            columns = archive.names
+            image = _choose(columns, image, IMAGE_NAMES, "image")
+            label = _choose(columns, label, LABEL_NAMES, "label")
+            return _checked(archive.read(image), archive.read(label))
     if hasattr(dataset, "columns") or is_arrow(dataset):
         names = getattr(dataset, "column_names", None)
         return _columns(dataset, list(dataset.columns if names is None else names), image, label)
@@ -106,7 +109,7 @@ def _choose(names: Any, given: Any, usual: tuple[str, ...], what: str) -> Any:
 
 
 def _columns(table: Any, names: list[Any], image: Any, label: Any) -> tuple[Any, np.ndarray]:
-    """Take two columns out of a table, or two arrays out of an archive."""
+    """Take two columns out of a table."""
     image = _choose(names, image, IMAGE_NAMES, "image")
     label = _choose(names, label, LABEL_NAMES, "label")
     return _checked(table[image], np.asarray(table[label]))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sktransfer.evaluation.diagnosis.anatomy import Anatomy
+from sktransfer.files.regular import check_regular
 from sktransfer.networks import MIN_SIZE, TRAINED_SIZE
 from sktransfer.networks.outputs import spell_size
 
@@ -21,6 +22,15 @@ def open_features(features: Any) -> np.ndarray:
     """Return features as an array, of a file as a memory map."""
     if isinstance(features, str | os.PathLike):
         path = Path(features)
+        try:
+            check_regular(path)  # a pipe would be waited for
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise ValueError(
+                f"The 'features' parameter of diagnose must name a .npy file of numbers. Got "
+                f"{path.name!r}: {error.strerror}. Write it with np.save(path, features)."
+            ) from error
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:

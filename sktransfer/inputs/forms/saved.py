@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import zlib
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from sktransfer.files.archives import NpzReader
+from sktransfer.files.regular import check_regular
 from sktransfer.inputs.forms.elements import IMAGE_NAMES, find_name
 
 
@@ -22,21 +22,31 @@ def from_saved(X: Any, who: str) -> Any:
     """Map the array of a file into memory, or read the images of an archive."""
     path = Path(os.fsdecode(X))
     try:
+        check_regular(path)  # a pipe would be waited for
         if path.suffix == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False)
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return archive[choose_array(archive.files, str(path), who)]
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{who} finds no file {str(path)!r}.") from error
-    except (OSError, EOFError, KeyError, SyntaxError, BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, SyntaxError) as error:
         raise OSError(f"{who} cannot read the arrays of {str(path)!r}: {error}") from error
     except ValueError as error:
-        if str(error).startswith(who):
-            raise
         raise ValueError(
             f"{who} needs a file of plain arrays. Got {str(path)!r}: {error}. Files with Python "
             "objects are not read, because they can run code."
         ) from error
+    except Exception as error:  # of headers made to harm: RecursionError, TypeError and more
+        reason = str(error)[:200] or type(error).__name__
+        raise OSError(f"{who} cannot read the arrays of {str(path)!r}: {reason}") from error
+    with open_archive(path, who) as archive:
+        return archive.read(choose_array(archive.names, str(path), who))
+
+
+def open_archive(path: str | os.PathLike, who: str) -> NpzReader:
+    """Open an archive that others made, within limits."""
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{who} finds no file {os.fsdecode(path)!r}.")
+    lead = f"{who} cannot read the arrays of {os.fsdecode(path)!r}"
+    return NpzReader(path, lead, "Write it again with numpy.savez, or pass the arrays.")
 
 
 def choose_array(names: list[str], path: str, who: str) -> str:
