@@ -87,6 +87,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "capture_repr": ("_repr_html_",),
     "show_memory": False,
+    "write_computation_times": False,  # pages that load scripts from elsewhere
     "show_signature": False,
     "min_reported_time": 1,
     "remove_config_comments": True,
