@@ -57,7 +57,8 @@ def _stratified(labels: Labels, cv: int, groups: Any, random_state: Any, who: st
         raise ValueError(
             f"{who} needs at least 2 folds, and in each class as many images as folds. Got "
             f"cv={cv} and {labels.counts.min()} images of class "
-            f"{labels.classes[labels.counts.argmin()]}: give more images, or fewer folds."
+            f"{labels.classes[labels.counts.argmin()]}: give more images, or set "
+            f"cv={max(2, min(cv, labels.counts.min()))}."
         )
     splitter: Any = StratifiedKFold
     if groups is not None:
@@ -82,7 +83,7 @@ def _shuffled(
     if cv < 2 or n_images < 2 * cv:
         raise ValueError(
             f"{who} needs at least 2 folds, and two images for each of them. Got cv={cv} and "
-            f"{n_images} images: give more images, or fewer folds."
+            f"{n_images} images: give more images, or set cv={max(2, min(cv, n_images // 2))}."
         )
     if groups is not None:
         _check_enough_groups(groups, cv, who)
