@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 
 from sktransfer import FeatureStore, ImageFeatureExtractor, VGGFeatureExtractor
 from sktransfer.engines.choice import is_installed
@@ -133,6 +135,29 @@ def test_vgg16_by_name_is_that_of_its_own_extractor(layer: str) -> None:
     own = VGGFeatureExtractor(layer, **params).fit(IMAGES).transform(OTHERS)
     named = ImageFeatureExtractor("VGG16", layer, **params).fit(IMAGES).transform(OTHERS)
     assert _error(named, own) < 1e-4
+
+
+def test_another_process_gives_the_same_bits(model: Any, tmp_path: Path) -> None:
+    model.save(tmp_path / "model.keras")
+    extractor = _extractor(tmp_path / "model.keras", calibration=IMAGES).fit(IMAGES)
+    assert len(pickle.dumps(extractor.set_params(calibration=None))) < 10_000
+    (there,) = Parallel(n_jobs=2, backend="loky")(
+        delayed(_transform)(extractor, images) for images in [OTHERS]
+    )
+    np.testing.assert_array_equal(there, extractor.transform(OTHERS))
+
+
+def _transform(extractor: ImageFeatureExtractor, images: np.ndarray) -> np.ndarray:
+    return extractor.transform(images)
+
+
+def test_another_conversion_is_noticed(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    extractor = _extractor(model, calibration=IMAGES).fit(IMAGES)
+    ranges = tuple((1 + first, *rest) for first, *rest in extractor._runner.config.ranges)
+    config = replace(extractor._runner.config, ranges=ranges)
+    monkeypatch.setattr(extractor, "_runner", replace(extractor._runner, config=config))
+    with pytest.raises(ValueError, match=r"must be converted as it was.*call fit again"):
+        extractor.transform(OTHERS)
 
 
 def test_an_onnx_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ R. Krishnamoorthi, "Quantizing deep convolutional networks for efficient inferen
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -71,9 +72,13 @@ def quantize(model: openvino.Model, ranges: tuple[InputRange, ...]) -> None:
     """Round the inputs and the weights of a network's operations."""
     from openvino import opset13 as op
 
-    operations = model.get_ordered_ops()
-    for position, lows, highs in ranges:
-        node = operations[position]
+    found = _weighted(model)
+    if [position for position, _ in found] != [position for position, *_ in ranges]:
+        raise ValueError(
+            "A network in int8 must be converted as it was when it was calibrated. Got other "
+            f"operations, by OpenVINO {version('openvino')}: call fit again."
+        )
+    for (_, node), (_, lows, highs) in zip(found, ranges, strict=True):
         value = node.input_value(0)
         shape = [-1, *[1] * (len(value.get_shape()) - 2)] if len(lows) > 1 else []
         low, high = (
