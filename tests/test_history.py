@@ -88,7 +88,7 @@ def test_trials_of_a_rate_are_no_part_of_the_curve() -> None:
 
 def test_only_what_was_trained_has_a_history() -> None:
     plt = pytest.importorskip("matplotlib.pyplot")
-    with pytest.raises(TypeError, match="must be a fitted VGGClassifier or VGGRegressor"):
+    with pytest.raises(TypeError, match="must be a fitted ImageClassifier or VGGClassifier"):
         HistoryDisplay.from_estimator(VGGClassifier())
     fitted = VGGClassifier()
     fitted.history_ = _rows([0.5, 0.6])

@@ -62,8 +62,8 @@ class HistoryDisplay(Display):
 
         Parameters
         ----------
-        estimator : VGGClassifier, VGGRegressor, or mapping of str to these
-            One, or several by name.
+        estimator : ImageClassifier, ImageRegressor, or mapping of str to these
+            One, or several by name; those of VGG, too.
         metric : {'score', 'loss'}, default='score'
             What is drawn: accuracy or R2, or the loss.
         ax : matplotlib Axes, default=None
@@ -90,7 +90,8 @@ class HistoryDisplay(Display):
             if not hasattr(each, "history_"):
                 raise TypeError(
                     f"The 'estimator' parameter of {cls.__name__}.from_estimator must be a fitted "
-                    f"VGGClassifier or VGGRegressor, or a mapping of names to such. Got {each!r}: "
+                    f"ImageClassifier or VGGClassifier, or a regressor, or a mapping of names to "
+                    f"such. Got {each!r}: "
                     "fit it first; of a pipeline, pass the last step."
                 )
         histories = {name: each.history_ for name, each in named.items()}
