@@ -21,7 +21,7 @@ from sktransfer.features.preprocessing import Resizing, preprocess
 from sktransfer.networks import Cut, build, plan_cut
 from sktransfer.results.tables import format_table
 from sktransfer.training.pretraining.storage import round_weights, write_weights
-from sktransfer.weights import Weights, read_weights, read_weights_and_input_size
+from sktransfer.weights import Weights, read_weights, read_weights_and_record
 
 _N_IMAGES = 48
 _N_LOADS = 5
@@ -93,7 +93,7 @@ _FORMATS = [
 
 def measure(path: str | os.PathLike) -> list[dict[str, Any]]:
     """Measure every format."""
-    weights, recorded = read_weights_and_input_size(path, plan_cut(_ENDS, "vgg16"))
+    weights, recorded, _ = read_weights_and_record(path, plan_cut(_ENDS, "vgg16"))
     size = recorded or 32
     cut = plan_cut(_ENDS, "vgg16", input_size=size)
     images = _images(size)

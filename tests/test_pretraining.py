@@ -28,7 +28,7 @@ from sktransfer.training.pretraining.network import HEADS, build_network
 from sktransfer.training.pretraining.recipe import plan_recipe
 from sktransfer.training.pretraining.storage import round_weights, write_weights
 from sktransfer.training.pretraining.stream import HELD_OUT, TRAINING, Stream, draw_ahead, workers
-from sktransfer.weights import draw_weights, hash_weights, read_weights, read_weights_and_input_size
+from sktransfer.weights import draw_weights, hash_weights, read_weights, read_weights_and_record
 
 TINY: dict[str, Any] = {"n_classes": 2, "n_images": 32, "batch_size": 4, "learning_rate": 0.01}
 
@@ -182,7 +182,7 @@ def test_the_file_says_how_it_was_made(trained: Any) -> None:
     assert attributes["license"] == "BSD-3-Clause"
     assert attributes["accuracy"] == trained.accuracy
     cut = plan_cut("flatten", "vgg16", input_size=32)
-    weights, input_size = read_weights_and_input_size(trained.path, cut)
+    weights, input_size, _ = read_weights_and_record(trained.path, cut)
     assert input_size == 32
     assert attributes["sha256"] == trained.weights_sha256 == hash_weights(weights)
 

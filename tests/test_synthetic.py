@@ -31,7 +31,7 @@ from sktransfer.weights import (
     hash_weights,
     locate_weights,
     read_weights,
-    read_weights_and_input_size,
+    read_weights_and_record,
     synthetic,
 )
 from sktransfer.weights.official import no_downloads
@@ -69,7 +69,7 @@ def _extractor(layer: Any = "block1_pool", **params: Any) -> VGGFeatureExtractor
 
 def test_the_file_is_whole_and_says_what_it_is(path: Path) -> None:
     assert path.stat().st_size <= 20e6
-    weights, input_size = read_weights_and_input_size(path, FLATTEN)
+    weights, input_size, _ = read_weights_and_record(path, FLATTEN)
     assert list(weights) == [layer.name for layer in list_layers("vgg16") if layer.kind == "conv"]
     with h5py.File(path, "r") as file:
         recorded = dict(file.attrs)
@@ -132,7 +132,7 @@ def test_it_is_what_its_path_gives_and_kept_once(
     store = FeatureStore(tmp_path)
     extractor = _extractor(cache=store)
     features = extractor.fit_transform(X)
-    assert extractor.input_size_ == read_weights_and_input_size(path, FLATTEN)[1]
+    assert extractor.input_size_ == read_weights_and_record(path, FLATTEN)[1]
     assert extractor.random_seed_ is None
     del computed[:]
     same = _extractor(weights=path, cache=store)

@@ -41,7 +41,7 @@ from sktransfer.weights import (
     locate_weights,
     official as official_files,
     read_weights,
-    read_weights_and_input_size,
+    read_weights_and_record,
 )
 
 SMALL = bytes(range(256)) * 1200
@@ -865,7 +865,7 @@ def test_real_files(
     for name in names:
         cut = plan_cut(name, architecture)
         assert_same(read_weights(path, cut), wanted, cut)
-    assert read_weights_and_input_size(path, cut)[1] is None
+    assert read_weights_and_record(path, cut)[1] is None
 
 
 def test_real_file_of_the_other_network(vgg16_blocks: Path, vgg19_blocks: Path) -> None:
@@ -1112,7 +1112,7 @@ def test_no_layer_at_all(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
         match=r"it holds no layer of VGG16 at all, but 'array0', .*'array4', \.\.\.\. Pass a file "
-        r"that Keras wrote for keras\.applications' network, whose layers keep their names\.$",
+        r"that Keras wrote for keras\.applications' network, whose layers keep their names, or ",
     ):
         read_weights(tmp_path / "x.h5", BLOCK1)
     with h5py.File(tmp_path / "empty.h5", "w"):
@@ -1253,10 +1253,10 @@ def test_file_gone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [32, 64, np.int64(224)])
 def test_recorded_input_size(size: Any, tmp_path: Path) -> None:
     path = legacy_file(tmp_path / "x.h5", draw_weights(BLOCK1, seed=0))
-    assert read_weights_and_input_size(path, BLOCK1)[1] is None
+    assert read_weights_and_record(path, BLOCK1)[1] is None
     with h5py.File(path, "r+") as file:
         file.attrs["input_size"] = size
-    _, found = read_weights_and_input_size(str(path), BLOCK1)
+    _, found, _ = read_weights_and_record(str(path), BLOCK1)
     assert found == size and type(found) is int
 
 
@@ -1267,10 +1267,10 @@ def test_recorded_input_size_must_be_one(size: Any, tmp_path: Path) -> None:
         file.attrs["input_size"] = size
     with pytest.raises(
         ValueError,
-        match=r"must record as its 'input_size' a whole number of pixels from 32 up to 10,000\. "
-        r"Got .* instead\. Correct the attribute, or set the parameter 'input_size'\.$",
+        match=r"must record as its 'input_size' a whole number of pixels from 32 up to 10,000, "
+        r"or height and width in JSON\. Got .* instead\. Correct the attribute, or set the parameter 'input_size'\.$",
     ):
-        read_weights_and_input_size(path, BLOCK1)
+        read_weights_and_record(path, BLOCK1)
 
 
 # -- drawing

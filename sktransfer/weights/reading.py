@@ -70,8 +70,12 @@ def _input_size(contents: Contents, name: str) -> int | tuple[int, int] | None:
     if recorded is None:
         return None
     try:
-        size = read_input_size(json.loads(recorded) if isinstance(recorded, str) else recorded, "")
-        if max(as_shape(size)) <= _MAX_SIZE:
+        # Text is that of height and width; a single number is one in HDF5, too.
+        found = json.loads(recorded) if isinstance(recorded, str) else recorded
+        size = read_input_size(found, "")
+        if max(as_shape(size)) <= _MAX_SIZE and isinstance(found, list) == isinstance(
+            recorded, str
+        ):
             return size
     except (TypeError, ValueError):
         pass

@@ -36,7 +36,7 @@ from sktransfer.training.finetuning.checkpoint import TrainingState, TuningCheck
 from sktransfer.training.pretraining import training
 from sktransfer.training.pretraining.result import find_result
 from sktransfer.training.pretraining.storage import write_weights
-from sktransfer.weights import has_recipe, read_weights_and_input_size
+from sktransfer.weights import has_recipe, read_weights_and_record
 from tests.fuzz import structures
 
 WHO = "fuzz"
@@ -304,7 +304,7 @@ class WeightsFiles(Target):
 
     def run(self, path: Path) -> None:
         has_recipe(path, who=WHO)
-        weights, size = read_weights_and_input_size(path, self._cut, who=WHO)
+        weights, size, _ = read_weights_and_record(path, self._cut, who=WHO)
         check(size is None or size >= 32, f"an input size: {size}")
         self._check(weights)
 
