@@ -1268,7 +1268,8 @@ def test_recorded_input_size_must_be_one(size: Any, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
         match=r"must record as its 'input_size' a whole number of pixels from 32 up to 10,000, "
-        r"or height and width in JSON\. Got .* instead\. Correct the attribute, or set the parameter 'input_size'\.$",
+        r"or height and width in JSON\. Got .* instead\. Correct the attribute, or set the "
+        r"parameter 'input_size'\.$",
     ):
         read_weights_and_record(path, BLOCK1)
 
