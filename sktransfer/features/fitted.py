@@ -22,7 +22,7 @@ from sktransfer.features.runner import Runner
 from sktransfer.features.settings import NetworkSettings, Settings
 from sktransfer.inputs.forms.streams import is_stream, read_pieces
 from sktransfer.inputs.forms.xarrays import lay_out
-from sktransfer.inputs.images import Images, read_images
+from sktransfer.inputs.images import Images
 from sktransfer.inputs.lazy import is_lazy, stand_in
 from sktransfer.inputs.reader import Reader
 from sktransfer.inputs.scale import ValueRange
@@ -142,13 +142,8 @@ def read_fitted(estimator: Any, X: Any) -> tuple[Images, ValueRange | None]:
 
 def read_as(estimator: Any, X: Any, *, who: str) -> Images:
     """Read images by the parameters of an estimator, which need not be fitted."""
-    return read_images(
-        X,
-        image_shape=estimator.image_shape,
-        value_range=estimator.value_range,
-        allow_remote=estimator.allow_remote,
-        who=who,
-    )
+    remote = estimator.allow_remote
+    return Reader(estimator.image_shape, estimator.value_range, who, allow_remote=remote).read(X)
 
 
 def check_images(estimator: Any, images: Images) -> ValueRange | None:
