@@ -25,9 +25,18 @@ from inspect import cleandoc
 from pathlib import Path
 
 from bars import compare
-from measuring import Options, Row, describe_host, format_rows, read_results, write_results
+from measuring import (
+    Options,
+    Row,
+    describe_host,
+    describe_processor,
+    format_rows,
+    read_results,
+    write_results,
+)
 
 from sktransfer.engines.accelerators import list_accelerators
+from sktransfer.engines.processor import has_instructions
 
 # What each part is called, what measures it, and what it needs besides.
 _PARTS = {
@@ -109,6 +118,8 @@ def _default_parts() -> list[str]:
     left_out = set() if list_accelerators() else {"accelerator"}
     if not all(map(find_spec, ("fastapi", "uvicorn"))):
         left_out.add("serving")
+    if not has_instructions("int8"):
+        left_out.add("calibration")
     return [name for name in _PARTS if name not in left_out]
 
 
@@ -122,6 +133,7 @@ def _measure(name: str, options: Options) -> Row:
         "title": title,
         "notes": notes,
         "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "processor": describe_processor(),
         "sktransfer": version("sktransfer"),
         "rounds": options.rounds,
         "quick": options.is_quick,

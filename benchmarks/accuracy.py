@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from measuring import Options, Row
+from measuring import Options, Row, list_precisions
 from sklearn.datasets import load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
@@ -44,7 +44,7 @@ def measure_accuracy(options: Options) -> list[Row]:
         step *= options.few(1, 40)
         X, y = data.data[::step], data.target[::step]
         reference = None
-        for precision in ("float32", "bfloat16", "int8"):
+        for precision in list_precisions():
             extractor = _extractor(options, layer, options.few(size, 32), pooling=pooling)
             extractor.set_params(precision=precision, calibration=X[:64])
             features = extractor.fit_transform(X)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 
-from measuring import Options, Row, run_python
+from measuring import Options, Row, list_precisions, run_python
 
 _JOB = """
 import json, sys
@@ -56,7 +56,7 @@ def measure_article(options: Options) -> list[Row]:
     """
     size, n_images = options.few(224, 32), 0
     rows: list[Row] = []
-    for precision in ("int8", "bfloat16", "float32"):
+    for precision in list_precisions():
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             mean, deviation, engine, n_images = run_python(

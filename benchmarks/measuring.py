@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sktransfer.engines.accelerators import list_accelerators
+from sktransfer.engines.processor import has_instructions, processor_flags
 from sktransfer.results.tables import format_markdown, format_table
 
 Row = dict[str, Any]
@@ -32,6 +33,10 @@ FORMAT = 1
 _PACKAGES = (
     *("numpy", "scipy", "scikit-learn", "tensorflow", "keras"),
     *("openvino", "ncnn", "torch", "jax", "onnxruntime"),
+)
+_VECTORS = (
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16"),
+    *("asimd", "asimddp", "bf16", "sve"),
 )
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -92,9 +97,11 @@ def run_python(code: str, *args: object, **environment: str) -> Any:
 
 
 def describe_host() -> Row:
-    """Name the processor, its accelerators, and the versions of what computes."""
+    """Name the cores and accelerators, and the versions of what computes.
+
+    The processor is not among them: each part of the results names its own.
+    """
     host: Row = {
-        "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
@@ -105,13 +112,20 @@ def describe_host() -> Row:
     return host | {name: _version(name) for name in _PACKAGES if _version(name)}
 
 
-def _processor() -> str:
+def describe_processor() -> str:
+    """Name the processor and its sets of vector instructions: names alone hide generations."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.machine()
+    flags = [flag for flag in _VECTORS if flag in processor_flags()]
+    return f"{names[0] if names else platform.machine()} ({', '.join(flags)})"
+
+
+def list_precisions() -> list[str]:
+    """Return the precisions that this processor computes in, the reference first."""
+    return [name for name in ("float32", "bfloat16", "int8") if has_instructions(name)]
 
 
 def _version(package: str) -> str | None:
