@@ -24,7 +24,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "weights_file", metavar="OUT", help="the weights file, whose name ends with .h5"
     )
-    images = parser.add_argument_group("images")
+    _add_images(parser.add_argument_group("images"))
+    _add_training(parser.add_argument_group("training"))
+    parser.add_argument(
+        "--weight-bits",
+        type=positive_int,
+        metavar="N",
+        help="round the weights in the file to N bits (default: no rounding)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that draw images; 1 uses a thread, -1 all processors (default: "
+        "%(default)s)",
+    )
+    add_quiet(parser)
+
+
+def _add_images(images: argparse._ArgumentGroup) -> None:
     images.add_argument(
         "--formula",
         metavar="MODULE:NAME",
@@ -53,7 +72,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="side of the images in pixels, 32 or more; of several, each batch has one, and a "
         "size named twice is drawn twice as often (default: 32)",
     )
-    training = parser.add_argument_group("training")
+
+
+def _add_training(training: argparse._ArgumentGroup) -> None:
     training.add_argument(
         "--batch-size",
         type=positive_int,
@@ -77,21 +98,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_precision(training, ["float32", "bfloat16"])
     add_seed(training, "weights and images")
-    parser.add_argument(
-        "--weight-bits",
-        type=positive_int,
-        metavar="N",
-        help="round the weights in the file to N bits (default: no rounding)",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        metavar="N",
-        help="processes that draw images; 1 uses a thread, -1 all processors (default: "
-        "%(default)s)",
-    )
-    add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:

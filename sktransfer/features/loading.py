@@ -217,7 +217,10 @@ def to_loaded(
         ]
     # Copy, or one image would keep its whole group in memory.
     group = to_255(pixels, value_range)
-    return [Loaded(digest(image), image.copy(), is_large) for image in _each(group)]
+    return [
+        Loaded(digest(image, value_range), values.copy(), is_large)
+        for image, values in zip(_each(pixels), _each(group), strict=True)
+    ]
 
 
 def _each(group: np.ndarray) -> Iterator[np.ndarray]:

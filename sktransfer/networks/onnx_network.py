@@ -298,7 +298,32 @@ def open_onnx(
             f"{rule} must be an ONNX file that is whole, with its external data beside it. Got "
             f"{str(path)!r}, which cannot be read ({' '.join(str(error).split())[:300]})."
         ) from error
-    graph = model.graph
+    images = _find_images(model.graph, path, rule)
+    shape = _dimensions(images)
+    is_channels_last = shape[1] != 3
+    axes = (1, 2) if is_channels_last else (2, 3)
+    size = _settle(shape, axes, input_size, path, who)
+    for axis, length in zip(axes, size, strict=True):
+        _set_dimension(images, axis, length)
+    if shape[0] is None:
+        _set_dimension(images, 0, _PROBE_IMAGES)
+    model = _infer_shapes(model, path, rule)
+    network = OnnxNetwork(model, is_channels_last, as_size(size), shape[0])
+    if len(network.layers) == 1 or model.graph.output[0].name not in {
+        layer.name for layer in network.layers
+    }:
+        raise ValueError(
+            f"{rule} must give numbers of each image by itself: a tensor (n, ...) of two to four "
+            f"dimensions. Got {str(path)!r}, whose output {model.graph.output[0].name!r} has the "
+            f"shape {_spell(_dimensions(model.graph.output[0]))} for "
+            f"{shape[0] or _PROBE_IMAGES} images of {spell_size(size)} pixels. Export it with a "
+            "free first dimension, or with one image."
+        )
+    return network
+
+
+def _find_images(graph: onnx.GraphProto, path: Path, rule: str) -> onnx.ValueInfoProto:
+    """Find the one input of a graph, which must take images in RGB."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [each for each in graph.input if each.name not in weights]
     if len(inputs) != 1:
@@ -319,36 +344,25 @@ def open_onnx(
             f"{rule} must take images of the shape (n, 3, height, width) or (n, height, width, 3). "
             f"Got {str(path)!r}, whose input {images.name!r} has the shape {_spell(shape)}.{grey}"
         )
-    is_channels_last = shape[1] != 3
-    axes = (1, 2) if is_channels_last else (2, 3)
-    size = _settle(shape, axes, input_size, path, who)
-    for axis, length in zip(axes, size, strict=True):
-        _set_dimension(images, axis, length)
-    if shape[0] is None:
-        _set_dimension(images, 0, _PROBE_IMAGES)
+    return images
+
+
+def _infer_shapes(model: onnx.ModelProto, path: Path, rule: str) -> onnx.ModelProto:
+    """Return the model with the shape of every tensor that follows from that of its input."""
+    import onnx
+
+    graph = model.graph
     # What a file says about shapes may be of another size, and is inferred anew.
     del graph.value_info[:]
     for output in graph.output:
         output.type.tensor_type.ClearField("shape")
     try:
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # of any kind
         raise ValueError(
             f"{rule} must be an ONNX file whose shapes follow from that of its input. Got "
             f"{str(path)!r}, and onnx says: {' '.join(str(error).split())[:300]}"
         ) from error
-    network = OnnxNetwork(model, is_channels_last, as_size(size), shape[0])
-    if len(network.layers) == 1 or model.graph.output[0].name not in {
-        layer.name for layer in network.layers
-    }:
-        raise ValueError(
-            f"{rule} must give numbers of each image by itself: a tensor (n, ...) of two to four "
-            f"dimensions. Got {str(path)!r}, whose output {model.graph.output[0].name!r} has the "
-            f"shape {_spell(_dimensions(model.graph.output[0]))} for "
-            f"{shape[0] or _PROBE_IMAGES} images of {spell_size(size)} pixels. Export it with a "
-            "free first dimension, or with one image."
-        )
-    return network
 
 
 def _settle(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from sktransfer.evaluation.comparison.few import draw_few
@@ -181,11 +182,7 @@ def compare_transfer(
         who=who,
     )
     target, probe = checked.target, checked.classifier
-    if target_names is not None and len(target_names) != len(target.classes):
-        raise ValueError(
-            f"The 'target_names' parameter of {who} must name each of the {len(target.classes)} "
-            f"classes {target.classes.tolist()}. Got {list(target_names)} instead."
-        )
+    names = _check_target_names(target_names, target.classes, who)
     draws = draw_few(target, checked.folds, few_labels, random_state=random_state, who=who)
     shared = replace(checked, draws=draws, verbose=verbose)
 
@@ -206,16 +203,16 @@ def compare_transfer(
         row = ComparisonRow(
             plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable
         )
-        if plan.extractors:
-            found = _score_network(row, plan, X, shared, probe, as_in_article=has_article)
-            scored += found
-            rows += [each.row for each in found]
-        else:
+        if not plan.extractors:
             rows.append(row)
+            continue
+        found = _score_network(row, plan, X, shared, probe, as_in_article=has_article)
+        scored += found
+        rows += [each.row for each in found]
     n_tests = judge_rows(rows, scored, shared)
     return TransferComparison(
         **shared.describe(),
-        target_names=[str(name) for name in (target_names or target.classes.tolist())],
+        target_names=names,
         metrics=list(rows[0].scores),
         classifier=_say_probe(target.kind) if classifier is None else " ".join(repr(probe).split()),
         rows=rows,
@@ -230,6 +227,17 @@ def _say_probe(kind: str) -> str:
         "numbers": "ridge regression",
         "labels": "logistic regression of each label",
     }[kind]
+
+
+def _check_target_names(target_names: Any, classes: np.ndarray, who: str) -> list[str]:
+    """Return the name of each class, its label where none is given."""
+    names = classes.tolist() if target_names is None else list(target_names)
+    if len(names) != len(classes):
+        raise ValueError(
+            f"The 'target_names' parameter of {who} must name each of the {len(classes)} "
+            f"classes {classes.tolist()}. Got {names} instead."
+        )
+    return [str(name) for name in names]
 
 
 def _check_n_controls(n_controls: Any, who: str) -> int:

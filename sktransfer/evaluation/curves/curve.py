@@ -173,16 +173,8 @@ def transfer_curve(
     draws = [(order[:n], tested) for n in numbers for order, tested in splits]
     weights = check_sample_weight(sample_weight, draws, len(images), who=_WHO)
     if is_weighted:
-        check_takes_weights(probe, "classifier", who=_WHO)
-        for each in (estimators or {}).values():
-            check_takes_weights(each, "estimators", who=_WHO)
-    design = Design(
-        sizes=numbers,
-        n_images=len(target.y),
-        n_test=round(float(np.mean([len(tested) for _, tested in splits]))),
-        is_test_fixed=not isinstance(test, Real),
-        n_units=min(count_units(tested, groups, weights) for _, tested in splits),
-    )
+        _check_take_weights(probe, estimators)
+    design = _describe_design(numbers, target, test, splits, groups, weights)
 
     # Find weights and check parameters before the first row is computed.
     planned = plan_networks(
@@ -195,10 +187,8 @@ def transfer_curve(
     )
 
     shared = Scoring(target, draws, n_repeats, scorer, weights, verbose)
+    pixels = {RAW: probe} | ({UNIT_RAW: make_linear(target.kind)} if classifier is None else {})
     is_said = any(plan.extractors for plan in planned)
-    pixels = {RAW: probe}
-    if classifier is None:
-        pixels[UNIT_RAW] = make_linear(target.kind)
     rows = _score_raw(images, first.value_range, is_said, pixels, shared)
     # An estimator may not accept these images: find out before the networks run.
     whole = [
@@ -224,6 +214,24 @@ def transfer_curve(
         savings=savings,
         target=target.kind,
         is_weighted=is_weighted,
+    )
+
+
+def _describe_design(
+    sizes: np.ndarray,
+    target: Target,
+    test: Any,
+    splits: list[tuple[np.ndarray, np.ndarray]],
+    groups: Any,
+    weights: np.ndarray | None,
+) -> Design:
+    tests = [tested for _, tested in splits]
+    return Design(
+        sizes=sizes,
+        n_images=len(target.y),
+        n_test=round(float(np.mean([len(tested) for tested in tests]))),
+        is_test_fixed=not isinstance(test, Real),
+        n_units=min(count_units(tested, groups, weights) for tested in tests),
     )
 
 
@@ -284,6 +292,12 @@ def _check_parameters(extractors: Any, estimators: Any, scoring: Any, n_repeats:
 def _check_estimators(estimators: Any, kind: str) -> None:
     if not all(predicts(each, kind) for each in (estimators or {}).values()):
         raise _wrong_estimators(estimators, kind)
+
+
+def _check_take_weights(probe: Any, estimators: Any) -> None:
+    check_takes_weights(probe, "classifier", who=_WHO)
+    for each in (estimators or {}).values():
+        check_takes_weights(each, "estimators", who=_WHO)
 
 
 def _wrong_estimators(estimators: Any, kind: str) -> TypeError:

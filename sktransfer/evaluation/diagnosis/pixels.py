@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -46,10 +47,21 @@ def preprocessed_before(e: Evidence) -> Iterator[Finding]:
     if e.extent is None or e.extent[0] >= 0 or is_per_channel(e.exact_range):
         return
     low, high = e.extent
-    s = e.survey
     evidence = {"smallest value": low, "largest value": high, "black and white": e.value_range}
+    lows, highs = e.survey.raw_low.min(axis=0), e.survey.raw_high.max(axis=0)
+    for look in (_less_means, _standardised, _scaled_for_the_network):
+        found = look(e, lows, highs, evidence)
+        if found is not None:
+            yield found
+            return
+    yield from _negative(e, low, high, evidence)
+
+
+def _less_means(
+    _: Evidence, lows: np.ndarray, highs: np.ndarray, evidence: dict[str, Any]
+) -> Finding | None:
+    """Look for ImageNet's channel means, subtracted in either order."""
     floors = -np.array(CHANNEL_MEANS_BGR)
-    lows, highs = s.raw_low.min(axis=0), s.raw_high.max(axis=0)
     for order, floor in (("BGR", floors), ("RGB", floors[::-1])):
         # Where an image has a black pixel, each channel begins at minus its mean, to the digit.
         if not np.all(np.abs(lows - floor) < 0.6) or np.any(highs > floor + 255.6):
@@ -58,7 +70,7 @@ def preprocessed_before(e: Evidence) -> Iterator[Finding]:
         undo = f"X + np.float32({[round(-f, 3) for f in floor.tolist()]})"
         undo = f"({undo})[..., ::-1]" if order == "BGR" else undo
         if np.all(highs <= floor + 1.6):
-            yield Finding(
+            return Finding(
                 "scaled-twice",
                 "error",
                 "These images were divided by 255 and then had ImageNet's channel means "
@@ -67,39 +79,54 @@ def preprocessed_before(e: Evidence) -> Iterator[Finding]:
                 evidence,
                 f"X = {undo}  # values from 0 to 1, RGB; better: the images before all this",
             )
-        else:
-            yield Finding(
-                "preprocessed-before",
-                "error",
-                f"These images went through preprocess_input already: ImageNet's channel means are "
-                f"subtracted, in the order {order}. The extractor does that itself.",
-                evidence,
-                f"X = {undo}  # better: give the images before preprocess_input",
-            )
-        return
-    if _is_torch(lows, highs):
-        yield Finding(
+        return Finding(
             "preprocessed-before",
             "error",
-            "These images were standardised by ImageNet's means and deviations, as torchvision's "
-            "and Keras' mode 'torch' do. The extractor preprocesses images itself.",
-            evidence | {"smallest by channel": lows.tolist()},
-            f"X = X * np.float32({_TORCH_STDS.tolist()}) + np.float32({_TORCH_MEANS.tolist()})",
+            f"These images went through preprocess_input already: ImageNet's channel means are "
+            f"subtracted, in the order {order}. The extractor does that itself.",
+            evidence,
+            f"X = {undo}  # better: give the images before preprocess_input",
         )
-        return
+    return None
+
+
+def _standardised(
+    _: Evidence, lows: np.ndarray, highs: np.ndarray, evidence: dict[str, Any]
+) -> Finding | None:
+    """Look for values that ImageNet's means and deviations standardised."""
+    if not _is_torch(lows, highs):
+        return None
+    return Finding(
+        "preprocessed-before",
+        "error",
+        "These images were standardised by ImageNet's means and deviations, as torchvision's "
+        "and Keras' mode 'torch' do. The extractor preprocesses images itself.",
+        evidence | {"smallest by channel": lows.tolist()},
+        f"X = X * np.float32({_TORCH_STDS.tolist()}) + np.float32({_TORCH_MEANS.tolist()})",
+    )
+
+
+def _scaled_for_the_network(
+    e: Evidence, lows: np.ndarray, highs: np.ndarray, evidence: dict[str, Any]
+) -> Finding | None:
+    """Look for black and white where the network's own preprocessing puts them."""
     scaling = get_runner(e.extractor).scaling
-    if scaling not in (TF, PixelScaling()) and _is_scaled(scaling, lows, highs):
-        turned = "[..., ::-1]" if scaling.order == "BGR" else ""
-        yield Finding(
-            "preprocessed-before",
-            "error",
-            "These images were preprocessed for the network already: black and white are where its "
-            "preprocessing puts them. The extractor does that itself.",
-            evidence | {"smallest by channel": lows.tolist(), "preprocessing": str(scaling)},
-            f"X = ((X * np.float32({list(scaling.std)}) + np.float32({list(scaling.mean)})) "
-            f"/ {scaling.scale:g}){turned}  # better: give the images before",
-        )
-        return
+    if scaling in (TF, PixelScaling()) or not _is_scaled(scaling, lows, highs):
+        return None
+    turned = "[..., ::-1]" if scaling.order == "BGR" else ""
+    return Finding(
+        "preprocessed-before",
+        "error",
+        "These images were preprocessed for the network already: black and white are where its "
+        "preprocessing puts them. The extractor does that itself.",
+        evidence | {"smallest by channel": lows.tolist(), "preprocessing": str(scaling)},
+        f"X = ((X * np.float32({list(scaling.std)}) + np.float32({list(scaling.mean)})) "
+        f"/ {scaling.scale:g}){turned}  # better: give the images before",
+    )
+
+
+def _negative(e: Evidence, low: float, high: float, evidence: dict[str, Any]) -> Iterator[Finding]:
+    """Judge negative values that no known preprocessing explains."""
     chosen = e.value_range
     # A range given by the user, within which all values lie, is not a guess.
     given = not isinstance(e.extractor.value_range, str)

@@ -101,13 +101,7 @@ def sweep_networks(
     """
     who = "sweep_networks"
     extractors = _settle_networks(networks, random_state, who)
-    layers = {} if layers is None else dict(layers)
-    unknown = sorted(set(layers) - set(extractors))
-    if unknown:
-        raise ValueError(
-            f"The 'layers' parameter of {who} must give layers by the names of networks, "
-            f"{', '.join(extractors)}. Got {', '.join(map(repr, unknown))}."
-        )
+    layers = _check_layers(layers, extractors, who)
     (X,) = indexable(X)
     first = next(iter(extractors.values()))
     images = read_as(first, X, who=who)
@@ -129,13 +123,13 @@ def sweep_networks(
     failure: Exception | None = None
     rated: list[np.ndarray] = []
     sizes = [None] if input_sizes is None else list(input_sizes)
+    limits = Limits.check(who=who)
     for name, extractor in extractors.items():
         for size in sizes:
             try:
                 own, wanted, megabytes = _plan(extractor, layers.get(name), size)
                 settled = settle_extractor(extractor, who)
                 planned = plan_variants(settled, wanted, poolings, [own], max_width, who=who)
-                limits = Limits.check(who=who)
                 sweep, rates = sweep_cuts(
                     X, settled, planned, shared, limits, verbose=verbose, who=who
                 )
@@ -151,9 +145,8 @@ def sweep_networks(
             rated += rates
     if failure is not None and not result.rows:
         raise failure
-    best = result.best
-    if best is not None:
-        shared.judge(result.rows, result.metric, rated, result.rows.index(best))
+    if result.best is not None:
+        shared.judge(result.rows, result.metric, rated, result.rows.index(result.best))
     return result
 
 
@@ -168,6 +161,17 @@ def _name_row(name: str, row: SweepRow, megabytes: Mapping[str, float]) -> Netwo
         confusion=row.confusion,
         label_recalls=row.label_recalls,
     )
+
+
+def _check_layers(layers: Any, extractors: Mapping[str, Any], who: str) -> dict[str, Sequence[str]]:
+    layers = {} if layers is None else dict(layers)
+    unknown = sorted(set(layers) - set(extractors))
+    if unknown:
+        raise ValueError(
+            f"The 'layers' parameter of {who} must give layers by the names of networks, "
+            f"{', '.join(extractors)}. Got {', '.join(map(repr, unknown))}."
+        )
+    return layers
 
 
 def _settle_networks(networks: Any, random_state: Any, who: str) -> dict[str, FeatureExtractor]:

@@ -85,19 +85,8 @@ def plan_variants(
     have nothing to pool: they are listed once, whatever the poolings.
     """
     layers = _check_list("layers", layers, "layer names, such as ['block1_pool']", who)
-    poolings = _check_list("poolings", poolings, "'avg', 'max' and None (all values)", who)
-    sizes = _check_list("input_sizes", input_sizes, "whole numbers of pixels", who)
-    if not set(poolings) <= set(POOLINGS):
-        raise ValueError(
-            f"The 'poolings' parameter of {who} must list 'avg', 'max' and None (all values). Got "
-            f"{poolings} instead."
-        )
-    smallest = MIN_SIZE if is_vgg(network) else 1
-    if not all(isinstance(size, Integral) and int(size) >= smallest for size in sizes):
-        raise ValueError(
-            f"The 'input_sizes' parameter of {who} must list whole numbers of at least {smallest} "
-            f"pixels. Got {sizes} instead."
-        )
+    poolings = _check_poolings(poolings, who)
+    sizes = _check_sizes(input_sizes, MIN_SIZE if is_vgg(network) else 1, who)
     if max_width is not None and not (isinstance(max_width, Integral) and int(max_width) >= 1):
         raise ValueError(
             f"The 'max_width' parameter of {who} must be None or a whole number of features from "
@@ -123,24 +112,48 @@ def plan_variants(
             for variant in _variants_of(layer, poolings, tables[size], size)
         ]
         for variant in sorted(found, key=lambda each: (each.width, each.multiply_adds)):
-            if variant.width == 0:
-                reason = f"this layer does not exist at an input size of {size} pixels"
-                if variant.layer in DENSE_UNITS:
-                    reason = (
-                        f"the dense layers exist at an input size of {TRAINED_SIZE} pixels only"
-                    )
-            elif max_width is not None and variant.width > max_width:
-                reason = f"wider than max_width={max_width:,}"
-            else:
+            reason = _why_skipped(variant, None if max_width is None else int(max_width))
+            if reason is None:
                 variants.append(variant)
-                continue
-            skipped.append(Skipped(variant, reason))
+            else:
+                skipped.append(Skipped(variant, reason))
     if not variants:
         raise ValueError(
             f"{who} has nothing to compute: all variants are skipped. "
             f"{'; '.join(map(str, skipped))}. Raise max_width, or pool."
         )
     return variants, skipped
+
+
+def _check_poolings(poolings: Any, who: str) -> list[Any]:
+    poolings = _check_list("poolings", poolings, "'avg', 'max' and None (all values)", who)
+    if not set(poolings) <= set(POOLINGS):
+        raise ValueError(
+            f"The 'poolings' parameter of {who} must list 'avg', 'max' and None (all values). Got "
+            f"{poolings} instead."
+        )
+    return poolings
+
+
+def _check_sizes(input_sizes: Any, smallest: int, who: str) -> list[Any]:
+    sizes = _check_list("input_sizes", input_sizes, "whole numbers of pixels", who)
+    if not all(isinstance(size, Integral) and int(size) >= smallest for size in sizes):
+        raise ValueError(
+            f"The 'input_sizes' parameter of {who} must list whole numbers of at least {smallest} "
+            f"pixels. Got {sizes} instead."
+        )
+    return sizes
+
+
+def _why_skipped(variant: Variant, max_width: int | None) -> str | None:
+    """Say why a variant is not computed, if it is not."""
+    if variant.width == 0 and variant.layer in DENSE_UNITS:
+        return f"the dense layers exist at an input size of {TRAINED_SIZE} pixels only"
+    if variant.width == 0:
+        return f"this layer does not exist at an input size of {variant.input_size} pixels"
+    if max_width is not None and variant.width > max_width:
+        return f"wider than max_width={max_width:,}"
+    return None
 
 
 def _list_tables(

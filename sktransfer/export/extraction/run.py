@@ -172,9 +172,7 @@ def extract(
     identity = json.loads(json.dumps(identity))  # as it is read back: tuples become lists
     done = find_complete(out, identity, who)
     if done is not None:
-        if partial_folder(out).exists():  # of a run that was cut off before its last step
-            with suppress(OSError, ValueError), work_folder(out, who):
-                pass
+        _remove_leftovers(out, who)
         warn_of_changes(out, list_entries(source, labels), who)
         return done
     names = fitted.get_feature_names_out().tolist()
@@ -248,6 +246,13 @@ def _fit(
     calibrates = extractor.precision == "int8" and extractor.calibration is None
     n_sample = min(n_inputs, MAX_CALIBRATION if calibrates else 1)
     return extractor.fit(_sample(source, n_inputs, n_sample, _file_range(extractor), who))
+
+
+def _remove_leftovers(out: Path, who: str) -> None:
+    """Remove what a run left that was cut off after its output was whole."""
+    if partial_folder(out).exists():
+        with suppress(OSError, ValueError), work_folder(out, who):
+            pass
 
 
 def _file_range(extractor: FeatureExtractor) -> ValueRange | None:

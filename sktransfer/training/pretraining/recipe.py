@@ -165,28 +165,12 @@ def plan_recipe(
         },
         caller_name=WHO,
     )
-    several = tuple(np.atleast_1d(sizes).tolist())
-    if not several or not all(isinstance(size, int) and size >= MIN_SIZE for size in several):
-        raise ValueError(
-            f"The 'sizes' parameter of {WHO} must be one or several whole numbers of pixels from "
-            f"{MIN_SIZE} up, because VGG16 leaves no pixel of smaller images. Got {sizes!r} "
-            "instead."
-        )
-    if formula is None:
-        from sktransfer.training.formulas import FormulaImages
-
-        formula = FormulaImages() if n_classes is None else FormulaImages(n_classes)
-    found: Any = getattr(formula, "n_classes", None)
-    if n_classes is None and not (isinstance(found, int | np.integer) and found >= 2):
-        raise ValueError(
-            f"The 'n_classes' parameter of {WHO} must be the number of labels that the formula "
-            "has, 2 at least, unless the formula has an attribute of that name. Got None, and the "
-            f"attribute is {found!r}."
-        )
+    several = _check_sizes(sizes)
+    formula, n_classes = _settle_formula(formula, n_classes)
     n_batches = math.ceil(n_images / batch_size)
     stream = Stream(
         formula=formula,
-        n_classes=int(found if n_classes is None else n_classes),
+        n_classes=n_classes,
         sizes=several,
         batch_size=int(batch_size),
         seed=int(random_state),
@@ -271,3 +255,30 @@ def differences(former: dict[str, Any], wanted: dict[str, Any]) -> str:
         values = f"{old!r} there, {new!r} here"
         named.append(f"{name} ({values})" if len(values) < 60 else name)
     return ", ".join(named)
+
+
+def _check_sizes(sizes: Any) -> tuple[int, ...]:
+    several = tuple(np.atleast_1d(sizes).tolist())
+    if not several or not all(isinstance(size, int) and size >= MIN_SIZE for size in several):
+        raise ValueError(
+            f"The 'sizes' parameter of {WHO} must be one or several whole numbers of pixels from "
+            f"{MIN_SIZE} up, because VGG16 leaves no pixel of smaller images. Got {sizes!r} "
+            "instead."
+        )
+    return several
+
+
+def _settle_formula(formula: Formula | None, n_classes: Any) -> tuple[Formula, int]:
+    """Return the formula and the number of its labels, the package's own where none is given."""
+    if formula is None:
+        from sktransfer.training.formulas import FormulaImages
+
+        formula = FormulaImages() if n_classes is None else FormulaImages(n_classes)
+    found: Any = getattr(formula, "n_classes", None)
+    if n_classes is None and not (isinstance(found, int | np.integer) and found >= 2):
+        raise ValueError(
+            f"The 'n_classes' parameter of {WHO} must be the number of labels that the formula "
+            "has, 2 at least, unless the formula has an attribute of that name. Got None, and the "
+            f"attribute is {found!r}."
+        )
+    return formula, int(found if n_classes is None else n_classes)
