@@ -1,6 +1,7 @@
 """Healthy images in which faults are planted: one half sets thresholds, the other half reports.
 
-No image and no source is in both halves. All are uint8 of at most 40 pixels, drawn or cut the same
+No image and no source is in both halves. Each set brings further images of its source, on which
+what is said of it can be checked. All are uint8 of at most 40 pixels, drawn or cut the same
 way each time. MNIST is read from a file, and scikit-image brings textures, faces and photographs;
 where one of them is missing its sets are left out, and named.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,8 @@ from sklearn.datasets import load_digits, load_sample_images
 
 SIDE = 32
 N = 160
+#: Further images of each source, where it has so many.
+N_FRESH = 400
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,24 @@ class Set:
     traits : frozenset of str
         'colour'; 'upright' where a turned image looks wrong; 'large' where sides are 25 pixels or
         more; 'hard' where classifiers err often.
+    fresh_images, fresh_y : ndarray
+        Further images of the same source and their classes.
     """
 
     name: str
     images: np.ndarray
     y: np.ndarray
     half: str
-    traits: frozenset[str] = field(default_factory=frozenset)
+    traits: frozenset[str]
+    fresh_images: np.ndarray
+    fresh_y: np.ndarray
+
+
+def _split(
+    name: str, images: np.ndarray, y: np.ndarray, half: str, *traits: str, n: int = N
+) -> Set:
+    """Make a set of the first images, and keep the others."""
+    return Set(name, images[:n], y[:n], half, frozenset(traits), images[n:], y[n:])
 
 
 def base_sets() -> list[Set]:
@@ -60,22 +74,27 @@ def base_sets() -> list[Set]:
     return [_take(each, rng.permutation(len(each.y))) for each in sets]
 
 
+def _take(one: Set, rows: np.ndarray) -> Set:
+    return replace(one, images=one.images[rows], y=one.y[rows])
+
+
 def healthy_sets() -> list[Set]:
     """Return the base sets and variants of them, none with a fault."""
     sets = base_sets()
     out = list(sets)
-    rng = np.random.default_rng(11)
+    rng, other = np.random.default_rng(11), np.random.default_rng(12)
     for i, one in enumerate(sets):
-        classes = np.unique(one.y)
-        two = np.isin(one.y, classes[:2])
-        pair = replace(one, images=one.images[two], y=one.y[two])
+        pair = _first_two(one)
         variants = {
             "60 images": _take(pair, np.sort(rng.permutation(len(pair.y))[:60])),
-            "five to one": _take(pair, _unequal(pair.y, rng)),
+            "five to one": _make_unequal(pair, rng, other),
             "softened, hard": replace(
-                pair, images=soften(pair.images, rng), traits=pair.traits | {"hard"}
+                pair,
+                images=soften(pair.images, rng),
+                fresh_images=soften(pair.fresh_images, other),
+                traits=pair.traits | {"hard"},
             ),
-            "dim": replace(one, images=(one.images * 0.6 + 20).astype(np.uint8)),
+            "dim": replace(one, images=_dim(one.images), fresh_images=_dim(one.fresh_images)),
         }
         names = list(variants)
         for name in (names[i % 4], names[(i + 2) % 4]):
@@ -83,8 +102,26 @@ def healthy_sets() -> list[Set]:
     return out
 
 
-def _take(one: Set, rows: np.ndarray) -> Set:
-    return replace(one, images=one.images[rows], y=one.y[rows])
+def _first_two(one: Set) -> Set:
+    """Keep two classes."""
+    classes = np.unique(one.y)[:2]
+    rows, fresh = np.isin(one.y, classes), np.isin(one.fresh_y, classes)
+    return replace(
+        _take(one, rows), fresh_images=one.fresh_images[fresh], fresh_y=one.fresh_y[fresh]
+    )
+
+
+def _make_unequal(pair: Set, rng: np.random.Generator, other: np.random.Generator) -> Set:
+    rows = _unequal(pair.fresh_y, other)
+    return replace(
+        _take(pair, _unequal(pair.y, rng)),
+        fresh_images=pair.fresh_images[rows],
+        fresh_y=pair.fresh_y[rows],
+    )
+
+
+def _dim(images: np.ndarray) -> np.ndarray:
+    return (images * 0.6 + 20).astype(np.uint8)
 
 
 def _unequal(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -104,32 +141,38 @@ def soften(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 @cache
 def _digits() -> Set:
     X, y = load_digits(return_X_y=True)
-    rows = np.sort(np.concatenate([np.flatnonzero(y == digit)[:40] for digit in (0, 3, 4, 9)]))
+    of_each = [np.flatnonzero(y == digit) for digit in (0, 3, 4, 9)]
+    parts = [np.sort(np.concatenate([rows[part] for rows in of_each])) for part in
+             (slice(None, 40), slice(40, None))]  # fmt: skip
+    rows = np.concatenate(parts)
     images = np.round(X[rows].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return Set("embedded digits", images, y[rows], "set", frozenset({"upright"}))
+    return _split("embedded digits", images, y[rows], "set", "upright")
 
 
 @cache
 def _charts() -> Set:
-    task = charts(40)
+    task, more = charts(40), charts(140)
     rows = np.flatnonzero(task.y < 4)
     rows = np.random.default_rng(0).permutation(rows)
-    return Set("charts", task.images[rows], task.y[rows], "set", frozenset({"colour", "large"}))
+    fresh = np.flatnonzero((more.y < 4) & (np.arange(len(more.y)) % 140 >= 40))
+    images = np.concatenate([task.images[rows], more.images[fresh]])
+    y = np.concatenate([task.y[rows], more.y[fresh]])
+    return _split("charts", images, y, "set", "colour", "large")
 
 
 @cache
 def _stripes() -> Set:
     rng = np.random.default_rng(1)
-    y = np.arange(N) % 2
+    y = np.arange(N + N_FRESH) % 2
     down, across = np.mgrid[:SIDE, :SIDE]
-    images = np.empty((N, SIDE, SIDE), dtype=np.uint8)
+    images = np.empty((len(y), SIDE, SIDE), dtype=np.uint8)
     for image, label in zip(images, y, strict=True):
         angle = np.pi * (0.15 + 0.5 * label) + rng.normal(0, 0.1)
         along = np.cos(angle) * across + np.sin(angle) * down
         wave = np.sin(along * rng.uniform(0.6, 1) + rng.uniform(0, 6.3))
         noise = rng.normal(0, 10, wave.shape)
         image[:] = np.clip(128 + rng.uniform(40, 100) * wave + noise, 0, 255)
-    return Set("stripes", images, y, "set", frozenset({"large"}))
+    return _split("stripes", images, y, "set", "large")
 
 
 def _pieces(
@@ -138,32 +181,37 @@ def _pieces(
     """Cut pieces that do not overlap, with something to see in each; the class is from which."""
     rng = np.random.default_rng(seed)
     images, y = [], []
+    others: list[tuple[np.ndarray, int]] = []
     for label, photograph in enumerate(photographs):
         cells = np.array(list(np.ndindex(photograph.shape[0] // side, photograph.shape[1] // side)))
         own: list[np.ndarray] = []
         for top, left in side * rng.permutation(cells):
             piece = photograph[top : top + side, left : left + side]
-            if np.ptp(piece) >= 40 and len(own) < n // len(photographs):
+            if np.ptp(piece) >= 40:
                 own.append(piece)
-        images += own
-        y += [label] * len(own)
+        wanted = n // len(photographs)
+        images += own[:wanted]
+        y += [label] * len(own[:wanted])
+        others += [(piece, label) for piece in own[wanted : wanted + N_FRESH // len(photographs)]]
     order = rng.permutation(len(y))
-    return np.array(images)[order], np.array(y)[order]
+    images = [images[i] for i in order] + [piece for piece, _ in others]
+    y = [y[i] for i in order] + [label for _, label in others]
+    return np.array(images), np.array(y)
 
 
 @cache
 def _photograph_pieces() -> Set:
     X, y = _pieces(load_sample_images().images, N, 2)
-    return Set("pieces of photographs", X, y, "set", frozenset({"colour", "large"}))
+    return _split("pieces of photographs", X, y, "set", "colour", "large")
 
 
 @cache
 def _drawn_faces(side: int = 40) -> Set:
     rng = np.random.default_rng(3)
-    y = np.arange(N) % 2
+    y = np.arange(N + N_FRESH) % 2
     down, across = np.mgrid[:side, :side] / side
-    images = np.empty((N, side, side), dtype=np.uint8)
-    for i in range(N):
+    images = np.empty((len(y), side, side), dtype=np.uint8)
+    for i in range(len(y)):
         dy, dx = rng.uniform(-0.08, 0.08, 2)
         image = 40 + 20 * rng.random((side, side))
         wide, high = rng.uniform(0.24, 0.34), rng.uniform(0.34, 0.44)
@@ -175,15 +223,15 @@ def _drawn_faces(side: int = 40) -> Set:
         curve = 0.7 + dy + (1 if y[i] else -1) * rng.uniform(2, 4) * (across - 0.5 - dx) ** 2
         image[(np.abs(down - curve) < 0.03) & (np.abs(across - 0.5 - dx) < 0.15)] = 60
         images[i] = np.clip(image + rng.normal(0, 8, image.shape), 0, 255)
-    return Set("drawn faces", images, y, "set", frozenset({"upright", "large"}))
+    return _split("drawn faces", images, y, "set", "upright", "large")
 
 
 @cache
 def _shapes(side: int = 40) -> Set:
     rng = np.random.default_rng(4)
-    y = np.arange(N) % 2
-    images = np.empty((N, side, side, 3), dtype=np.uint8)
-    for i in range(N):
+    y = np.arange(N + N_FRESH) % 2
+    images = np.empty((len(y), side, side, 3), dtype=np.uint8)
+    for i in range(len(y)):
         ground = rng.integers(120, 256, 3)
         picture = Image.new("RGB", (4 * side, 4 * side), tuple(map(int, ground)))
         centre, radius = 2 * side + rng.uniform(-30, 30, 2), rng.uniform(30, 55)
@@ -196,7 +244,7 @@ def _shapes(side: int = 40) -> Set:
             pen.regular_polygon((*centre, radius), 4, rotation=angle, fill=colour)
         image = np.asarray(picture.resize((side, side), Image.Resampling.BOX), dtype=float)
         images[i] = np.clip(image + rng.normal(0, 4, image.shape), 0, 255)
-    return Set("discs and squares", images, y, "set", frozenset({"colour", "large"}))
+    return _split("discs and squares", images, y, "set", "colour", "large")
 
 
 # -- on which what is found is reported
@@ -209,8 +257,8 @@ def _mnist() -> Set | None:
     if not path.exists():
         return None
     with np.load(path) as archive:
-        images, digit = archive["images"][:N], archive["digit"][:N]
-    return Set("MNIST, 6 and 8", images, digit, "report", frozenset({"upright", "large"}))
+        images, digit = (archive[name][: N + N_FRESH] for name in ("images", "digit"))
+    return _split("MNIST, 6 and 8", images, digit, "report", "upright", "large")
 
 
 _FONTS = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmr10"]
@@ -222,8 +270,8 @@ def _letters() -> Set:
 
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
     rng = np.random.default_rng(5)
-    y = np.array(list("AGKR"))[np.arange(N) % 4]
-    images = np.empty((N, SIDE, SIDE), dtype=np.uint8)
+    y = np.array(list("AGKR"))[np.arange(N + N_FRESH) % 4]
+    images = np.empty((len(y), SIDE, SIDE), dtype=np.uint8)
     for image, letter in zip(images, y, strict=True):
         font = ImageFont.truetype(str(folder / f"{rng.choice(_FONTS)}.ttf"), rng.integers(52, 80))
         ground, ink = int(rng.integers(166, 256)), int(rng.integers(0, 90))
@@ -233,7 +281,7 @@ def _letters() -> Set:
         angle = rng.uniform(-10, 10)
         picture = picture.rotate(angle, Image.Resampling.BILINEAR, fillcolor=ground)
         image[:] = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
-    return Set("letters", images, y, "report", frozenset({"upright", "large"}))
+    return _split("letters", images, y, "report", "upright", "large")
 
 
 def _skimage() -> Path | None:
@@ -248,7 +296,7 @@ def _skimage_photographs() -> Set | None:
         return None
     names = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
     X, y = _pieces([np.asarray(Image.open(folder / name).convert("RGB")) for name in names], N, 6)
-    return Set("pieces of other photographs", X, y, "report", frozenset({"colour", "large"}))
+    return _split("pieces of other photographs", X, y, "report", "colour", "large")
 
 
 @cache
@@ -258,7 +306,7 @@ def _skimage_textures() -> Set | None:
         return None
     names = ("brick.png", "grass.png", "gravel.png")
     X, y = _pieces([np.asarray(Image.open(folder / name).convert("L")) for name in names], N, 7)
-    return Set("brick, grass, gravel", X, y, "report", frozenset({"large"}))
+    return _split("brick, grass, gravel", X, y, "report", "large", n=N // 3 * 3)
 
 
 @cache
@@ -267,18 +315,18 @@ def _skimage_faces() -> Set | None:
     if folder is None:
         return None
     values = np.load(folder / "lfw_subset.npy")
-    rows = np.random.default_rng(8).permutation(200)[:N]
+    rows = np.random.default_rng(8).permutation(200)
     y = np.array(["face", "other"])[(rows >= 100).astype(int)]
     X = np.round(255 * values[rows]).astype(np.uint8)
-    return Set("faces and others", X, y, "report", frozenset({"upright", "large"}))
+    return _split("faces and others", X, y, "report", "upright", "large")
 
 
 @cache
 def _kinds() -> Set:
     """Draw houses, trees and boats on a coloured ground."""
     rng = np.random.default_rng(9)
-    y = np.array(["house", "tree", "boat"])[np.arange(N) % 3]
-    images = np.empty((N, SIDE, SIDE, 3), dtype=np.uint8)
+    y = np.array(["house", "tree", "boat"])[np.arange(N + N_FRESH) % 3]
+    images = np.empty((len(y), SIDE, SIDE, 3), dtype=np.uint8)
     for image, label in zip(images, y, strict=True):
         sky = tuple(map(int, rng.integers((90, 120, 160), (180, 210, 256))))
         picture = Image.new("RGB", (128, 128), sky)
@@ -303,6 +351,4 @@ def _kinds() -> Set:
             pen.polygon(sail, fill=other)
         small = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
         image[:] = np.clip(small + rng.normal(0, 5, small.shape), 0, 255)
-    return Set(
-        "houses, trees, boats", images, y, "report", frozenset({"colour", "upright", "large"})
-    )
+    return _split("houses, trees, boats", images, y, "report", "colour", "upright", "large")

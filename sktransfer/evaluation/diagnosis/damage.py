@@ -19,9 +19,9 @@ HALF_READ = 0.25
 #: Difference of an image's values, of 255 and in parts of what is usual, below which it is nearly
 #: blank.
 FAINT, FAINT_PART = 6.0, 0.1
-#: How much more values differ across the borders of JPEG's blocks than anywhere inside, over all
-#: images, from which detail is gone. Pixels that were enlarged 8 times differ nowhere inside.
-BLOCKY = 1.7
+#: Waves in JPEG's blocks, in parts of those in blocks across their borders, up to which detail is
+#: gone, and the fewest in either. Pixels that were enlarged 8 times have none in their own blocks.
+COARSE, FEWEST_WAVES, FEWEST_ACROSS = 0.3, 0.1, 1.0
 #: Distance from the images that are nearest, turned, in parts of that as it is, from which an image
 #: is turned; and the share of images that are nearer when turned, from which the set has no up.
 TURNED, NO_UP, N_NEAREST = 0.62, 0.25, 3
@@ -82,13 +82,12 @@ def nearly_blank(e: Evidence) -> Iterator[Finding]:
 
 def heavy_compression(e: Evidence) -> Iterator[Finding]:
     """Look for the blocks that JPEG leaves where it dropped nearly all detail."""
-    steps = e.survey.traces["steps"]
-    usual = steps.mean(axis=0)
-    inside = float(usual[1:].max())
-    if usual[0] < BLOCKY * inside or inside < 0.1 or (usual[1:] == 0).any():
+    waves = e.survey.traces["waves"]
+    inside, across = waves.mean(axis=0).tolist()
+    if inside < FEWEST_WAVES or across < FEWEST_ACROSS or inside > COARSE * across:
         return
-    own = steps[:, 0] / np.maximum(steps[:, 1:].max(axis=1), 0.1)
-    (found,) = np.nonzero(own >= BLOCKY)
+    own = waves[:, 0] / np.maximum(waves[:, 1], FEWEST_ACROSS)
+    (found,) = np.nonzero(own <= COARSE)
     yield Finding(
         "heavy-compression",
         "warning",
@@ -96,12 +95,12 @@ def heavy_compression(e: Evidence) -> Iterator[Finding]:
         "was in them.",
         {
             "images": len(found),
-            "of": len(steps),
-            "step across the borders of blocks": float(usual[0]),
-            "largest inside": inside,
+            "of": len(waves),
+            "waves in a block": inside,
+            "in blocks across their borders": across,
         },
         "# take the images from before they were compressed: no setting brings detail back",
-        e.places(found[np.argsort(-own[found], kind="stable")]),
+        e.places(found[np.argsort(own[found], kind="stable")]),
     )
 
 

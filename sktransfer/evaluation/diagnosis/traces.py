@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Side of the blocks in which JPEG drops detail, in pixels.
-JPEG_BLOCK = 8
+# Side of the blocks in which JPEG drops detail, in pixels, and how many of them are looked at in
+# either direction.
+_BLOCK, _MOST_BLOCKS = 8, 64
+# Amplitude, of 255, from which a wave of a block's cosine transform counts.
+_WAVE = 20.0
 # Difference of neighbouring values, of 255, that is an edge, and that only wrapping makes so often.
 _EDGE, _WRAP = 128.0, 210.0
 # Values within so many of 255 are the same to the eye.
@@ -27,11 +30,11 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
     dict
         ``frame``, means and deviations of the outermost pixels on each side; ``corners``, the mean
         of each corner; ``light``, mean and deviation in grey; ``flat_below``, the share of the rows
-        from the bottom up that are one and the same value; ``steps``, how much values differ from
-        one to the next, at each of the eight places in JPEG's blocks, their borders first;
-        ``wraps`` and ``edges``, pairs of neighbours that differ by most or by about two thirds of
-        the range, black and white themselves left out; ``shown``, the part of the contrast of
-        colours that transparency leaves.
+        from the bottom up that are one and the same value; ``waves``, how many waves the cosine
+        transforms of blocks hold, of JPEG's blocks and of those that lie across them; ``wraps``
+        and ``edges``, pairs of neighbours that differ by most or by about two thirds of the range,
+        black and white themselves left out; ``shown``, the part of the contrast of colours that
+        transparency leaves.
     """
     grey = image.mean(axis=2, dtype=np.float64)
     height, width = grey.shape
@@ -46,7 +49,7 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
         ),
         "light": np.array([grey.mean(), grey.std()]),
         "flat_below": _share_flat_below(image),
-        "steps": _measure_steps(grey),
+        "waves": np.array([_count_waves(grey, start) for start in (0, _BLOCK // 2)]),
         "wraps": wraps,
         "edges": edges,
         "shown": _share_shown(image, opaque),
@@ -62,14 +65,21 @@ def _share_flat_below(image: np.ndarray) -> float:
     return n_flat / len(is_flat)
 
 
-def _measure_steps(grey: np.ndarray) -> np.ndarray:
-    sums, counts = np.zeros(JPEG_BLOCK), np.zeros(JPEG_BLOCK)
-    for values in (grey, grey.T):
-        steps = np.abs(np.diff(values, axis=0)).sum(axis=1)
-        places = np.arange(1, len(values)) % JPEG_BLOCK
-        np.add.at(sums, places, steps)
-        np.add.at(counts, places, values.shape[1])
-    return sums / np.maximum(counts, 1)
+def _count_waves(grey: np.ndarray, start: int) -> float:
+    """Count what the cosine transforms of blocks hold besides their means, in the mean.
+
+    JPEG keeps few waves of each of its own blocks; blocks across their borders show steps.
+    """
+    from scipy.fft import dctn
+
+    n_down, n_across = (min((side - _BLOCK // 2) // _BLOCK, _MOST_BLOCKS) for side in grey.shape)
+    if n_down < 1 or n_across < 1:
+        return 0.0
+    part = grey[start : start + _BLOCK * n_down, start : start + _BLOCK * n_across]
+    blocks = part.reshape(n_down, _BLOCK, n_across, _BLOCK)
+    waves = np.abs(dctn(blocks, axes=(1, 3), norm="ortho")) >= _WAVE
+    waves[:, 0, :, 0] = False
+    return float(waves.sum() / (n_down * n_across))
 
 
 def _count_jumps(image: np.ndarray) -> tuple[float, float]:
