@@ -42,7 +42,8 @@ class Set:
         Whether thresholds are set on it, or what they find is reported.
     traits : frozenset of str
         'colour'; 'upright' where a turned image looks wrong; 'large' where sides are 25 pixels or
-        more; 'hard' where classifiers err often.
+        more; 'hard' where classifiers err often; 'deep' where a block behind the first classifies
+        at least a tenth more of the further images rightly.
     fresh_images, fresh_y : ndarray
         Further images of the same source and their classes.
     """
@@ -146,7 +147,7 @@ def _digits() -> Set:
              (slice(None, 40), slice(40, None))]  # fmt: skip
     rows = np.concatenate(parts)
     images = np.round(X[rows].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return _split("embedded digits", images, y[rows], "set", "upright")
+    return _split("embedded digits", images, y[rows], "set", "upright", "deep")
 
 
 @cache
@@ -157,7 +158,7 @@ def _charts() -> Set:
     fresh = np.flatnonzero((more.y < 4) & (np.arange(len(more.y)) % 140 >= 40))
     images = np.concatenate([task.images[rows], more.images[fresh]])
     y = np.concatenate([task.y[rows], more.y[fresh]])
-    return _split("charts", images, y, "set", "colour", "large")
+    return _split("charts", images, y, "set", "colour", "large", "deep")
 
 
 @cache
@@ -223,7 +224,7 @@ def _drawn_faces(side: int = 40) -> Set:
         curve = 0.7 + dy + (1 if y[i] else -1) * rng.uniform(2, 4) * (across - 0.5 - dx) ** 2
         image[(np.abs(down - curve) < 0.03) & (np.abs(across - 0.5 - dx) < 0.15)] = 60
         images[i] = np.clip(image + rng.normal(0, 8, image.shape), 0, 255)
-    return _split("drawn faces", images, y, "set", "upright", "large")
+    return _split("drawn faces", images, y, "set", "upright", "large", "deep")
 
 
 @cache
@@ -244,7 +245,7 @@ def _shapes(side: int = 40) -> Set:
             pen.regular_polygon((*centre, radius), 4, rotation=angle, fill=colour)
         image = np.asarray(picture.resize((side, side), Image.Resampling.BOX), dtype=float)
         images[i] = np.clip(image + rng.normal(0, 4, image.shape), 0, 255)
-    return _split("discs and squares", images, y, "set", "colour", "large")
+    return _split("discs and squares", images, y, "set", "colour", "large", "deep")
 
 
 # -- on which what is found is reported
@@ -351,4 +352,5 @@ def _kinds() -> Set:
             pen.polygon(sail, fill=other)
         small = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
         image[:] = np.clip(small + rng.normal(0, 5, small.shape), 0, 255)
-    return _split("houses, trees, boats", images, y, "report", "colour", "upright", "large")
+    traits = ("colour", "upright", "large", "deep")
+    return _split("houses, trees, boats", images, y, "report", *traits)

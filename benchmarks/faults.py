@@ -449,7 +449,7 @@ def _(c: Case) -> Given:
     return c.at(layer="block5_pool"), X[:60], y[:60]
 
 
-@_fault("cut too shallow by two blocks and more", "cut-too-shallow", "warning")
+@_fault("cut too shallow by two blocks and more", "cut-too-shallow", "warning", "deep")
 def _(c: Case) -> Given:
     return c.at(layer="block1_pool"), c.X, c.y
 

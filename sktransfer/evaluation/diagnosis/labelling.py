@@ -21,9 +21,10 @@ from sktransfer.evaluation.probing.wide import WideLogisticRegression
 NEIGHBOURS, CONFIDENCE = 0.2, 0.3
 #: Share of doubtful labels from which they are worth a warning, and the fewest.
 DOUBTFUL, FEWEST = 0.04, 4
-#: Accuracy on all other images, learned without the doubtful ones, from which the features tell the
-#: classes so well that an image among those of another class is labelled wrongly, and not hard.
-REST = 0.78
+#: Doubtful labels in parts of the other images that are classified wrongly, from which they are
+#: wrong, and not hard: hard images lie at all distances from the border between classes, and few
+#: of them far behind it.
+FAR_OFF = 0.6
 #: Times that doubtful labels are left out before more are looked for: they mislead a classifier.
 N_ROUNDS = 3
 
@@ -75,7 +76,7 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
             return
         if not more.any():
             break
-    if rest < REST:
+    if doubtful.mean() < FAR_OFF * (1 - rest):
         return
     (found,) = np.nonzero(doubtful)
     found = found[np.argsort(own[found], kind="stable")]
