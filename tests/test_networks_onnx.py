@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import sys
 from collections.abc import Sequence
@@ -313,6 +314,29 @@ def test_vgg16_as_an_onnx_file(shared_data: Path, tmp_path: Path) -> None:
     assert features.shape == expected.shape
     assert _error(features[:, :200_704], expected[:, :200_704]) < 1e-5
     assert _error(features[:, 200_704:], expected[:, 200_704:]) < 1e-5
+
+
+def test_a_graph_deeper_than_python_recurses(tmp_path: Path) -> None:
+    n = sys.getrecursionlimit() + 200
+    chain = ["flat", *(f"same{i}" for i in range(n))]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["images"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        *(
+            helper.make_node("MatMul", [one, "identity"], [other])
+            for one, other in itertools.pairwise(chain)
+        ),
+        helper.make_node("MatMul", [chain[-1], "w"], ["product"]),
+        helper.make_node("Add", ["product", "b"], ["logits"]),
+    ]
+    weights = [
+        _tensor("identity", np.eye(3, dtype=np.float32)),
+        _tensor("w", np.ones((3, 5), np.float32)),
+        _tensor("b", np.ones(5, np.float32)),
+    ]
+    path = _save(_model(nodes, weights, ["logits"]), tmp_path / "deep.onnx")
+    features = _extractor(path).fit_transform(IMAGES)
+    assert features.shape == (5, 3)  # what the classifier at the end takes
 
 
 def test_metadata_that_says_what_pixels_are(tmp_path: Path) -> None:

@@ -165,10 +165,17 @@ class OnnxNetwork:
 
     def _is_constant(self, name: str) -> bool:
         """Tell whether a tensor is a weight, or computed from nothing else."""
-        if name in self._initializers:
-            return True
-        node = self._maker.get(name)
-        return node is not None and all(self._is_constant(each) for each in node.input if each)
+        wanted, seen = [name], set()
+        while wanted:
+            each = wanted.pop()
+            if not each or each in seen or each in self._initializers:
+                continue
+            seen.add(each)
+            node = self._maker.get(each)
+            if node is None:  # the images
+                return False
+            wanted += _inputs_of(node)
+        return True
 
     def _needed(self, names: Sequence[str]) -> list[onnx.NodeProto]:
         """List the nodes that some tensors are computed from, in order."""
