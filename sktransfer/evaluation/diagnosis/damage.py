@@ -21,7 +21,7 @@ HALF_READ = 0.25
 FAINT, FAINT_PART = 6.0, 0.1
 #: Waves in JPEG's blocks, in parts of those in blocks across their borders, up to which detail is
 #: gone, and the fewest in either. Pixels that were enlarged 8 times have none in their own blocks.
-COARSE, FEWEST_WAVES, FEWEST_ACROSS = 0.3, 0.1, 1.0
+COARSE, FEWEST_WAVES, FEWEST_ACROSS = 0.5, 0.1, 1.0
 #: Distance from the images that are nearest, turned, in parts of that as it is, from which an image
 #: is turned; and the share of images that are nearer when turned, from which the set has no up.
 TURNED, NO_UP, N_NEAREST = 0.62, 0.25, 3
