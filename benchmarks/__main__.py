@@ -53,16 +53,22 @@ _PARTS = {
     "network-resnet50": ("networks", "measure_network", {"name": "ResNet50"}, ()),
     "network-efficientnetv2b0": ("networks", "measure_network", {"name": "EfficientNetV2B0"}, ()),
     "network-convnexttiny": ("networks", "measure_network", {"name": "ConvNeXtTiny"}, ()),
+    "network-vit-s": (
+        "networks",
+        "measure_network",
+        {"name": "timm/vit_small_patch16_224"},
+        ("timm",),
+    ),
     "savings": ("savings", "count_savings", {}, ()),
     "accuracy": ("accuracy", "measure_accuracy", {}, ("data", "weights")),
-    "calibration": ("accuracy", "measure_calibration", {}, ("data", "weights")),
+    "calibration": ("accuracy", "measure_calibration", {}, ("data", "weights", "int8")),
     "article": ("article", "measure_article", {}, ("data", "weights")),
     "loading": ("loading", "measure_loading", {}, ()),
     "throughput": ("throughput", "measure_throughput", {}, ()),
     "workers": ("workers", "measure_workers", {}, ()),
     "threads": ("threads", "measure_threads", {}, ()),
     "single": ("single", "measure_single", {}, ()),
-    "serving": ("serving", "measure_serving", {}, ()),
+    "serving": ("serving", "measure_serving", {}, ("fastapi", "uvicorn")),
     "accelerator": ("accelerator", "measure_accelerator", {}, ()),
 }
 
@@ -100,7 +106,7 @@ def main() -> None:
     results = read_results(args.json, host) if args.json else {"host": host, "parts": {}}
     _print_host(host)
     for name in args.parts or _default_parts():
-        missing = [f"--{what}" for what in _PARTS[name][3] if getattr(options, what) is None]
+        missing = [_spell(what) for what in _PARTS[name][3] if not _has(what, options)]
         if missing:
             print(f"\n== {name}: left out, as it needs {' and '.join(missing)}")
             continue
@@ -114,12 +120,24 @@ def main() -> None:
     _print_ratios(results["parts"])
 
 
+def _has(what: str, options: Options) -> bool:
+    """Tell whether what a part needs is there: an option, a package, or 8-bit instructions."""
+    if what == "int8":
+        return has_instructions("int8")
+    if hasattr(options, what):
+        return getattr(options, what) is not None
+    return find_spec(what) is not None
+
+
+def _spell(what: str) -> str:
+    names = {"int8": "a processor with 8-bit instructions"}
+    return names.get(what) or (
+        f"--{what}" if what in ("data", "weights") else f"the package {what}"
+    )
+
+
 def _default_parts() -> list[str]:
     left_out = set() if list_accelerators() else {"accelerator"}
-    if not all(map(find_spec, ("fastapi", "uvicorn"))):
-        left_out.add("serving")
-    if not has_instructions("int8"):
-        left_out.add("calibration")
     return [name for name in _PARTS if name not in left_out]
 
 
