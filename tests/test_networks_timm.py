@@ -55,6 +55,17 @@ def test_features_are_those_of_timm(name: str, engine: str) -> None:
     assert len(pickle.dumps(extractor)) < 100_000
 
 
+def test_pytorch_runs_the_part_up_to_the_layer_alone() -> None:
+    extractor = _extractor("resnet18", "layer2.0", input_size=64, engine="torch").fit(IMAGES)
+    model = extractor._runner.weights.load().model
+    ran: list[str] = []
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda *each, name=name: ran.append(name))
+    extractor.transform(IMAGES)
+    assert "layer2.0" in ran
+    assert not any(name.startswith(("layer2.1", "layer3", "layer4")) for name in ran)
+
+
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
 def test_any_module_is_a_layer(engine: str) -> None:
     layers, poolings = ["layer2", "layer1.0.conv1", "layer2"], ["avg", None, "max"]

@@ -176,8 +176,9 @@ def add_engine(network: argparse._ArgumentGroup) -> None:
     network.add_argument(
         "--engine",
         default="auto",
-        choices=["auto", "keras", "openvino", "ncnn"],
-        help="the library that runs the network (default: %(default)s)",
+        choices=["auto", "keras", "openvino", "ncnn", "torch"],
+        help="the library that runs the network; torch is for networks of timm alone (default: "
+        "%(default)s)",
     )
 
 

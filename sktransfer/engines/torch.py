@@ -22,7 +22,7 @@ def images_per_call(input_size: int) -> int:
 class TorchEngine:
     """A module of PyTorch that gives several outputs, called with one shape.
 
-    The whole network is computed, whatever the wanted layers. A call uses all cores.
+    Modules behind the wanted ones do not run. A call uses all cores.
     """
 
     def __init__(self, module: Any, n_images: int) -> None:

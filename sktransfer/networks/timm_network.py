@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -138,15 +139,23 @@ class TimmNetwork:
 
             def forward(self, images: Any) -> tuple[Any, ...]:
                 seen: dict[str, Any] = {}
+
+                def keep(name: str) -> Any:
+                    def see(module: Any, given: Any, output: Any) -> None:
+                        seen[name] = output
+                        if seen.keys() >= set(names) and not torch.jit.is_tracing():
+                            raise _Done
+
+                    return see
+
                 modules = dict(self.model.named_modules())
                 hooks = [
-                    modules[name].register_forward_hook(
-                        lambda module, given, output, name=name: seen.__setitem__(name, output)
-                    )
+                    modules[name].register_forward_hook(keep(name))
                     for name in set(names) - {EMBEDDING_LAYER}
                 ]
                 try:
-                    seen[EMBEDDING_LAYER] = self.model(images)
+                    with suppress(_Done):
+                        seen[EMBEDDING_LAYER] = self.model(images)
                 finally:
                     for hook in hooks:
                         hook.remove()
@@ -155,6 +164,10 @@ class TimmNetwork:
                 )
 
         return Features().eval()
+
+
+class _Done(Exception):
+    """Raised where every wanted module has run, so that no further one does."""
 
 
 def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
