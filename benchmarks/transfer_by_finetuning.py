@@ -5,8 +5,8 @@ eight digit classes of the digits that come with scikit-learn, and learns 6 agai
 labels: from scratch, by a linear probe, with a frozen trunk, and fine-tuned.
 
 ``python benchmarks/transfer_by_finetuning.py mnist FOLDER`` does the latter with MNIST's 6
-and 8 and the trained first blocks of VGG19, from a folder that holds ``data/mnist_6_8.npz`` and
-``weights/vgg19_blocks1-3_notop.h5``.
+and 8 and ImageNet's weights of VGG16, from a folder that holds ``data/mnist_6_8.npz`` and
+``weights/vgg16_notop.h5``.
 
 All are scored on the same test images after every epoch; the tables show means over draws of the
 labelled images.
@@ -134,8 +134,7 @@ def main() -> None:
         X, y = X[np.isin(y, (6, 8))], y[np.isin(y, (6, 8))]
         rates = {"tuned": 3e-5, "scratch": 3e-4}
     else:
-        trunk["weights"] = arguments.folder / "weights" / "vgg19_blocks1-3_notop.h5"
-        trunk["architecture"] = "vgg19"
+        trunk["weights"] = arguments.folder / "weights" / "vgg16_notop.h5"
         with np.load(arguments.folder / "data" / "mnist_6_8.npz") as archive:
             X, y = archive["images"], archive["digit"]
         rates = {"tuned": 1e-5, "scratch": 3e-4}
