@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from fault_sets import base_sets  # noqa: E402 - scripts, not a package
+from fault_sets import base_sets, healthy_sets  # noqa: E402 - scripts, not a package
 from faults import FAULTS as PLANTED, plant  # noqa: E402
 
 #: Findings that only the benchmark plants.
@@ -179,6 +179,15 @@ def test_faults_of_the_benchmark_are_found(fault: Any, vgg16_trunk: Path, tmp_pa
         ast.parse(each.remedy)
         json.dumps(each.evidence)
         assert all(0 <= position < diagnosis.n_images for position in each.images)
+
+
+def test_hard_images_are_not_called_labelled_wrongly(vgg16_trunk: Path) -> None:
+    (one,) = (each for each in healthy_sets() if each.name == "drawn faces, softened, hard")
+    extractor = VGGFeatureExtractor(
+        "block3_pool", weights=vgg16_trunk, pooling="avg", input_size=32
+    )
+    diagnosis = diagnose(extractor, one.images, one.y)
+    assert "wrong-labels" not in {each.name for each in diagnosis.findings}
 
 
 def test_every_finding_is_planted_and_documented() -> None:

@@ -183,7 +183,9 @@ def score_folds(
     n_not_converged = 0
     start = time.perf_counter()
     with limit_blas(features):
-        for train, test in tqdm(folds, desc=progress, unit="fold", disable=progress is None):
+        # Of many scores one after the other, only the bar of the one at work is shown.
+        bar = tqdm(folds, desc=progress, unit="fold", leave=False, disable=progress is None)
+        for train, test in bar:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 own = None if sample_weight is None else sample_weight[train]
