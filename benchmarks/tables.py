@@ -2,6 +2,7 @@
 
 python benchmarks/tables.py docs/measured/benchmarks.json docs/benchmarks.md
 python benchmarks/tables.py docs/measured/synthetic.json docs/synthetic.md
+python benchmarks/tables.py docs/measured/networks.json docs/choosing_network.md
 """
 
 from __future__ import annotations
@@ -28,7 +29,17 @@ def fill(page: str, results: Row) -> str:
     tables = {name: format_rows_as_markdown(part["rows"]) for name, part in parts.items()}
     if ratios := compare(parts):
         tables["ratios"] = format_rows_as_markdown(ratios)
-    for name, rows in (("speed", _best_speed(parts)), ("cached", _cached(parts))):
+    merged = {
+        "speed": _best_speed(parts),
+        "cached": _cached(parts),
+        "networks": [
+            row
+            for name, part in parts.items()
+            if name.startswith("network-")
+            for row in part["rows"]
+        ],
+    }
+    for name, rows in merged.items():
         if rows:
             tables[name] = format_rows_as_markdown(rows)
     host = ", ".join(f"{key} {value}" for key, value in results["host"].items() if value)

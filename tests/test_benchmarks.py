@@ -55,6 +55,12 @@ def test_guides_show_the_measured_tables(name: str, tmp_path: Path) -> None:
     assert re.search(r"<!-- [a-z0-9-]+ -->\n\n\| ", page)
 
 
+def test_the_page_of_networks_shows_what_was_measured(tmp_path: Path) -> None:
+    measured = ROOT / "docs" / "measured" / "networks.json"
+    page = _check_page("choosing_network.md", "benchmarks/tables.py", measured, tmp_path)
+    assert "<!-- networks -->" in page
+
+
 def test_the_page_of_the_packages_own_weights_shows_what_was_measured(tmp_path: Path) -> None:
     measured = ROOT / "docs" / "measured" / "synthetic.json"
     if not measured.exists():
