@@ -15,10 +15,12 @@ from PIL import Image
 from sktransfer import (
     ArchitectureDisplay,
     FeatureMapDisplay,
+    LayerSweepDisplay,
     VGGFeatureExtractor,
     describe_network,
     export_onnx,
     extract,
+    sweep_layers,
     sweep_networks,
 )
 from sktransfer.engines.choice import is_installed
@@ -190,7 +192,7 @@ def test_fine_tuned_rectangles_are_saved(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features, model.to_extractor().transform(IMAGES))
 
 
-def test_sweeps_across_networks_leave_rectangles_out() -> None:
+def test_sweeps_across_networks_take_rectangles() -> None:
     X, y = np.concatenate([IMAGES] * 4), np.arange(12) % 2
     networks = {
         "wide": _extractor("block1_pool"),
@@ -198,5 +200,28 @@ def test_sweeps_across_networks_leave_rectangles_out() -> None:
     }
     layers = {name: ["block1_pool"] for name in networks}
     sweep = sweep_networks(X, y, networks=networks, layers=layers, cv=2)
-    assert {row.network for row in sweep.rows} == {"square"}
-    assert "a sweep compares square images" in str(sweep)
+    sizes = {row.network: row.variant.input_size for row in sweep.rows}
+    height, width = networks["wide"].input_size
+    assert sizes == {"wide": (height, width), "square": 32}
+    assert f"{height} x {width}" in str(sweep)
+
+
+def test_layers_are_swept_over_rectangles() -> None:
+    X, y = np.concatenate([IMAGES] * 4), np.arange(12) % 2
+    sizes = [(32, 64), 32, [40, 40]]
+    options = {"layers": ["block1_pool"], "poolings": ["avg", None], "cv": 2}
+    sweep = sweep_layers(X, y, extractor=_extractor(), input_sizes=sizes, **options)
+    variants = [row.variant for row in sweep.rows]
+    assert [variant.input_size for variant in variants[::2]] == [32, 40, (32, 64)]
+    assert [variant.width for variant in variants[-2:]] == [64, 64 * 16 * 32]
+    wide = _extractor("block1_pool", pooling="avg", input_size=(32, 64))
+    anew = sweep_layers(
+        X, y, extractor=wide, input_sizes=[(32, 64)], layers=["block1_pool"], poolings=["avg"], cv=2
+    )
+    assert anew.rows[0].scores == sweep.rows[4].scores
+    assert "block1_pool avg, 32 x 64 px" in str(variants[4])
+    assert json.loads(sweep.to_json())["rows"][4]["input_size"] == [32, 64]
+    assert len(LayerSweepDisplay(sweep).plot().figure_.axes) == 1
+    for wrong in ([(32, 8)], [(32, 32, 32)], ["32"]):
+        with pytest.raises(ValueError, match=r"'input_sizes' parameter of sweep_layers must list"):
+            sweep_layers(X, y, extractor=wide, input_sizes=wrong, **options)

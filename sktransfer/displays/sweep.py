@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ import numpy as np
 from sktransfer.displays._display import ResultDisplay, add_legend, make_axes
 from sktransfer.displays._palette import COLORS, NORMAL, SMALL, inks
 from sktransfer.evaluation.sweep import sweep_layers
-from sktransfer.evaluation.sweep.grid import Variant
+from sktransfer.evaluation.sweep.grid import Size, Variant, sort_key
 from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
 from sktransfer.networks import list_layers
+from sktransfer.networks.outputs import as_shape, spell_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +89,7 @@ class LayerSweepDisplay(ResultDisplay):
         depths = {row.variant.layer: _depth(row.variant) for row in self.result.rows}
         layers = sorted(depths, key=lambda layer: depths[layer])
         many = len(layers) > _MANY_LAYERS
-        sizes = sorted({row.variant.input_size for row in self.result.rows})
+        sizes = sorted({row.variant.input_size for row in self.result.rows}, key=sort_key)
         explained = self._explain(sizes)
         is_own = ax is None
         if ax is None:
@@ -129,14 +131,14 @@ class LayerSweepDisplay(ResultDisplay):
         add_legend(ax, explained, is_own=is_own, n_columns=2)
         return ax
 
-    def _explain(self, sizes: list[int]) -> list[Line2D]:
+    def _explain(self, sizes: list[Size]) -> list[Line2D]:
         """Explain colours and markers apart, in one column each."""
         from matplotlib.lines import Line2D
 
         present = {row.variant.pooling for row in self.result.rows}
         ink, key = inks(), partial(Line2D, [], [])
         colors = [
-            key(color=color, lw=2.5, label=f"{size} px")
+            key(color=color, lw=2.5, label=f"{spell_size(size)} px")
             for size, color in zip(sizes, _colors(len(sizes)), strict=True)
         ]
         forms = [
@@ -153,7 +155,7 @@ class LayerSweepDisplay(ResultDisplay):
         return [line for some in columns for line in [*some, *[blank] * (n_rows - len(some))]]
 
 
-def _series(row: SweepRow) -> tuple[int, str | None]:
+def _series(row: SweepRow) -> tuple[Size, str | None]:
     return row.variant.input_size, row.variant.pooling
 
 
@@ -162,7 +164,7 @@ def _depth(variant: Variant) -> float:
     names = [layer.name for layer in list_layers("vgg19")]
     if variant.layer in names:
         return names.index(variant.layer)
-    return variant.multiply_adds / variant.input_size**2
+    return variant.multiply_adds / math.prod(as_shape(variant.input_size))
 
 
 def _colors(n: int) -> list[str]:

@@ -11,7 +11,7 @@ from sklearn.utils import indexable
 from sktransfer.evaluation.probing.planning import name_network
 from sktransfer.evaluation.sweep.across_result import NetworkRow, NetworkSweep
 from sktransfer.evaluation.sweep.cuts import Limits, sweep_cuts
-from sktransfer.evaluation.sweep.grid import MAX_WIDTH, plan_variants
+from sktransfer.evaluation.sweep.grid import MAX_WIDTH, Size, plan_variants
 from sktransfer.evaluation.sweep.layers import settle_extractor
 from sktransfer.evaluation.sweep.result import SweepRow
 from sktransfer.evaluation.sweep.scoring import SweepScoring
@@ -21,7 +21,7 @@ from sktransfer.features.fitted import read_as
 from sktransfer.network_extractor import ImageFeatureExtractor
 from sktransfer.networks import ARCHITECTURES, TRAINED_SIZE, list_layers
 from sktransfer.networks.opening import find_named, open_network
-from sktransfer.networks.outputs import as_shape
+from sktransfer.networks.outputs import as_shape, as_size, spell_size
 
 #: What VGG gives as an embedding: the mean of its last feature maps.
 _VGG_EMBEDDING = "block5_pool"
@@ -34,7 +34,7 @@ def sweep_networks(
     networks: Mapping[str, FeatureExtractor] | Sequence[Any],
     layers: Mapping[str, Sequence[str]] | None = None,
     poolings: Sequence[str | None] = ("avg",),
-    input_sizes: Sequence[int] | None = None,
+    input_sizes: Sequence[int | tuple[int, int]] | None = None,
     classifier: Any = None,
     cv: Any = 5,
     groups: Any = None,
@@ -61,8 +61,9 @@ def sweep_networks(
         named, means the embedding: what comes before the classifier.
     poolings : list of {'avg', 'max'} or None, default=('avg',)
         Mean or maximum of each feature map, or None for all values.
-    input_sizes : list of int or None, default=None
-        Sides in pixels. None means the size that each network was trained at.
+    input_sizes : list of int or tuple of int, or None, default=None
+        Sides in pixels, or heights and widths. None means the size that each extractor has, or that
+        its network was trained at.
     classifier, cv, groups, scoring, positive, max_width, sample_weight
         As for :func:`sweep_layers`.
     random_state : int or None, default=0
@@ -136,7 +137,7 @@ def sweep_networks(
             except (OSError, ValueError) as error:
                 # A network that is unavailable here does not end the comparison of the others.
                 failure = error
-                at = "" if size is None else f" at {size} px"
+                at = "" if size is None else f" at {spell_size(size)} px"
                 result.skipped.append(f"{name}{at}: {error}")
                 continue
             result.metric = sweep.metric
@@ -210,8 +211,8 @@ def _settle_networks(networks: Any, random_state: Any, who: str) -> dict[str, Fe
 
 
 def _plan(
-    extractor: FeatureExtractor, layers: Sequence[str] | None, input_size: int | None
-) -> tuple[int, list[str], dict[str, float]]:
+    extractor: FeatureExtractor, layers: Sequence[str] | None, input_size: Size | None
+) -> tuple[Size, list[str], dict[str, float]]:
     """Say at which size and layers a network is scored, and what its weights take up to each."""
     params = extractor.get_params(deep=False)
     if "architecture" in params:
@@ -237,12 +238,5 @@ def _plan(
     return size, wanted, megabytes
 
 
-def _own_size(input_size: Any) -> int | None:
-    if isinstance(input_size, str):
-        return None
-    height, width = as_shape(input_size)
-    if height != width:
-        raise ValueError(
-            f"a sweep compares square images, and this network takes {height} x {width} pixels"
-        )
-    return height
+def _own_size(input_size: Any) -> Size | None:
+    return None if isinstance(input_size, str) else as_size(as_shape(input_size))

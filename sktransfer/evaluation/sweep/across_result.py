@@ -11,6 +11,7 @@ from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Variant
 from sktransfer.evaluation.sweep.shared import ScoredRow, SweepResult
+from sktransfer.networks.outputs import spell_size
 from sktransfer.results.tables import Table, format_markdown, format_table, spell_spread, wrap
 
 
@@ -217,7 +218,7 @@ class NetworkSweep(SweepResult):
             [
                 row.network + (" +" if row in front else ""),
                 f"{row.variant.layer} {row.variant.pooling or 'flat'}",
-                f"{row.variant.input_size}",
+                spell_size(row.variant.input_size),
                 f"{row.variant.width:,}",
                 spell_spread(row.scores[self.metric]) + ("*" if row.n_not_converged else ""),
                 _spell(row.to_best),

@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 
 from sktransfer.evaluation.probing import Folds, time_features
 from sktransfer.evaluation.probing.cheap import score_cheaply
-from sktransfer.evaluation.sweep.grid import Skipped, Variant
+from sktransfer.evaluation.sweep.grid import Size, Skipped, Variant
 from sktransfer.evaluation.sweep.passes import (
     Pass,
     extractor_of,
@@ -27,6 +27,7 @@ from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
 from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.evaluation.sweep.similarity import centred_gram, linear_cka
 from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.networks.outputs import spell_size
 
 #: Default memory for features at once, in bytes.
 MEMORY_BUDGET = 2 << 30
@@ -103,7 +104,7 @@ def sweep_cuts(
     fitted = fit_passes(extractor, passes, X)
     grams: list[np.ndarray] = []
     rated: list[np.ndarray] = []
-    costs: dict[tuple[str, int], float] = {}
+    costs: dict[tuple[str, Size], float] = {}
     for extractor, variant, values in _features(fitted, passes, X, sweep, limits.time, verbose):
         place = variant.layer, variant.input_size
         if place not in costs and not limits.time.is_spent():
@@ -187,7 +188,7 @@ def _compute(
     features = {variant: np.empty((n, variant.width), dtype=np.float32) for variant in group}
     blocks = transform_blocks(fitted, X, n)
     n_done = 0
-    name = f"{group[0].input_size} px"
+    name = f"{spell_size(group[0].input_size)} px"
     with tqdm(total=n, desc=name, unit="image", disable=not verbose) as progress:
         while n_done < n and not budget.is_spent():
             rows, block = next(blocks)

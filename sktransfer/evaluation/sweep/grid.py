@@ -14,6 +14,7 @@ from typing import Any
 from sktransfer.evaluation.sweep.networks import default_layers, find_layers, is_vgg, list_layers_of
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.networks import DENSE_UNITS, MIN_SIZE, TRAINED_SIZE
+from sktransfer.networks.outputs import as_shape, as_size, spell_size
 
 #: Default layers: the end of each block.
 BLOCK_ENDS = tuple(f"block{block}_pool" for block in range(1, 6))
@@ -21,6 +22,10 @@ POOLINGS = ("avg", "max", None)
 INPUT_SIZES = (32, 64, 224)
 #: On wider features, a linear classifier is too slow on most machines.
 MAX_WIDTH = 50_000
+
+
+#: Side of square images in pixels, or height and width.
+Size = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,8 @@ class Variant:
         The layer.
     pooling : {'avg', 'max'} or None
         How each feature map becomes one value; None keeps all values.
-    input_size : int
-        Side of the square image, in pixels.
+    input_size : int or tuple of int
+        Side of the square image in pixels, or height and width.
     width : int
         Features per image.
     multiply_adds : int
@@ -43,12 +48,12 @@ class Variant:
 
     layer: str
     pooling: str | None
-    input_size: int
+    input_size: Size
     width: int
     multiply_adds: int
 
     def __str__(self) -> str:
-        return f"{self.layer} {self.pooling or 'flat'}, {self.input_size} px"
+        return f"{self.layer} {self.pooling or 'flat'}, {spell_size(self.input_size)} px"
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def plan_variants(
         for size, reason in refused.items()
         for layer in layers
     ]
-    for size in sorted(tables):
+    for size in sorted(tables, key=sort_key):
         found = [
             variant
             for layer in layers
@@ -135,14 +140,24 @@ def _check_poolings(poolings: Any, who: str) -> list[Any]:
     return poolings
 
 
-def _check_sizes(input_sizes: Any, smallest: int, who: str) -> list[Any]:
-    sizes = _check_list("input_sizes", input_sizes, "whole numbers of pixels", who)
-    if not all(isinstance(size, Integral) and int(size) >= smallest for size in sizes):
-        raise ValueError(
-            f"The 'input_sizes' parameter of {who} must list whole numbers of at least {smallest} "
-            f"pixels. Got {sizes} instead."
-        )
-    return sizes
+def _check_sizes(input_sizes: Any, smallest: int, who: str) -> list[Size]:
+    what = "whole numbers of pixels, or heights and widths"
+    if isinstance(input_sizes, Iterable) and not isinstance(input_sizes, str):
+        input_sizes = [tuple(each) if isinstance(each, list) else each for each in input_sizes]
+    sizes = _check_list("input_sizes", input_sizes, what, who)
+    for size in sizes:
+        sides = size if isinstance(size, tuple) and len(size) == 2 else (size,)
+        if not all(isinstance(side, Integral) and int(side) >= smallest for side in sides):
+            raise ValueError(
+                f"The 'input_sizes' parameter of {who} must list whole numbers of at least "
+                f"{smallest} pixels, or (height, width). Got {sizes} instead."
+            )
+    return [as_size(as_shape(size)) for size in sizes]
+
+
+def sort_key(size: Size) -> tuple[int, ...]:
+    """Order sizes by their pixels."""
+    return math.prod(as_shape(size)), *as_shape(size)
 
 
 def _why_skipped(variant: Variant, max_width: int | None) -> str | None:
@@ -150,19 +165,20 @@ def _why_skipped(variant: Variant, max_width: int | None) -> str | None:
     if variant.width == 0 and variant.layer in DENSE_UNITS:
         return f"the dense layers exist at an input size of {TRAINED_SIZE} pixels only"
     if variant.width == 0:
-        return f"this layer does not exist at an input size of {variant.input_size} pixels"
+        size = spell_size(variant.input_size)
+        return f"this layer does not exist at an input size of {size} pixels"
     if max_width is not None and variant.width > max_width:
         return f"wider than max_width={max_width:,}"
     return None
 
 
 def _list_tables(
-    network: FeatureExtractor | str, sizes: Iterable[int]
-) -> tuple[dict[int, Sequence[Any]], dict[int, str]]:
+    network: FeatureExtractor | str, sizes: Iterable[Size]
+) -> tuple[dict[Size, Sequence[Any]], dict[Size, str]]:
     """List the layers at each size, and why there are none at the others."""
     layers_at = list_layers_of(network)
     tables, refused = {}, {}
-    for size in map(int, sizes):
+    for size in sizes:
         try:
             tables[size] = layers_at(size)
         except ValueError as error:
@@ -174,7 +190,7 @@ def _list_tables(
 
 
 def _variants_of(
-    name: str, poolings: Sequence[str | None], table: Sequence[Any], input_size: int
+    name: str, poolings: Sequence[str | None], table: Sequence[Any], input_size: Size
 ) -> Iterable[Variant]:
     names = [layer.name for layer in table]
     if name not in names:

@@ -37,7 +37,7 @@ def sweep_layers(
     extractor: FeatureExtractor | None = None,
     layers: Sequence[str] = BLOCK_ENDS,
     poolings: Sequence[str | None] = POOLINGS,
-    input_sizes: Sequence[int] = INPUT_SIZES,
+    input_sizes: Sequence[int | tuple[int, int]] = INPUT_SIZES,
     classifier: Any = None,
     cv: Any = 5,
     groups: Any = None,
@@ -78,9 +78,9 @@ def sweep_layers(
     poolings : list of {'avg', 'max'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are
         scored once, as they are.
-    input_sizes : list of int, default=(32, 64, 224)
-        Sides in pixels, 32 and up; those that a network does not take are listed as skipped. The
-        cost grows with their square.
+    input_sizes : list of int or tuple of int, default=(32, 64, 224)
+        Sides in pixels, 32 and up, or heights and widths; those that a network does not take are
+        listed as skipped. The cost grows with the number of pixels.
     classifier : estimator or None, default=None
         Classifier, or regressor of numbers. None means a ``StandardScaler`` with
         ``LogisticRegression(max_iter=1000)``, one for each of several labels, or with ``RidgeCV``

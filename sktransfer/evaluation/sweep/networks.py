@@ -13,7 +13,7 @@ from sktransfer.networks.opening import open_network
 
 #: Says what layers a network has at an input size, input first; a ValueError says that it takes
 #: no images of that size.
-LayersAt = Callable[[int], Sequence[Any]]
+LayersAt = Callable[[int | tuple[int, int]], Sequence[Any]]
 
 
 def list_layers_of(extractor: FeatureExtractor | str) -> LayersAt:
@@ -25,7 +25,7 @@ def list_layers_of(extractor: FeatureExtractor | str) -> LayersAt:
     network = extractor.get_params()["network"]
 
     @lru_cache
-    def at(size: int) -> Sequence[Any]:
+    def at(size: int | tuple[int, int]) -> Sequence[Any]:
         return open_network(network, size, who=type(extractor).__name__).layers
 
     return at
@@ -42,7 +42,7 @@ def default_layers(table: Sequence[Any], block_ends: Sequence[str]) -> list[str]
 def find_layers(
     names: Sequence[str],
     extractor: FeatureExtractor | str,
-    input_size: int,
+    input_size: int | tuple[int, int],
     table: Sequence[Any],
     rule: str,
 ) -> None:

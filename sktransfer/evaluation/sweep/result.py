@@ -13,6 +13,7 @@ from sktransfer.evaluation.probing.selection import count_pairs, score_choice
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Skipped, Variant
 from sktransfer.evaluation.sweep.shared import ScoredRow, SweepResult
+from sktransfer.networks.outputs import spell_size
 from sktransfer.results.tables import (
     Table,
     format_markdown,
@@ -308,7 +309,7 @@ class LayerSweep(SweepResult):
             [
                 row.variant.layer,
                 row.variant.pooling or "flat",
-                f"{row.variant.input_size}",
+                spell_size(row.variant.input_size),
                 f"{row.variant.width:,}",
                 spell_spread(row.scores[self.metric])
                 + ("=" if row.to_best is not None and row.to_best.finding != "lower" else "")

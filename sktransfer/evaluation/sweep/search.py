@@ -57,8 +57,8 @@ class LayerSearchCV(Documented, GridSearchCV):
     poolings : list of {'avg', 'max'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are
         tried once, as they are.
-    input_sizes : list of int, default=(32, 64, 224)
-        Sides in pixels, 32 and up. The cost grows with their square.
+    input_sizes : list of int or tuple of int, default=(32, 64, 224)
+        Sides in pixels, 32 and up, or heights and widths. The cost grows with the number of pixels.
     param_grid : dict, list of dict or None, default=None
         Parameters of the other steps, as for ``GridSearchCV``; each is tried with each cut.
     max_width : int or None, default=50000
@@ -148,7 +148,7 @@ class LayerSearchCV(Documented, GridSearchCV):
         *,
         layers: Sequence[str] = BLOCK_ENDS,
         poolings: Sequence[str | None] = POOLINGS,
-        input_sizes: Sequence[int] = INPUT_SIZES,
+        input_sizes: Sequence[int | tuple[int, int]] = INPUT_SIZES,
         param_grid: dict | list[dict] | None = None,
         max_width: int | None = MAX_WIDTH,
         scoring: Any = None,
