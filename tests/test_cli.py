@@ -113,10 +113,14 @@ def test_a_weights_file_stands_beside_the_control(
 
 
 def test_several_sizes_are_several_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [*RANDOM, "--input-size", "32", "40", "--json", "--quiet", "--folds", "2"]
+    arguments = [*RANDOM, "--input-size", "32", "32x40", "--json", "--quiet", "--folds", "2"]
     assert cli.main(["compare", *arguments]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["name"][-5:] for row in rows[3:]] == ["32 px", "40 px"]
+    assert [row["name"].rpartition(", ")[2] for row in rows[3:]] == ["32 px", "32 x 40 px"]
+    for wrong in ("32x", "wide", "32x32x3"):
+        with pytest.raises(SystemExit):
+            cli.main(["compare", *RANDOM, "--input-size", wrong])
+        assert "must be a side in pixels, such as 64, or HEIGHTxWIDTH" in capsys.readouterr().err
 
 
 def test_engine_precision_and_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

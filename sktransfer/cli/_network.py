@@ -114,9 +114,10 @@ def choose_weights(architecture: str, layers: Iterable[str]) -> str:
 def start_engines(extractors: Iterable[Any]) -> None:
     """Import Keras quietly, if one of the extractors will run on it; else it is not needed."""
     from sktransfer.engines.choice import choose_engine
+    from sktransfer.networks.outputs import side_of
 
     for extractor in extractors:
-        size = 32 if extractor.input_size == "auto" else extractor.input_size
+        size = 32 if extractor.input_size == "auto" else side_of(extractor.input_size)
         try:
             chosen = choose_engine(extractor.engine, extractor.precision, size, who="sktransfer")
         except (ImportError, ValueError):  # said when it is fitted

@@ -26,6 +26,19 @@ def seed(text: str) -> int:
     return _read_int(text, 0, 2**32 - 1)
 
 
+def image_size(text: str) -> int | tuple[int, int]:
+    """Read the side of square images in pixels, or their height and width: ``48x96``."""
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+        if len(sides) > 2:
+            raise ValueError
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be a side in pixels, such as 64, or HEIGHTxWIDTH, such as 48x96, got {text!r}"
+        ) from error
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
 def _read_int(text: str, low: int, high: int | None) -> int:
     rule = f"of at least {low}" if high is None else f"from {low} to {high}"
     try:
@@ -129,11 +142,11 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
     add_cut(network, any_network=True)
     network.add_argument(
         "--input-size",
-        type=int,
+        type=image_size,
         nargs="+",
         metavar="PIXELS",
-        help="side of the images in pixels, 32 or more; each gives a row (default: 32, with "
-        "--network what each was trained at)",
+        help="side of the images in pixels, 32 or more, or HEIGHTxWIDTH; each gives a row (by "
+        "default 32, with --network what each was trained at)",
     )
     add_engine(network)
     add_precision(network, PRECISIONS)

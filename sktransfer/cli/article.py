@@ -16,6 +16,7 @@ from sktransfer.cli._options import (
     add_outputs,
     add_quiet,
     add_run,
+    image_size,
 )
 from sktransfer.cli._output import check_targets, write_result
 
@@ -46,10 +47,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     network.add_argument(
         "--input-size",
-        type=int,
+        type=image_size,
         default=224,
         metavar="PIXELS",
-        help="side of the images in pixels, 32 or more (default: %(default)s)",
+        help="side of the images in pixels, 32 or more, or HEIGHTxWIDTH (default: %(default)s)",
     )
     add_engine(network)
     network.add_argument(
@@ -112,12 +113,13 @@ def _make_extractors(args: argparse.Namespace, verbose: int) -> dict[str, Any]:
 def _list_precisions(args: argparse.Namespace) -> list[str]:
     """List the precisions asked for, or all that this machine computes in."""
     from sktransfer.engines import choose_engine
+    from sktransfer.networks.outputs import side_of
 
     if "all" not in args.precision:
         return list(dict.fromkeys(args.precision))
-    possible = []
+    possible, side = [], side_of(args.input_size)
     for precision in PRECISIONS:
         with suppress(ImportError, ValueError):
-            choose_engine(args.engine, precision, args.input_size, who="sktransfer article")
+            choose_engine(args.engine, precision, side, who="sktransfer article")
             possible.append(precision)
     return possible

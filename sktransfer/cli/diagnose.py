@@ -14,6 +14,7 @@ from sktransfer.cli._options import (
     add_network,
     add_other_networks,
     add_run,
+    image_size,
 )
 from sktransfer.cli._output import check_targets, write_result
 
@@ -35,10 +36,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_cut(network, any_network=True)
     network.add_argument(
         "--input-size",
-        type=int,
+        type=image_size,
         metavar="PIXELS",
-        help="side of the images in pixels, 32 or more (default: 32, with --network what it was "
-        "trained at)",
+        help="side of the images in pixels, 32 or more, or HEIGHTxWIDTH (default: 32, with "
+        "--network what it was trained at)",
     )
     parser.add_argument_group("features").add_argument(
         "--features",

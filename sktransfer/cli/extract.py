@@ -14,6 +14,7 @@ from sktransfer.cli._options import (
     add_precision,
     add_quiet,
     add_seed,
+    image_size,
 )
 
 SUMMARY = "features of any number of image files, into a file"
@@ -68,8 +69,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_size,
         default="auto",
         metavar="PIXELS",
-        help="side of the images in pixels, 32 or more (default: %(default)s, 224 or the size "
-        "that the weights file records)",
+        help="side of the images in pixels, 32 or more, or HEIGHTxWIDTH (default: %(default)s, 224 "
+        "or the size that the weights file records)",
     )
     add_engine(network)
     add_precision(network, ["float32", "bfloat16", "int8"])
@@ -77,8 +78,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_quiet(parser)
 
 
-def _size(text: str) -> str | int:
-    return text if text == "auto" else int(text)
+def _size(text: str) -> str | int | tuple[int, int]:
+    return text if text == "auto" else image_size(text)
 
 
 def run(args: argparse.Namespace) -> int:

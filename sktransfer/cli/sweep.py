@@ -15,6 +15,7 @@ from sktransfer.cli._options import (
     add_precision,
     add_quiet,
     add_run,
+    image_size,
     positive_int,
 )
 from sktransfer.cli._output import check_targets, write_result
@@ -47,11 +48,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     network.add_argument(
         "--input-sizes",
-        type=int,
+        type=image_size,
         nargs="+",
         metavar="PIXELS",
-        help="sides of the images in pixels, 32 or more; the networks were trained at 224 "
-        "(default: 32 64, with --network what each was trained at)",
+        help="sides of the images in pixels, 32 or more, or HEIGHTxWIDTH; networks were trained "
+        "at 224 (default: 32 64, with --network what each was trained at)",
     )
     add_precision(network, ["float32", "bfloat16", "int8"])
     running = add_run(parser, folds=5, seeds="folds, subset and random weights")
