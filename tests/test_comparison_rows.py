@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels, best_of, best_raw_at
-from sktransfer.evaluation.comparison.verdict import say_p, word_verdict
+from sktransfer.evaluation.comparison.verdict import say_p, say_resolution, word_verdict
 from sktransfer.evaluation.probing.significance import by_draws, compare_scores, judge_alone
 
 FOLDS = [(np.arange(900), np.arange(100))] * 10
@@ -51,6 +51,18 @@ def test_a_clear_win_is_split_into_architecture_and_training() -> None:
     # One in twenty: 0.05 more of them right.
     assert "about one more correct prediction per 20 images (95 % interval 19 to 22)." in words
     assert "Features take 2 ms per image, 40 ms for these 20." in words
+
+
+def test_few_images_are_said_to_prove_little() -> None:
+    alike = _rows(0.95 + NOISE, 0.95 - NOISE, 0.95 + NOISE[::-1])
+    # Seven of one kind have p = 0.008, which six tests allow; of 16 images that is 0.44.
+    assert say_resolution(alike, 16, 6) == (
+        "16 images are few: of them, only a difference of about 0.44 or more could be proved."
+    )
+    assert "about 1.00 or more" in say_resolution(alike, 4, 6)
+    assert say_resolution(alike, 200, 6) == ""
+    clear = _rows(0.90 + NOISE, 0.92 - NOISE, 0.95 + 2 * NOISE)
+    assert say_resolution(clear, 16, 6) == ""
 
 
 def test_few_labels_have_a_verdict_of_their_own() -> None:

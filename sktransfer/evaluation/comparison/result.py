@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels, best_of
-from sktransfer.evaluation.comparison.verdict import word_verdict
+from sktransfer.evaluation.comparison.verdict import say_resolution, word_verdict
 from sktransfer.evaluation.probing.by_class import tabulate_classes
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.probing.targets import say_target
@@ -101,7 +101,10 @@ class TransferComparison(Result):
     def verdict(self) -> str:
         """Whether transfer helped, what pretraining adds to it, and what it costs."""
         few = "label{s} of each class" if self.target == "classes" else "image{s}"
-        return word_verdict(self.rows, self.metrics[0], few=few)
+        words = word_verdict(self.rows, self.metrics[0], few=few)
+        if self.is_by_images and self.metrics[0] == "accuracy":
+            words += f"\n\n{say_resolution(self.rows, self.n_images, self.n_tests)}"
+        return words.rstrip()
 
     def to_markdown(self) -> str:
         """Return the verdict and the tables in Markdown."""

@@ -11,6 +11,9 @@ from sktransfer.evaluation.comparison.rows import ComparisonRow, best_of, best_r
 from sktransfer.evaluation.probing.metrics import METRICS, are_unequal
 from sktransfer.evaluation.probing.significance import ALPHA, PairedDifference
 
+# Difference in accuracy from which it is said that smaller ones could not be proved.
+_COARSE = 0.1
+
 
 def word_verdict(
     rows: Sequence[ComparisonRow], metric: str, *, few: str = "label{s} of each class"
@@ -44,6 +47,24 @@ def word_verdict(
         f"architecture alone: {control.name} has {_against_raw(control, raw, metric)} "
         f"{_room(control, raw, metric)}"
     ).rstrip() + f" {_balance(control, raw, None)}".rstrip()
+
+
+def say_resolution(rows: Sequence[ComparisonRow], n_images: int, n_tests: int) -> str:
+    """Say which differences so few images could prove at all, where nothing was proved."""
+    undecided = any(
+        row.kind == "transfer"
+        and row.against_raw is not None
+        and row.against_raw.finding in ("equal", "within noise")
+        for row in rows
+    )
+    # Images that all turn one way have p = 1/2 to the power of their number, times the tests.
+    smallest = math.ceil(math.log2(max(n_tests, 1) / ALPHA)) / n_images
+    if not undecided or smallest < _COARSE:
+        return ""
+    return (
+        f"{n_images} images are few: of them, only a difference of about {min(smallest, 1):.2f} or "
+        "more could be proved."
+    )
 
 
 def _headline(gain: PairedDifference | None, trained: PairedDifference | None) -> str:
