@@ -52,7 +52,7 @@ def test_default_run_shows_raw_pixels_and_the_control_and_says_what_is_missing(
     assert "vgg16 imagenet, block1_pool max-pooled, 32 px: not shown." in text
     assert "are not on this machine, and optional weights are not downloaded" in text
     assert "With 3 labels of each class, " in text
-    assert "raw pixels: 100%" in err
+    assert "raw pixels:   0%" in err
 
 
 def test_without_arguments_all_ten_digits_are_compared(capsys: pytest.CaptureFixture[str]) -> None:

@@ -473,7 +473,7 @@ def test_progress_is_shown_when_asked_for(digits: Any, capsys: pytest.CaptureFix
     _sweep(digits, layers=LAYERS[:1], poolings=["avg"], verbose=1)
     err = capsys.readouterr().err
     assert "32 px: 100%" in err
-    assert "block1_conv1 avg, 32 px: 100%" in err
+    assert "block1_conv1 avg, 32 px:   0%" in err
 
 
 def test_trained_layers_tell_digits_apart(shared_data: Path, vgg16_blocks: Path) -> None:
