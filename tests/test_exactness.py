@@ -13,6 +13,7 @@ import pytest
 
 from sktransfer import VGGFeatureExtractor, weights
 from sktransfer.engines.keras import images_per_call
+from sktransfer.engines.processor import processor_flags
 from sktransfer.networks import list_layers, plan_cut
 
 ARCHITECTURES = ["vgg16", "vgg19"]
@@ -70,7 +71,8 @@ def test_every_layer_equals_keras_at_32_pixels(architecture: str) -> None:
     arrays = weights.draw_weights(cut, extractor.random_seed_)
     reference = _keras_layers(architecture, arrays, images, names, top=False)
     # Keras has the layer flatten at 224 pixels only: it is block5_pool, row after row.
-    _check_columns(features, [*names, "flatten"], [*reference, reference[-1]], 1e-6)
+    bound = 1e-6 if "avx512f" in processor_flags() else 3e-6
+    _check_columns(features, [*names, "flatten"], [*reference, reference[-1]], bound)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

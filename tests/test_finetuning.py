@@ -416,7 +416,8 @@ def test_training_stops_early_and_keeps_the_best_epoch(digits: Data) -> None:
     ).fit(X, y)
     losses = [row["validation_loss"] for row in model.history_]
     best = int(np.argmin(losses))
-    assert model.n_iter_ == best + 3 < 50
+    # Two epochs that are no better, or fewer before the loss is no number any more.
+    assert best + 1 < model.n_iter_ <= best + 3 < 50
     again = _classifier(epochs=best + 1, optimizer=wild, early_stopping=True, n_iter_no_change=50)
     again.set_params(validation_fraction=0.3).fit(X, y)
     assert _state(again) == _state(model)
@@ -443,7 +444,10 @@ def test_early_stopping_never_ends_above_the_loss_that_it_started_with(digits: D
     assert len(blocks) == 2
     assert min(row["validation_loss"] for row in blocks) > probe["validation_loss"]
     frozen = _classifier("block2_pool", head_epochs="auto").fit(X[:60], y[:60])
-    assert _state(model) == _state(frozen)
+    # Where less is frozen, other kernels compute the features, which may differ in the last bits.
+    for found, wanted in zip(_state(model), _state(frozen), strict=True):
+        pair = np.frombuffer(found, np.float32), np.frombuffer(wanted, np.float32)
+        np.testing.assert_allclose(*pair, rtol=1e-4, atol=1e-5)
 
 
 # -- the head as a probe, and the learning rate of the trunk

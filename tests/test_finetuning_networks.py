@@ -21,6 +21,7 @@ from sktransfer import (
     export_onnx,
     load_digit_pair,
 )
+from sktransfer.engines.processor import has_instructions
 from sktransfer.features.fitted import get_runner, read_fitted
 from sktransfer.networks.passages import find_passages
 from sktransfer.training.finetuning.trunk import Arrays, get_trunk_of
@@ -331,6 +332,7 @@ def test_places_lie_where_a_single_tensor_passes() -> None:
     assert not {"left_relu", "left_conv", "left_norm"} & set(found)
 
 
+@pytest.mark.skipif(not has_instructions("int8"), reason="this processor has no 8-bit arithmetic")
 def test_int8_is_calibrated_again_after_training(digits: Data) -> None:
     pytest.importorskip("openvino")
     params = PARAMS | {"precision": "int8"}

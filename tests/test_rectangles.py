@@ -24,6 +24,7 @@ from sktransfer import (
     sweep_networks,
 )
 from sktransfer.engines.choice import is_installed
+from sktransfer.engines.processor import has_instructions
 from sktransfer.features.fitted import get_runner
 from sktransfer.features.preprocessing import Resizing, preprocess
 from sktransfer.networks import list_layers, plan_cut
@@ -168,6 +169,7 @@ def test_files_are_extracted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, extractor.fit_transform(IMAGES))
 
 
+@pytest.mark.skipif(not has_instructions("int8"), reason="this processor has no 8-bit arithmetic")
 def test_int8_is_calibrated() -> None:
     pytest.importorskip("openvino")
     extractor = _extractor("block2_pool", pooling="avg")
