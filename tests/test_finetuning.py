@@ -416,7 +416,7 @@ def test_training_stops_early_and_keeps_the_best_epoch(digits: Data) -> None:
     ).fit(X, y)
     losses = [row["validation_loss"] for row in model.history_]
     best = int(np.argmin(losses))
-    # Two epochs that are no better, or fewer before the loss is no number any more.
+    # Two epochs that are no better than the best one, or than the loss that training started with.
     assert best + 1 < model.n_iter_ <= best + 3 < 50
     again = _classifier(epochs=best + 1, optimizer=wild, early_stopping=True, n_iter_no_change=50)
     again.set_params(validation_fraction=0.3).fit(X, y)
