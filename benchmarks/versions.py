@@ -22,9 +22,10 @@ _LAYERS = ("block1_pool", "block3_pool", "block5_pool")
 _JOB = """
 import json, sys, tempfile, time
 from pathlib import Path
+folder, checkout, layer, features = sys.argv[1:]
+sys.path.insert(0, checkout)
 import sktransfer
 from sktransfer import FeatureStore, VGGFeatureExtractor
-folder, checkout, layer, features = sys.argv[1:]
 assert Path(sktransfer.__file__).is_relative_to(checkout), sktransfer.__file__
 paths = sorted(map(str, Path(folder).iterdir()))
 extractor = VGGFeatureExtractor(
@@ -51,11 +52,7 @@ def measure(other: Path, n_images: int, n_rounds: int) -> list[Row]:
                     seconds: dict[str, list[float]] = {name: [] for name in checkouts}
                     for _ in range(n_rounds):
                         for name, path in checkouts.items():
-                            seconds[name].append(
-                                run_python(
-                                    _JOB, folder, path, layer, features, PYTHONPATH=str(path)
-                                )
-                            )
+                            seconds[name].append(run_python(_JOB, folder, path, layer, features))
                     before, now = np.array(seconds["other"]), np.array(seconds["this"])
                     rows.append(
                         {
