@@ -29,8 +29,8 @@ from measuring import (
     Options,
     Row,
     describe_host,
-    describe_processor,
     format_rows,
+    name_processor,
     read_results,
     write_results,
 )
@@ -151,7 +151,7 @@ def _measure(name: str, options: Options) -> Row:
         "title": title,
         "notes": notes,
         "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "processor": describe_processor(),
+        "processor": name_processor(),
         "sktransfer": version("sktransfer"),
         "rounds": options.rounds,
         "quick": options.is_quick,

@@ -35,7 +35,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from measuring import Row, describe_host, describe_processor, read_results, write_results
+from measuring import Row, describe_host, name_processor, read_results, write_results
 from probing_tasks import (
     Task,
     charts,
@@ -241,7 +241,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore", ImageWarning)
     results = read_results(args.json, describe_host())
-    results.setdefault("processor", describe_processor())
+    results.setdefault("processor", name_processor())
     runs = results.setdefault("runs", {})
     end = time.monotonic() + 60 * args.minutes
     tasks: dict[tuple[Callable[[], Task], int], Task] = {}

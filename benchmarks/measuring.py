@@ -112,7 +112,7 @@ def describe_host() -> Row:
     return host | {name: _version(name) for name in _PACKAGES if _version(name)}
 
 
-def describe_processor() -> str:
+def name_processor() -> str:
     """Name the processor and its sets of vector instructions: names alone hide generations."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from measuring import Row, describe_host, describe_processor, format_rows, write_results
+from measuring import Row, describe_host, format_rows, name_processor, write_results
 from probing_tasks import MOST, SIZE, Task, embedded_digits, make_tasks
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -437,7 +437,7 @@ def main() -> None:
     }
     results: Row = {
         "host": describe_host(),
-        "processor": describe_processor(),
+        "processor": name_processor(),
         "measured": datetime.now(UTC).strftime("%Y-%m-%d"),
         "draws": args.draws,
         "test_images": args.test,

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measuring import Row, describe_processor, format_rows, run_python
+from measuring import Row, format_rows, name_processor, run_python
 from throughput import KINDS, write_files
 
 _LAYERS = ("block1_pool", "block3_pool", "block5_pool")
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    print(describe_processor())
+    print(name_processor())
     print(format_rows(measure(args.other, args.images, args.rounds)))
 
 

@@ -30,9 +30,11 @@ def digest(image: np.ndarray, value_range: ValueRange | None = None) -> bytes:
     def strips() -> Iterator[np.ndarray]:
         return (convert(image[:, top : top + step]) for top in range(0, height, step))
 
+    first = convert(image[:, :1])
+
     def holds(check: Callable[[np.ndarray], bool]) -> bool:
         # Most images tell by their first row.
-        return all(map(check, itertools.chain([convert(image[:, :1])], strips())))
+        return all(map(check, itertools.chain([first], strips())))
 
     # A grey image in three channels gives the features of the grey one, and the bytes of a file
     # those of the same numbers in any other type: they are hashed alike, bytes four times as fast.
@@ -52,4 +54,4 @@ def _is_grey(values: np.ndarray) -> bool:
 
 
 def _are_bytes(values: np.ndarray) -> bool:
-    return bool(((values >= 0) & (values <= 255) & (values == np.floor(values))).all())
+    return bool((values == np.clip(np.floor(values), 0, 255)).all())

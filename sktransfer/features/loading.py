@@ -217,9 +217,11 @@ def to_loaded(
         ]
     # Copy, or one image would keep its whole group in memory.
     group = to_255(pixels, value_range)
+    # Bytes are hashed as they are, and whatever had to be converted is not converted again.
+    hashed = (pixels, value_range) if pixels.dtype == np.uint8 else (group, None)
     return [
-        Loaded(digest(image, value_range), values.copy(), is_large)
-        for image, values in zip(_each(pixels), _each(group), strict=True)
+        Loaded(digest(image, hashed[1]), values.copy(), is_large)
+        for image, values in zip(_each(hashed[0]), _each(group), strict=True)
     ]
 
 
