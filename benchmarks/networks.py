@@ -91,7 +91,8 @@ def _others(
     """Return the features by the network's own framework, and other ways to compute them."""
     runs: dict[str, Callable[[np.ndarray, int], Any]] = {}
     if name.startswith("timm/"):
-        own = extractor.set_params(engine="torch").fit(images)
+        exact = {"precision": "float32", "calibration": None}
+        own = extractor.set_params(engine="torch", **exact).fit(images)
         reference = np.empty((len(inputs), own.n_features_out_), np.float32)
         get_runner(own).run(inputs, reference)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,33 @@ def test_the_simulated_cluster_is_limited_by_what_it_shares() -> None:
     assert stored[0] == pytest.approx(1 / 3, rel=0.05)
     assert hosts[0] == pytest.approx(8)
     assert linked[0] == pytest.approx(0.5, rel=0.05)  # each way
+
+
+_VERSIONS = """
+import json, sys
+from pathlib import Path
+import throughput, versions
+versions.KINDS, versions._LAYERS = throughput.KINDS[:1], ("block1_pool",)
+rows = versions.measure(Path(sys.argv[1]), n_images=20, n_rounds=1)
+print(json.dumps(rows))
+"""
+
+
+def test_versions_are_measured_side_by_side(tmp_path: Path) -> None:
+    """The other version is a copy of this one."""
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "sktransfer", other / "sktransfer")
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _VERSIONS, str(other)],
+        cwd=ROOT / "benchmarks",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    rows = json.loads(run.stdout)
+    assert [row["features"] for row in rows] == ["not kept", "kept"]
+    assert all(row["before_images_per_s"] > 0 and row["x_before"] > 0 for row in rows)
 
 
 def test_earlier_results_are_shown_again() -> None:

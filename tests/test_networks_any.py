@@ -11,6 +11,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
@@ -587,11 +588,20 @@ def test_grey_models_work_as_the_error_says() -> None:
     assert _of_model(model).fit_transform(IMAGES).shape == (6, 4)
 
 
+def _hdf5(folder: Path, link: h5py.ExternalLink | None = None) -> bytes:
+    """Return a file of no weights, in which one may be in another file."""
+    path = folder / "some.weights.h5"
+    with h5py.File(path, "w") as file:
+        if link is not None:
+            file["layers"] = link
+    return path.read_bytes()
+
+
 def test_files_that_are_no_models(tmp_path: Path) -> None:
     unknown = tmp_path / "unknown.keras"
     with zipfile.ZipFile(unknown, "w") as archive:
         archive.writestr("config.json", '{"module": "mine", "class_name": "Mine", "config": {}}')
-        archive.writestr("model.weights.h5", b"x")
+        archive.writestr("model.weights.h5", _hdf5(tmp_path))
     with pytest.raises(ValueError, match=r"Keras cannot read it"):
         _of_model(unknown).fit(IMAGES)
     with pytest.raises(FileNotFoundError, match=r"must be the path of a file"):
@@ -621,12 +631,27 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
                 if part.filename != name:
                     archive.writestr(part, source.read(part))
         damaged[f"without {name}"] = (tmp_path / "less").read_bytes()
+    # What would fill the memory, and what is elsewhere.
+    linked = _hdf5(tmp_path, h5py.ExternalLink(str(tmp_path / "elsewhere.h5"), "/"))
+    bomb = b"\0" * (257 << 20)
+    for name, weights in {"linked": linked, "bomb": bomb}.items():
+        with zipfile.ZipFile(tmp_path / "other", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("config.json", "{}")
+            archive.writestr("model.weights.h5", weights)
+        damaged[name] = (tmp_path / "other").read_bytes()
     for name, broken in damaged.items():
         path = tmp_path / f"{name}.keras"
         path.write_bytes(broken)
         with pytest.raises(ValueError, match=r"must be a .keras file that is whole.*download"):
             _of_model(path).fit(IMAGES)
     assert _of_model(whole).fit(IMAGES).n_features_out_ == 4
+
+
+def test_weights_are_read_in_a_separate_process_first(tmp_path: Path) -> None:
+    path = tmp_path / "linked.h5"
+    path.write_bytes(_hdf5(tmp_path, h5py.ExternalLink(str(tmp_path / "elsewhere.h5"), "/")))
+    with pytest.raises(OSError, match=r"cannot read the weights file '.*linked\.h5': .*link"):
+        _named("MobileNetV2", weights=path).fit(IMAGES)
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:

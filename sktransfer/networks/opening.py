@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
+from sktransfer.files import isolated
+from sktransfer.files.archives import FREE_BYTES, MAX_RATIO
 from sktransfer.files.regular import check_regular
 from sktransfer.networks.applications import Application, build_application, find_application
 from sktransfer.networks.frameworks import claim
@@ -18,7 +21,8 @@ from sktransfer.networks.timm_network import is_timm, open_timm
 
 _FILES = (".keras", ".onnx", ".h5", ".hdf5")
 # How a .keras file names its weights.
-_WEIGHTS = {"model.weights.h5", "model.weights.npz"}
+_HDF5 = "model.weights.h5"
+_WEIGHTS = {_HDF5, "model.weights.npz"}
 
 
 def is_onnx(network: Any) -> bool:
@@ -82,18 +86,15 @@ def read_keras_file(path: Path, who: str) -> Any:
 
 
 def _check_archive(path: Path, who: str) -> None:
-    """Check that all parts of a model are there, of which Keras would say that there is no file."""
+    """Check that all parts of a model are there and can be read, before Keras reads them."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-            damaged = archive.testzip()
-        if "config.json" not in names:
-            fault = "it holds no config.json"
-        elif not names & _WEIGHTS:
-            fault = "it holds no weights"
-        else:
-            fault = "" if damaged is None else f"{damaged} in it is damaged"
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+            fault = _find_fault(archive, path.stat().st_size)
+    # The last is what the separate process says of HDF5.
+    except (
+        *(zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError),
+        *(OSError, ValueError),
+    ) as error:
         fault = " ".join(str(error).split())
     if fault:
         raise ValueError(
@@ -101,6 +102,28 @@ def _check_archive(path: Path, who: str) -> None:
             f"{str(path)!r}, a zip archive that is damaged or incomplete ({fault}): copy or "
             "download it again, or save it again by model.save('model.keras')."
         )
+
+
+def _find_fault(archive: zipfile.ZipFile, n_bytes: int) -> str:
+    """Say what is wrong with the archive of a model; nothing is an empty string.
+
+    Keras reads weights in this process, so a separate one reads them first: the HDF5 library hangs
+    or crashes on some damaged files, and follows links out of a file.
+    """
+    names = set(archive.namelist())
+    n_unpacked = sum(part.file_size for part in archive.infolist())
+    if n_unpacked > max(FREE_BYTES, MAX_RATIO * n_bytes):
+        return f"it unpacks to {n_unpacked:,} bytes, more than {MAX_RATIO} times its size"
+    if "config.json" not in names:
+        return "it holds no config.json"
+    if not names & _WEIGHTS:
+        return "it holds no weights"
+    if damaged := archive.testzip():
+        return f"{damaged} in it is damaged"
+    if _HDF5 in names:
+        with tempfile.TemporaryDirectory() as folder:
+            isolated.check(archive.extract(_HDF5, folder))
+    return ""
 
 
 def open_network(

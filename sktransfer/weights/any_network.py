@@ -23,6 +23,7 @@ from sktransfer.networks.opening import check_file, find_named, is_onnx, read_ke
 from sktransfer.networks.pixels import PixelScaling, show_usual
 from sktransfer.networks.timm_network import TimmNetwork, draw_timm, is_timm, open_timm
 from sktransfer.weights.drawing import draw_model
+from sktransfer.weights.files import read_contents
 from sktransfer.weights.official import may_download
 
 #: The value of the parameter `weights` for those that a network's makers trained.
@@ -312,6 +313,8 @@ def _stamp(named: Any) -> tuple[Any, ...]:
 
 def _load_into(model: Any, path: Path, who: str) -> None:
     """Load a weights file that Keras wrote into a model of the same layers."""
+    # Keras reads it in this process, after a separate process has read it without harm.
+    read_contents(path, everything=True, who=who)
     try:
         model.load_weights(path)
     except Exception as error:  # whatever is wrong with a file that others made
