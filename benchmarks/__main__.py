@@ -63,6 +63,7 @@ _PARTS = {
     "accuracy": ("accuracy", "measure_accuracy", {}, ("data", "weights")),
     "calibration": ("accuracy", "measure_calibration", {}, ("data", "weights", "int8")),
     "article": ("article", "measure_article", {}, ("data", "weights")),
+    "controls": ("article", "measure_controls", {}, ("data",)),
     "loading": ("loading", "measure_loading", {}, ()),
     "throughput": ("throughput", "measure_throughput", {}, ()),
     "workers": ("workers", "measure_workers", {}, ()),
