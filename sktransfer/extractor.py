@@ -66,9 +66,10 @@ class VGGFeatureExtractor(FeatureExtractor):
         Side in pixels, or height and width, 32 and up, to which images are resized. ``'auto'`` is
         224, or what the weights file records as its own, as the synthetic weights do. The dense
         layers need 224.
-    aspect : {'stretch', 'crop', 'pad'}, default='stretch'
-        What happens to images that are no squares: stretched, cut to the central square, or filled
-        up with black.
+    aspect : {'stretch', 'crop', 'pad'} or float, default='stretch'
+        What happens to images of another shape: stretched, cut to the largest central part of the
+        network's shape, or filled up with black. A share from 0 to 1, such as 0.875, keeps that
+        share of the central part, as torchvision's transforms do.
     interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}, default='bilinear'
         How values between pixels are found, as in Keras.
     antialias : bool, default=False
@@ -113,6 +114,8 @@ class VGGFeatureExtractor(FeatureExtractor):
         Number of features per image.
     preprocessing_ : dict
         What is done to pixels from 0 to 255, as the weights were trained.
+    resizing_ : dict
+        How images are resized: `size`, `aspect`, `interpolation` and `antialias`.
     weights_sha256_ : str
         SHA-256 of the kernels and biases up to the deepest wanted layer.
     random_seed_ : int or None
@@ -184,7 +187,7 @@ class VGGFeatureExtractor(FeatureExtractor):
         value_range: str | Iterable[float] = "auto",
         allow_remote: bool = False,
         input_size: str | int | tuple[int, int] = "auto",
-        aspect: str = "stretch",
+        aspect: str | float = "stretch",
         interpolation: str = "bilinear",
         antialias: bool = False,
         engine: str = "auto",

@@ -15,6 +15,7 @@ from sktransfer.engines import ALL_ENGINES
 from sktransfer.features.estimator import COMMON_CONSTRAINTS, FeatureExtractor
 from sktransfer.features.fitted import get_runner, settings_of, take_on
 from sktransfer.features.fitting import fit_network
+from sktransfer.features.preprocessing import INTERPOLATIONS
 from sktransfer.features.store import FeatureStore
 from sktransfer.networks.keras_network import KerasNetwork
 from sktransfer.weights import PRETRAINED
@@ -69,13 +70,18 @@ class ImageFeatureExtractor(FeatureExtractor):
     input_size : 'auto', int or tuple of int, default='auto'
         Side in pixels, or height and width, to which images are resized. ``'auto'`` is the size
         that the network was trained at. Networks that end with maps take many sizes.
-    aspect : {'stretch', 'crop', 'pad'}, default='stretch'
-        What happens to images that are no squares: stretched, cut to the central square, or filled
-        up with black.
-    interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}, default='bilinear'
-        How values between pixels are found, as in Keras.
-    antialias : bool, default=False
-        Whether shrinking averages over the pixels that fall together, as in Keras.
+    aspect : {'auto', 'stretch', 'crop', 'pad'} or float, default='auto'
+        What happens to images of another shape: stretched, cut to the largest central part of the
+        network's shape, or filled up with black. A share from 0 to 1, such as 0.875, keeps that
+        share of the central part, as torchvision's transforms do. ``'auto'`` is what timm records
+        for its networks, and ``'stretch'`` for others.
+    interpolation : {'auto', 'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}, \
+default='auto'
+        How values between pixels are found, as in Keras. ``'auto'`` is what timm records for its
+        networks, and ``'bilinear'`` for others.
+    antialias : 'auto' or bool, default='auto'
+        Whether shrinking averages over the pixels that fall together, as in Keras. ``'auto'`` does
+        so for networks of timm, and not for others.
     engine : {'auto', 'keras', 'openvino', 'torch'}, default='auto'
         What runs the network; PyTorch those of timm only. ``'auto'`` takes Keras where its backend
         computes on an accelerator, else OpenVINO if it is installed (``pip install
@@ -115,6 +121,8 @@ class ImageFeatureExtractor(FeatureExtractor):
         Number of features per image.
     preprocessing_ : dict
         What is done to pixels, in the form of the parameter `preprocessing`.
+    resizing_ : dict
+        How images are resized: `size`, `aspect`, `interpolation` and `antialias`.
     weights_sha256_ : str
         SHA-256 of all weights that the wanted layers depend on.
     random_seed_ : int or None
@@ -170,6 +178,9 @@ class ImageFeatureExtractor(FeatureExtractor):
             tuple,
         ],
         **COMMON_CONSTRAINTS,
+        "aspect": [StrOptions({"auto"}), *COMMON_CONSTRAINTS["aspect"]],
+        "interpolation": [StrOptions({"auto", *INTERPOLATIONS})],
+        "antialias": [StrOptions({"auto"}), "boolean"],
         "engine": [StrOptions({"auto", *ALL_ENGINES})],
     }
 
@@ -185,9 +196,9 @@ class ImageFeatureExtractor(FeatureExtractor):
         value_range: str | Iterable[float] = "auto",
         allow_remote: bool = False,
         input_size: str | int | tuple[int, int] = "auto",
-        aspect: str = "stretch",
-        interpolation: str = "bilinear",
-        antialias: bool = False,
+        aspect: str | float = "auto",
+        interpolation: str = "auto",
+        antialias: bool | str = "auto",
         engine: str = "auto",
         precision: str = "float32",
         calibration: Any = None,

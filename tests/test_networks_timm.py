@@ -20,11 +20,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("openvino")
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 40, 52, 3), dtype=np.uint8)
+_AS_KERAS = {"aspect": "stretch", "interpolation": "bilinear", "antialias": False}
 NETWORKS = {"resnet18": 64, "convnext_atto": 64, "vit_tiny_patch16_224": 224}
 
 
 def _extractor(name: str, layer: Any = None, **params: Any) -> ImageFeatureExtractor:
-    params = {"weights": None, "random_state": 0, "cache": None} | params
+    params = {"weights": None, "random_state": 0, "cache": None} | _AS_KERAS | params
     return ImageFeatureExtractor(f"timm/{name}", layer, **params)
 
 

@@ -49,6 +49,29 @@ def _keras_resize(images: np.ndarray, resizing: Resizing) -> np.ndarray:
     return keras.ops.convert_to_numpy(resized)
 
 
+@given(
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.tuples(st.integers(8, 40), st.integers(8, 40)),
+    st.floats(0.2, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_share_is_the_middle_of_the_resized_whole(
+    shape: tuple[int, int], size: tuple[int, int], share: float
+) -> None:
+    images = _images(*shape, n=1)
+    found = resize(images, Resizing(size, share, "bicubic", True))
+    # torchvision's Resize brings the side that is short for the size to it; CenterCrop follows.
+    rows, columns = (int(side / share) for side in size)
+    if shape[0] * columns >= shape[1] * rows:
+        whole = max(size[0], int(columns * shape[0] / shape[1])), columns
+    else:
+        whole = rows, max(size[1], int(rows * shape[1] / shape[0]))
+    resized = resize(images, Resizing(whole, "stretch", "bicubic", True))
+    top, left = (round((n - side) / 2) for n, side in zip(whole, size, strict=True))
+    expected = resized[:, top : top + size[0], left : left + size[1]]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("antialias", [False, True])
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("aspect", ASPECTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -33,7 +33,7 @@ COMMON_CONSTRAINTS: dict = {
     "image_shape": ["array-like", None],
     "value_range": [StrOptions({"auto"}), "array-like"],
     "allow_remote": ["boolean"],
-    "aspect": [StrOptions(set(ASPECTS))],
+    "aspect": [StrOptions(set(ASPECTS)), Interval(Real, 0, 1, closed="right")],
     "interpolation": [StrOptions(set(INTERPOLATIONS))],
     "antialias": ["boolean"],
     "engine": [StrOptions({"auto", *ENGINES})],
@@ -138,6 +138,11 @@ class FeatureExtractor(Documented, CallbackSupportMixin, TransformerMixin, BaseE
     def preprocessing_(self) -> dict[str, Any]:
         """What is done to pixels from 0 to 255 before they enter the network."""
         return asdict(self._runner.scaling)
+
+    @property
+    def resizing_(self) -> dict[str, Any]:
+        """How images are brought to the network's size."""
+        return asdict(self._runner.resizing)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name every feature by layer, place and channel.

@@ -79,9 +79,10 @@ class Resizing:
     ----------
     size : int or tuple of int
         Side of the square, or height and width, in pixels.
-    aspect : {'stretch', 'crop', 'pad'}
+    aspect : {'stretch', 'crop', 'pad'} or float
         What happens to an image of another shape: stretched, cut to the largest central part of
-        the right shape, or filled up with black.
+        the right shape, or filled up with black. A share from 0 to 1 resizes the whole image, and
+        keeps a central part of the size, which is that share of the part that 'crop' keeps.
     interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}
         How values between pixels are found.
     antialias : bool
@@ -89,7 +90,7 @@ class Resizing:
     """
 
     size: int | tuple[int, int]
-    aspect: str
+    aspect: str | float
     interpolation: str
     antialias: bool
 
@@ -188,6 +189,11 @@ def plan_axes(
     """Say which part of an image is used (top, left, height, width), and how it is resized."""
     wanted = as_shape(resizing.size)
     top = left = 0
+    if not isinstance(resizing.aspect, str):
+        resized = _resize_whole(height, width, wanted, resizing.aspect)
+        rows = _axis(height, height, resized[0], wanted[0], resizing)
+        columns = _axis(width, width, resized[1], wanted[1], resizing)
+        return (0, 0, height, width), rows, columns
     if resizing.aspect == "crop":
         # The largest part in the middle that has the shape of what is wanted.
         whole = height, width
@@ -200,9 +206,22 @@ def plan_axes(
             max(height, round(width * wanted[0] / wanted[1])),
             max(width, round(height * wanted[1] / wanted[0])),
         )
-    rows = _axis(height, whole[0], wanted[0], resizing)
-    columns = _axis(width, whole[1], wanted[1], resizing)
+    rows = _axis(height, whole[0], wanted[0], wanted[0], resizing)
+    columns = _axis(width, whole[1], wanted[1], wanted[1], resizing)
     return (top, left, height, width), rows, columns
+
+
+def _resize_whole(
+    height: int, width: int, wanted: tuple[int, int], share: float
+) -> tuple[int, int]:
+    """Say to which size a whole image is resized, of which a central part is kept.
+
+    Rounded down as in torchvision's ``Resize``, before its ``CenterCrop``.
+    """
+    rows, columns = (math.floor(side / share) for side in wanted)
+    if height * columns >= width * rows:
+        return max(wanted[0], columns * height // width), columns
+    return rows, max(wanted[1], rows * width // height)
 
 
 def _product(weights: scipy.sparse.csr_array, values: np.ndarray, axis: int) -> np.ndarray:
@@ -229,17 +248,19 @@ class Axis:
 
 
 @lru_cache(maxsize=256)
-def _axis(n_in: int, n_whole: int, n_out: int, resizing: Resizing) -> Axis:
-    """Plan the resizing of an axis that black pixels fill up to `n_whole`."""
-    if n_in == n_whole == n_out:
+def _axis(n_in: int, n_whole: int, n_out: int, n_kept: int, resizing: Resizing) -> Axis:
+    """Plan the resizing of an axis that black pixels fill up to `n_whole`; keep the middle."""
+    if n_in == n_whole == n_out == n_kept:
         return Axis(None, None)
     if n_whole == n_out:
         # Pixels keep their values, and the black around them is added.
         weights = axis_weights(n_whole, n_whole, "nearest", False)
     else:
         weights = axis_weights(n_whole, n_out, resizing.interpolation, resizing.antialias)
+    # Of two places in the middle, the even one, as torchvision rounds.
+    first = round((n_out - n_kept) / 2)
     start = (n_whole - n_in) // 2
-    weights = weights[:, start : start + n_in]
+    weights = weights[first : first + n_kept, start : start + n_in]
     used = np.unique(weights.indices)
     if len(used) == n_in:
         return Axis(None, weights)

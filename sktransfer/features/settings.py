@@ -17,11 +17,15 @@ from sktransfer.inputs.layout import check_shape_parameter
 from sktransfer.inputs.reader import Reader
 from sktransfer.inputs.value_range import check_range_parameter
 from sktransfer.networks import TRAINED_SIZE, Cut, plan_cut
+from sktransfer.networks.graph import Network
 from sktransfer.networks.layers import read_input_size
 from sktransfer.networks.outputs import as_shape, as_size
 from sktransfer.networks.pixels import PixelScaling, read_scaling
 from sktransfer.networks.timm_network import is_timm
 from sktransfer.weights import NetworkSource
+
+# What is done to images of networks that record nothing about it, as Keras' layer does.
+_USUAL_RESIZING = {"aspect": "stretch", "interpolation": "bilinear", "antialias": False}
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ class AnySettings:
     value_range: str | Iterable[float]
     allow_remote: bool
     input_size: Any
-    aspect: str
+    aspect: str | float
     interpolation: str
-    antialias: bool
+    antialias: bool | str
     engine: str
     precision: str
     calibration: Any
@@ -76,10 +80,6 @@ class AnySettings:
                 "fit. Got calibration=None: pass up to 128 of the images as 'calibration'."
             )
 
-    def resizing(self, input_size: int | tuple[int, int]) -> Resizing:
-        """Say how images are brought to a size."""
-        return Resizing(input_size, self.aspect, self.interpolation, bool(self.antialias))
-
     @property
     def reader(self) -> Reader:
         """How images are read."""
@@ -101,6 +101,10 @@ class Settings(AnySettings):
     def check(self) -> None:
         """Check that the layers exist."""
         self.plan()
+
+    def resizing(self, input_size: int | tuple[int, int]) -> Resizing:
+        """Say how images are brought to a size."""
+        return Resizing(input_size, self.aspect, self.interpolation, bool(self.antialias))
 
     def plan(self, input_size: int | tuple[int, int] | None = None) -> Cut:
         """Plan the cut, for images of the size that the user gave if no other is named."""
@@ -141,6 +145,22 @@ class NetworkSettings(AnySettings):
             layer=self.layer,
             pooling=self.pooling,
             who=self.who,
+        )
+
+    def resizing_for(self, network: Network, input_size: int | tuple[int, int]) -> Resizing:
+        """Say how images are brought to a size, where 'auto' as the network records it."""
+        recorded = getattr(network, "resizing", _USUAL_RESIZING)
+        ways = {name: getattr(self, name) for name in _USUAL_RESIZING}
+        unknown = [name for name, way in ways.items() if way == "auto" and name not in recorded]
+        if unknown:
+            raise ValueError(
+                f"The {unknown[0]!r} parameter of {self.who} must be given for {self.network!r}, "
+                "which was trained on images that were resized in a way that is not offered. Got "
+                "'auto'."
+            )
+        return Resizing(
+            input_size,
+            **{name: recorded[name] if way == "auto" else way for name, way in ways.items()},
         )
 
     def scaling(self, source: NetworkSource) -> PixelScaling:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,9 @@ class NetworkDescription(Result):
         Every layer that the cut needs, input first.
     preprocessing : PixelScaling or None, default=None
         What is done to pixels before; None of VGG16 and VGG19, and where the network does not tell.
+    resizing : dict or None, default=None
+        How images were resized in training, where the network tells: `aspect`, `interpolation` and
+        `antialias`.
     """
 
     architecture: str
@@ -46,6 +50,7 @@ class NetworkDescription(Result):
     cut: str
     layers: tuple[Any, ...]
     preprocessing: PixelScaling | None = None
+    resizing: Mapping[str, Any] | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -86,8 +91,13 @@ class NetworkDescription(Result):
 
     def __str__(self) -> str:
         """Lay the table out as text."""
-        text = format_table(*self._table())
-        return text if self.preprocessing is None else f"{text}\nscaling: {self.preprocessing}"
+        lines = [format_table(*self._table())]
+        if self.preprocessing is not None:
+            lines.append(f"scaling: {self.preprocessing}")
+        if self.resizing is not None:
+            ways = ", ".join(f"{name}={value!r}" for name, value in self.resizing.items())
+            lines.append(f"resizing: {ways}")
+        return "\n".join(lines)
 
     def _table(self) -> tuple[list[str], list[list[str]], list[str]]:
         header = ["layer", "output shape", "parameters", "multiply-adds"]
@@ -199,4 +209,5 @@ def _describe_any(network: Any, cut: str, input_size: Any) -> NetworkDescription
         last,
         tuple(layer for layer in opened.layers if layer.name in above),
         getattr(opened if application is None else application, "scaling", None),
+        getattr(opened, "resizing", None),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +24,13 @@ PREFIX = "timm/"
 EMBEDDING_LAYER = "pre_logits"
 # While shapes are found out: no other dimension is likely to be the same.
 _PROBE_IMAGES = 2
+# Pillow's names of kernels.
+_INTERPOLATIONS = {
+    "nearest": "nearest",
+    "bilinear": "bilinear",
+    "bicubic": "bicubic",
+    "lanczos": "lanczos3",
+}
 
 
 def is_timm(network: Any) -> bool:
@@ -45,12 +52,16 @@ class TimmNetwork:
         The size of its images, in pixels.
     scaling : PixelScaling
         How pixels become its input, as timm's configuration says.
+    resizing : dict
+        How images are resized, as far as timm's configuration can be said in the words of
+        :class:`ImageFeatureExtractor`.
     """
 
     model: Any
     architecture: str
     input_size: int | tuple[int, int]
     scaling: PixelScaling
+    resizing: Mapping[str, Any]
 
     @property
     def framework(self) -> str:
@@ -242,7 +253,24 @@ def open_timm(
     scaling = PixelScaling("RGB", 1 / 255, tuple(config["mean"]), tuple(config["std"]))
     size = config["input_size"][1:] if input_size is None else as_shape(input_size)
     # Its version, since timm's code decides what a name is.
-    return TimmNetwork(model.eval(), f"timm {timm.__version__} {own}", as_size(size), scaling)
+    architecture = f"timm {timm.__version__} {own}"
+    return TimmNetwork(model.eval(), architecture, as_size(size), scaling, _read_resizing(config))
+
+
+def _read_resizing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Read how timm resizes images for a model; what has no name here is left out.
+
+    Pillow does it there, which averages over pixels where it shrinks.
+    """
+    found: dict[str, Any] = {"antialias": True}
+    share, mode = float(config["crop_pct"]), config.get("crop_mode") or "center"
+    if mode == "center":
+        found["aspect"] = share
+    elif mode == "squash" and share == 1:
+        found["aspect"] = "stretch"
+    if config["interpolation"] in _INTERPOLATIONS:
+        found["interpolation"] = _INTERPOLATIONS[config["interpolation"]]
+    return found
 
 
 def _create(timm: Any, name: str, is_pretrained: bool, given: dict[str, Any]) -> Any:

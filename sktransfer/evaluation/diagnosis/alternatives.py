@@ -162,12 +162,13 @@ class Alternatives:
         own = self.runner.resizing
         shapes = {array.shape[1:3] for array in self._arrays()}
         wanted = as_shape(own.size)
-        if shapes == {wanted}:
+        is_whole = isinstance(own.aspect, str)  # a share keeps the middle of any image
+        if is_whole and shapes == {wanted}:
             return
         # Images of the wanted shape are neither stretched nor cut nor filled up.
         is_alike = bool(shapes) and all(h * wanted[1] == w * wanted[0] for h, w in shapes)
         ways = product(
-            [own.aspect] if is_alike else ["stretch", "crop", "pad"],
+            [own.aspect] if is_whole and is_alike else ["stretch", "crop", "pad"],
             ["bilinear", "nearest", "bicubic", "lanczos3"],
             [False, True],
         )

@@ -10,6 +10,7 @@ from sktransfer.evaluation.diagnosis.evidence import Evidence
 from sktransfer.evaluation.diagnosis.findings import Finding
 from sktransfer.evaluation.diagnosis.probes import is_better
 from sktransfer.evaluation.diagnosis.survey import roughness
+from sktransfer.features.fitted import get_runner
 from sktransfer.inputs.images import ArrayImages
 from sktransfer.networks import MIN_SIZE
 from sktransfer.networks.outputs import as_shape, spell_size
@@ -117,6 +118,7 @@ def _sides_exchanged(images: ArrayImages, values: np.ndarray) -> Iterator[Findin
 
 def scale(e: Evidence) -> Iterator[Finding]:
     """Look for images that are resized past the scale or the shape of what the filters know."""
+    resizing = get_runner(e.extractor).resizing
     size = float(np.sqrt(np.prod(as_shape(e.cut.input_size))))
     sides = np.sqrt(e.survey.sizes.prod(axis=1))
     side = float(np.median(sides))
@@ -128,19 +130,15 @@ def scale(e: Evidence) -> Iterator[Finding]:
             "shrunk",
             "warning",
             "The images are shrunk so much that little of their detail is left"
-            + (
-                ""
-                if e.extractor.antialias
-                else ", and without antialiasing most pixels are skipped"
-            )
+            + ("" if resizing.antialias else ", and without antialiasing most pixels are skipped")
             + ".",
-            evidence | {"shrunk by": side / size, "antialias": bool(e.extractor.antialias)},
+            evidence | {"shrunk by": side / size, "antialias": resizing.antialias},
             f"extractor.set_params(input_size={min(224, round(side / 2))}, antialias=True)",
         )
     height, width = as_shape(e.cut.input_size)
     shapes = e.survey.sizes[:, 0] / e.survey.sizes[:, 1] * (width / height)
     ratios = np.maximum(shapes, 1 / shapes)
-    if e.extractor.aspect == "stretch" and np.median(ratios) >= STRIP:
+    if resizing.aspect == "stretch" and np.median(ratios) >= STRIP:
         (strips,) = np.nonzero(ratios >= STRIP)
         yield Finding(
             "stretched",
