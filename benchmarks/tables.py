@@ -32,6 +32,7 @@ def fill(page: str, results: Row) -> str:
     merged = {
         "speed": _best_speed(parts),
         "cached": _cached(parts),
+        "errors": _errors(parts),
         "networks": [
             row
             for name, part in parts.items()
@@ -85,6 +86,17 @@ def _cached(parts: Mapping[str, Row]) -> list[Row]:
             if ("kept", n_jobs) in seconds
         ]
     return rows
+
+
+def _errors(parts: Mapping[str, Row]) -> list[Row]:
+    """Give the relative errors of the two short precisions, by layer and size."""
+    found: dict[tuple[str, int], Row] = {}
+    for row in parts.get("accuracy", {"rows": []})["rows"]:
+        if row["precision"] != "float32":
+            place = f"{row['layer']}, {row['size']} px"
+            errors = found.setdefault((row["layer"], row["size"]), {"features": place})
+            errors[row["precision"]] = row["relative_error"]
+    return list(found.values())
 
 
 def put(page: str, tables: Mapping[str, str]) -> str:
