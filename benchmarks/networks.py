@@ -66,12 +66,16 @@ def measure_network(name: str, options: Options) -> list[Row]:
         out = np.empty((len(inputs), extractor.n_features_out_), np.float32)
         found[engine, precision] = out
         ours[engine, precision] = partial(runner.run, inputs, out)
+    width = extractor.n_features_out_
+    megabytes = 4e-6 * sum(layer.n_parameters for layer in runner.cut.trunk)
     reference, others = _others(name, extractor, images, inputs)
     seconds = take_turns(ours | others, options.rounds)
     fastest = min(others, key=lambda way: median(seconds[way]))
     return [
         {
             "network": name,
+            "width": width,
+            "megabytes": megabytes,
             "engine": engine,
             "precision": precision,
             "images_per_s": len(inputs) / median(seconds[engine, precision]),
