@@ -145,8 +145,13 @@ def _default_parts() -> list[str]:
 def _measure(name: str, options: Options) -> Row:
     module, function, arguments, _ = _PARTS[name]
     measure: Callable[..., list[Row]] = getattr(importlib.import_module(module), function)
+    environment = dict(os.environ)
     start = time.perf_counter()
     rows = partial(measure, **arguments)(options=options)
+    took = time.perf_counter() - start
+    # Dask sets OMP_NUM_THREADS for its workers here too, which later parts would inherit.
+    os.environ.clear()
+    os.environ.update(environment)
     title, _, notes = cleandoc(measure.__doc__ or "").partition("\n\n")
     return {
         "title": title,
@@ -156,7 +161,7 @@ def _measure(name: str, options: Options) -> Row:
         "sktransfer": version("sktransfer"),
         "rounds": options.rounds,
         "quick": options.is_quick,
-        "took_s": round(time.perf_counter() - start),
+        "took_s": round(took),
         "rows": rows,
     }
 
