@@ -339,14 +339,14 @@ def _cast(element: int, **params: Any) -> Any:
     return make_residual("floats", before=[cast], element=element, **params)
 
 
+# OpenVINO may leave out the way to half precision and back.
 @pytest.mark.parametrize(
-    ("element", "dtype"), [(TensorProto.FLOAT16, np.float16), (TensorProto.DOUBLE, np.float64)]
+    ("element", "bound"), [(TensorProto.FLOAT16, 1e-4), (TensorProto.DOUBLE, 1e-5)]
 )
-def test_inputs_of_other_floats(element: int, dtype: type, tmp_path: Path) -> None:
+def test_inputs_of_other_floats(element: int, bound: float, tmp_path: Path) -> None:
     path = save(_cast(element), tmp_path / "network.onnx")
-    inputs = _inputs().transpose(0, 3, 1, 2).astype(dtype).astype(np.float32)
-    expected = run(make_residual(), "flat", inputs)
-    assert error(make_extractor(path).fit_transform(IMAGES), expected) < 1e-5
+    expected = run(make_residual(), "flat", _inputs().transpose(0, 3, 1, 2))
+    assert error(make_extractor(path).fit_transform(IMAGES), expected) < bound
 
 
 def test_a_network_in_half_precision(tmp_path: Path) -> None:

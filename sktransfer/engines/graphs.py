@@ -88,7 +88,7 @@ def _round_pixels(value: Any) -> Any:
     """Round pixels to whole numbers from 0 to 255, beyond which resizing may reach."""
     from openvino import opset13 as op
 
-    return op.clamp(op.round(value, "half_to_even"), 0.0, 255.0)
+    return op.clamp(op.round(value, "half_to_even"), 0.0, 255.0).output(0)
 
 
 def _to_vector(output: Any, pooling: str | None, is_channels_last: bool) -> Any:
