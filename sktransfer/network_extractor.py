@@ -45,9 +45,11 @@ class ImageFeatureExtractor(FeatureExtractor):
         pass. None is the embedding: what comes before the classifier, averaged over all places.
         Of a sequence of tokens it is the class token where there is one, else their mean.
     weights : 'pretrained', path-like or None, default='pretrained'
-        ``'pretrained'`` are those of the model or file, and of a name those for ImageNet, which
-        Keras' own function takes from its cache or downloads. A path names a weights file that
-        Keras wrote. None draws random weights (He normal) by `random_state`, as a control.
+        ``'pretrained'`` are those of the model or file, and of a name those for ImageNet, from
+        ``$SKTRANSFER_WEIGHTS_DIR`` or by Keras' own function, which takes them from its cache or
+        downloads them. A path names a weights file that Keras wrote, or for a name of Keras a
+        folder in which Keras' official file lies. None draws random weights (He normal) by
+        `random_state`, as a control.
     preprocessing : 'auto' or mapping, default='auto'
         What the network was trained on: pixels from 0 to 255 times ``'scale'``, less ``'mean'``,
         over ``'std'``, one number or one per channel, in the ``'order'`` ``'RGB'`` or ``'BGR'``.

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from long_mode import every_network
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from sktransfer import (
+    FeatureStore,
     ImageClassifier,
     ImageFeatureExtractor,
     ImageRegressor,
@@ -23,6 +25,7 @@ from sktransfer import (
 )
 from sktransfer.engines.processor import has_instructions
 from sktransfer.features.fitted import get_runner, read_fitted
+from sktransfer.networks.applications import list_applications
 from sktransfer.networks.passages import find_passages
 from sktransfer.training.finetuning.trunk import Arrays, get_trunk_of
 
@@ -133,6 +136,24 @@ def test_the_frozen_part_stays_bit_for_bit_and_the_other_is_trained(
     assert {row["phase"] for row in model.history_} == {"probe", "blocks"}
     expected = model.to_keras().predict(_inputs(model, X), verbose=0)
     np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-4)
+
+
+def test_the_frozen_part_is_computed_once(
+    digits: Data, tmp_path: Path, computed: list[int]
+) -> None:
+    n = len(np.unique(digits[0], axis=0))
+    store = FeatureStore(tmp_path)
+    params = PARAMS | {"weights": None, "pooling": "avg", "epochs": 3, "cache": store}
+    model = ImageClassifier("MobileNetV2", "block_2_add", unfreeze="block_2", **params)
+    model.fit(*digits)
+    (recipe,) = store.info().recipes
+    assert '"layer": "block_1_project_BN"' in recipe
+    assert store.info().n_written == n
+    clone(model).set_params(epochs=1).fit(*digits)
+    assert store.info().n_written == n
+    computed.clear()
+    clone(model).set_params(cache=None).fit(*digits)
+    assert sum(computed) == n  # in three epochs
 
 
 @pytest.mark.parametrize("unfreeze", ["all", "left_relu", "drop", "inner", "left_conv", "sum"])
@@ -330,6 +351,21 @@ def test_places_lie_where_a_single_tensor_passes() -> None:
     assert found["stem_norm"] == ("left_relu",)
     assert found["sum"] == ("drop",)
     assert not {"left_relu", "left_conv", "left_norm"} & set(found)
+
+
+@every_network
+@pytest.mark.parametrize("name", sorted(list_applications()))
+def test_every_network_has_a_place_before_its_end(name: str) -> None:
+    model = list_applications()[name].build(weights=None, include_top=False, pooling="avg")
+    order = [layer.name for layer in model.layers]
+    learned = [
+        order.index(layer.name)
+        for layer in model.layers
+        if layer.trainable_weights and not isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    places = [order.index(each.before) for each in find_passages(model) if each.before in order]
+    # With something to learn before and behind it.
+    assert any(learned[0] <= place < learned[-1] for place in places)
 
 
 @pytest.mark.skipif(not has_instructions("int8"), reason="this processor has no 8-bit arithmetic")

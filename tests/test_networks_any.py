@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from joblib import Parallel, delayed
+from long_mode import every_network
 from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -177,10 +177,7 @@ def test_features_are_those_of_predict(name: str, engine: str) -> None:
     assert names[0] == "embedding_0000"
 
 
-@pytest.mark.skipif(
-    os.environ.get("SKTRANSFER_ALL_NETWORKS") != "1",
-    reason="takes many minutes: set SKTRANSFER_ALL_NETWORKS=1",
-)
+@every_network
 @pytest.mark.parametrize("name", sorted(set(list_applications()) - set(FAMILIES)))
 def test_every_network_gives_and_exports_what_predict_does(name: str, tmp_path: Path) -> None:
     smallest = next(
@@ -439,14 +436,36 @@ def test_a_hit_is_what_a_recomputation_gives(tmp_path: Path, computed: list[int]
         assert sum(computed) == len(IMAGES), params
 
 
-def test_pickles_of_names_and_paths_are_small(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_every_family_is_stored_and_travels(name: str, tmp_path: Path, computed: list[int]) -> None:
+    images = IMAGES[:2]
+    extractor = _named(name, input_size=FAMILIES[name]).fit(images)
+    features = extractor.transform(images)
+    stored = clone(extractor).set_params(cache=FeatureStore(tmp_path)).fit(images)
+    np.testing.assert_array_equal(stored.transform(images), features)
+    computed.clear()
+    np.testing.assert_array_equal(stored.transform(images[::-1]), features[::-1])
+    assert computed == []
+    pickled = pickle.dumps(extractor)
+    assert len(pickled) < 100_000
+    # In another process, which builds the network anew.
+    task = delayed(_load_and_transform)(pickled, images[1:])
+    (there,) = Parallel(n_jobs=2, backend="loky")([task])
+    np.testing.assert_array_equal(there, features[1:])
+
+
+def _load_and_transform(pickled: bytes, images: np.ndarray) -> np.ndarray:
+    return pickle.loads(pickled).transform(images)
+
+
+def test_pickles_of_paths_are_small(tmp_path: Path) -> None:
     path = tmp_path / "small.keras"
     _small().save(path)
-    for extractor in (_named("ResNet50"), _of_model(path)):
-        features = extractor.fit(IMAGES).transform(IMAGES)
-        pickled = pickle.dumps(extractor)
-        assert len(pickled) < 100_000
-        np.testing.assert_array_equal(pickle.loads(pickled).transform(IMAGES), features)
+    extractor = _of_model(path)
+    features = extractor.fit(IMAGES).transform(IMAGES)
+    pickled = pickle.dumps(extractor)
+    assert len(pickled) < 100_000
+    np.testing.assert_array_equal(pickle.loads(pickled).transform(IMAGES), features)
 
 
 def test_a_model_is_pickled_with_its_weights() -> None:
@@ -673,16 +692,22 @@ def test_what_is_for_vgg_alone_says_so() -> None:
 
 # -- scikit-learn's own checks
 
+# Of three families an early layer behind a whole block.
+EARLY = {
+    "MobileNetV2": "block_3_depthwise_relu",
+    "DenseNet121": "conv2_block1_concat",
+    "ConvNeXtTiny": "convnext_tiny_stage_0_block_1_pointwise_conv_1",
+}
+
 
 @pytest.mark.filterwarnings("ignore::sktransfer.ImageWarning")
 @pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names:UserWarning")
-@pytest.mark.parametrize("kind", ["MobileNetV2", "EfficientNetB0", "model"])
+@pytest.mark.parametrize("kind", [*EARLY, "model"])
 def test_check_estimator(kind: str) -> None:
     if kind == "model":
         estimator = _of_model(_small(), pooling="avg", layer="sum")
     else:
-        layer = {"MobileNetV2": "block_3_depthwise_relu", "EfficientNetB0": "block2a_project_bn"}
-        estimator = _named(kind, layer[kind], pooling="avg")
+        estimator = _named(kind, EARLY[kind], pooling="avg")
     results = checks.check_estimator(estimator, on_fail=None, on_skip=None)
     not_passed = {
         result["check_name"]: result["status"] for result in results if result["status"] != "passed"

@@ -40,7 +40,8 @@ def _convert_onnx(network: OnnxNetwork, cut: NetworkCut, n_images: int) -> openv
             for layer, pooling in cut.outputs
         ]
         model = ov.Model(outputs, model.get_parameters(), "cut")
-        model = _take_channels_last(model, "NHWC" if network.is_channels_last else "NCHW")
+        layout = "NHWC" if network.is_channels_last else "NCHW"
+        model = _take_channels_last(model, layout, is_whole=network.takes_integers)
     except RuntimeError as error:
         raise ValueError(
             f"OpenVINO cannot run {cut.architecture} up to "
@@ -66,14 +67,28 @@ def _convert_timm(network: TimmNetwork, cut: NetworkCut, n_images: int) -> openv
     return _take_channels_last(model, "NCHW")
 
 
-def _take_channels_last(model: openvino.Model, layout: str) -> openvino.Model:
-    """Let a model take images in float32, channels last, whatever it takes itself."""
+def _take_channels_last(
+    model: openvino.Model, layout: str, *, is_whole: bool = False
+) -> openvino.Model:
+    """Let a model take images in float32, channels last, whatever it takes itself.
+
+    `is_whole` says that it takes whole numbers, to which pixels are rounded.
+    """
     ov = import_openvino()
     images = ov.preprocess.PrePostProcessor(model)
+    if is_whole:
+        images.input().preprocess().custom(_round_pixels)
     images.input().tensor().set_element_type(ov.Type.f32)
     images.input().tensor().set_layout(ov.Layout("NHWC"))
     images.input().model().set_layout(ov.Layout(layout))
     return images.build()
+
+
+def _round_pixels(value: Any) -> Any:
+    """Round pixels to whole numbers from 0 to 255, beyond which resizing may reach."""
+    from openvino import opset13 as op
+
+    return op.clamp(op.round(value, "half_to_even"), 0.0, 255.0).output(0)
 
 
 def _to_vector(output: Any, pooling: str | None, is_channels_last: bool) -> Any:

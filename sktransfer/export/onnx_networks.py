@@ -57,6 +57,9 @@ def _add_file(graph: Graph, cut: NetworkCut, network: OnnxNetwork, tensor: str) 
     if network.is_channels_last:
         tensor = graph.add("Transpose", tensor, perm=[0, 2, 3, 1])
     element = part.graph.input[0].type.tensor_type.elem_type
+    if network.takes_integers:
+        tensor = graph.add("Round", tensor)
+        tensor = graph.add("Clip", tensor, graph.constant(0), graph.constant(255))
     if element != float32:
         tensor = graph.add("Cast", tensor, to=element)
     names = [output.name for output in part.graph.output]

@@ -87,6 +87,7 @@ def _fit_any(settings: NetworkSettings, images: Images | None, reader: Reader) -
     source = settings.source(seed)
     scaling = settings.scaling(source)
     network = source.load()
+    source.check_pixels(network, scaling)
     cut = source.plan(network)
     engine = choose_engine_for(cut, settings.engine, settings.precision, who=settings.who)
     check_network(cut, engine, settings.who)

@@ -16,7 +16,7 @@ from sktransfer.networks.applications import Application, build_application, fin
 from sktransfer.networks.frameworks import claim
 from sktransfer.networks.graph import Network
 from sktransfer.networks.keras_network import wrap
-from sktransfer.networks.onnx_network import open_onnx
+from sktransfer.networks.onnx_reading import open_onnx
 from sktransfer.networks.timm_network import is_timm, open_timm
 
 _FILES = (".keras", ".onnx", ".h5", ".hdf5")

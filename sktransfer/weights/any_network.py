@@ -14,24 +14,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sktransfer.files.paths import expand
 from sktransfer.networks.applications import Application, build_application
 from sktransfer.networks.frameworks import claim
 from sktransfer.networks.graph import Network, NetworkCut, plan_network_cut, say_unknown
 from sktransfer.networks.keras_network import KerasNetwork, wrap
-from sktransfer.networks.onnx_network import open_onnx
+from sktransfer.networks.onnx_network import OnnxNetwork
+from sktransfer.networks.onnx_reading import open_onnx
 from sktransfer.networks.opening import check_file, find_named, is_onnx, read_keras_file
 from sktransfer.networks.pixels import PixelScaling, show_usual
 from sktransfer.networks.timm_network import TimmNetwork, draw_timm, is_timm, open_timm
 from sktransfer.weights.drawing import draw_model
 from sktransfer.weights.files import read_contents
-from sktransfer.weights.official import may_download
+from sktransfer.weights.keras_files import (
+    CURE,
+    download_trained,
+    find_published,
+    locate_published,
+)
+from sktransfer.weights.official import may_download, own_folder
 
 #: The value of the parameter `weights` for those that a network's makers trained.
 PRETRAINED = "pretrained"
 #: Networks kept in memory; the one used longest ago goes first.
 MAX_NETWORKS = 2
 
-_CURE = "Connect once, or pass the path of a weights file as 'weights', or None for random weights."
 _loaded: OrderedDict[Hashable, Network] = OrderedDict()
 _lock = threading.RLock()
 
@@ -93,6 +100,18 @@ class NetworkSource:
             "trained on: a Keras model or an ONNX file does not record it. Got 'auto' with "
             f"network={self.network!r}. {show_usual()}"
         )
+
+    def check_pixels(self, network: Network, scaling: PixelScaling) -> None:
+        """Check that a network of whole numbers gets pixels as they are."""
+        if not (isinstance(network, OnnxNetwork) and network.takes_integers):
+            return
+        if scaling != PixelScaling(scaling.order):
+            raise ValueError(
+                f"The 'preprocessing' parameter of {self.who} must leave pixels as they are for a "
+                f"network that takes whole numbers: scale 1, mean 0, std 1. Got {scaling} with "
+                f"network={self.network!r}: give the order alone, or export the network with an "
+                "input of floats."
+            )
 
     def plan(self, network: Network) -> NetworkCut:
         """Find the wanted layers."""
@@ -178,7 +197,7 @@ class NetworkSource:
         if is_pretrained and not may_download():
             raise FileNotFoundError(
                 f"{self.who} looks for the weights of {self.network!r} by timm, which may download "
-                f"them. {_CURE}"
+                f"them. {CURE}"
             )
         checkpoint = None if is_pretrained or self.weights is None else self._weights_file()
         network = open_timm(
@@ -275,31 +294,31 @@ class NetworkSource:
         if self.weights is None:
             assert self.seed is not None
             draw_model(network.model, self.seed)
-        elif self.weights == PRETRAINED:
-            trained = self._download(application, size, is_whole=is_whole)
-            network.model.set_weights(trained.get_weights())
+            return
+        path = self._find_file(application, size, is_whole=is_whole)
+        if path is not None:
+            _load_into(network.model, path, self.who)
         else:
-            _load_into(network.model, self._weights_file(), self.who)
+            trained = download_trained(application, size, is_whole=is_whole, who=self.who)
+            network.model.set_weights(trained.get_weights())
 
-    def _weights_file(self) -> Path:
+    def _find_file(self, application: Application, size: Any, *, is_whole: bool) -> Path | None:
+        """Find the file of weights, or in a folder that of Keras; None leaves it to Keras."""
         assert self.weights is not None
-        return check_file(self.weights, self.who, "weights", f", None or {PRETRAINED!r}")
+        if self.weights == PRETRAINED:
+            own = own_folder()
+            if own is None:
+                return None
+            return find_published(own, application, size, is_whole=is_whole, who=self.who)
+        lead = f"The 'weights' parameter of {self.who} must be a path, None or {PRETRAINED!r}."
+        named = expand(self.weights, lead)
+        if named.is_dir():
+            return locate_published(named, application, size, is_whole=is_whole, who=self.who)
+        return self._weights_file(", a folder")
 
-    def _download(self, application: Application, size: Any, *, is_whole: bool) -> Any:
-        if not may_download():
-            raise FileNotFoundError(
-                f"{self.who} looks for the weights of {application.name} by Keras' own function, "
-                f"which may download them. {_CURE}"
-            )
-        try:
-            return build_application(
-                application, size, is_whole=is_whole, weights="imagenet", who=self.who
-            )
-        except Exception as error:  # Keras raises plain exceptions where a download fails
-            raise OSError(
-                f"The weights of {application.name} are unavailable from Keras' own function, in "
-                f"its cache or by download: {' '.join(str(error).split())}. {_CURE}"
-            ) from error
+    def _weights_file(self, more: str = "") -> Path:
+        assert self.weights is not None
+        return check_file(self.weights, self.who, "weights", f"{more}, None or {PRETRAINED!r}")
 
 
 def _stamp(named: Any) -> tuple[Any, ...]:

@@ -100,12 +100,16 @@ def no_downloads() -> Iterator[None]:
         _may_download.reset(before)
 
 
+def own_folder() -> Path | None:
+    """Return the folder of weights that the user named, if any."""
+    own = os.environ.get("SKTRANSFER_WEIGHTS_DIR")
+    return expand(own, "$SKTRANSFER_WEIGHTS_DIR must be the path of a folder.") if own else None
+
+
 def _search_folders() -> list[Path]:
     """List the folders that may hold official files; downloads go to the last one."""
-    own = os.environ.get("SKTRANSFER_WEIGHTS_DIR")
-    keras_cache = _keras_home() / "models"
-    lead = "$SKTRANSFER_WEIGHTS_DIR must be the path of a folder."
-    return [expand(own, lead), keras_cache] if own else [keras_cache]
+    folders = (own_folder(), _keras_home() / "models")
+    return [folder for folder in folders if folder is not None]
 
 
 def _keras_home() -> Path:
