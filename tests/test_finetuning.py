@@ -28,8 +28,8 @@ from sktransfer.base import InvalidParameterError
 from sktransfer.features.fitted import get_runner
 from sktransfer.files.parts import name_part
 from sktransfer.training.finetuning.checkpoint import TrainingState, TuningCheckpoint
-from sktransfer.training.finetuning.prediction import get_prediction
 from sktransfer.training.finetuning.rows import SpooledRows
+from sktransfer.training.finetuning.tuned import get_prediction
 
 Data = tuple[np.ndarray, np.ndarray]
 

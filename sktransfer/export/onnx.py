@@ -35,7 +35,8 @@ from sktransfer.inputs.images import CHANNELS
 from sktransfer.networks import Cut, Layer
 from sktransfer.training.finetuning.base import FineTuner
 from sktransfer.training.finetuning.head import Head
-from sktransfer.training.finetuning.prediction import Numbers, Prediction, get_prediction
+from sktransfer.training.finetuning.prediction import Numbers, Prediction
+from sktransfer.training.finetuning.tuned import get_prediction
 
 if TYPE_CHECKING:
     import onnx

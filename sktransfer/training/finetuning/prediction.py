@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -80,8 +79,3 @@ class Prediction:
 
     head: Head
     meaning: Classes | Numbers
-
-
-def get_prediction(estimator: Any) -> Prediction:
-    """Return how a fitted classifier or regressor predicts from features."""
-    return Prediction(estimator._trained(), estimator._meaning)
