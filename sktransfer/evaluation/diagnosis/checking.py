@@ -12,8 +12,9 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import column_or_1d
 
+from sktransfer.base import _safe_indexing
 from sktransfer.evaluation.diagnosis import (
     classifying,
     copies,
