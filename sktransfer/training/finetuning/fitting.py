@@ -32,7 +32,7 @@ from sktransfer.training.finetuning.network import (
 from sktransfer.training.finetuning.objectives import Objective
 from sktransfer.training.finetuning.plan import Phase, Plan
 from sktransfer.training.finetuning.probe import fit_probe
-from sktransfer.training.finetuning.rows import SpooledRows
+from sktransfer.training.finetuning.rows import ArrayRows
 from sktransfer.training.finetuning.training import (
     ReadyPhase,
     Trainer,
@@ -217,10 +217,10 @@ def _compute_features(network: keras.Model, plan: Plan, data: Data) -> Data:
     forward = compile_forward(network)
 
     def compute(examples: Examples) -> Examples:
-        spool = SpooledRows((plan.trunk.cut.n_features,))
-        for features in compute_outputs(forward, examples, plan.batch_size):
-            spool.append(features)
-        return replace(examples, rows=spool, positions=np.arange(len(examples)))
+        n_rows, shape = len(examples), (plan.trunk.cut.n_features,)
+        features = compute_outputs(forward, examples, plan.batch_size)
+        rows = ArrayRows.keep(features, n_rows, shape)
+        return replace(examples, rows=rows, positions=np.arange(n_rows))
 
     return data.map(compute)
 
