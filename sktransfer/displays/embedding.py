@@ -23,8 +23,8 @@ from sktransfer.base import (
     validate_parameter_constraints,
 )
 from sktransfer.displays._display import Display, make_axes
-from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import N_STYLES, SMALL, style
+from sktransfer.displays.availability import check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ import numpy as np
 from sktransfer.base import Interval, validate_parameter_constraints
 from sktransfer.displays._display import Display
 from sktransfer.displays._extractor import check_extractor
-from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import COLUMN_WIDTH, SMALL
+from sktransfer.displays.availability import check_matplotlib
 from sktransfer.evaluation.feature_maps import FeatureMaps, compute_feature_maps
 
 if TYPE_CHECKING:
