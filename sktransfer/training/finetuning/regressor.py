@@ -50,13 +50,11 @@ class TunedRegressor(RegressorMixin, FineTuner):
         self._train(X, y, sample_weight, is_partial=True)
         return self
 
+    @document
     def predict(self, X: Any) -> np.ndarray:
         """Predict numbers.
 
-        Parameters
-        ----------
-        X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that `fit` takes.
+        {images}
 
         Returns
         -------
