@@ -175,7 +175,7 @@ class NetworkSource:
 
     def _load_timm(self, size: int | tuple[int, int] | None) -> TimmNetwork:
         is_pretrained = self.weights == PRETRAINED
-        if is_pretrained and not may_download():
+        if is_pretrained and not may_download.get():
             raise FileNotFoundError(
                 f"{self.who} looks for the weights of {self.network!r} by timm, which may download "
                 f"them. {_CURE}"
@@ -286,7 +286,7 @@ class NetworkSource:
         return check_file(self.weights, self.who, "weights", f", None or {PRETRAINED!r}")
 
     def _download(self, application: Application, size: Any, *, is_whole: bool) -> Any:
-        if not may_download():
+        if not may_download.get():
             raise FileNotFoundError(
                 f"{self.who} looks for the weights of {application.name} by Keras' own function, "
                 f"which may download them. {_CURE}"
