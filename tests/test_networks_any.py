@@ -539,6 +539,7 @@ def test_a_model_without_preprocessing_is_an_error_that_shows_the_usual_ones() -
         ({"order": "GBR"}, "order 'GBR' is neither"),
         ({"means": 0}, "means is none of order, scale, mean, std"),
         ({"mean": float("nan")}, "mean nan is not one number"),
+        ({"std": 10**400}, "std 10+ is not one positive number"),
     ],
 )
 def test_wrong_preprocessing(given: dict[str, Any], fault: str) -> None:

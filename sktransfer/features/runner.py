@@ -270,7 +270,7 @@ class Runner:
         )
         try:
             if store is None:
-                self._fill(images, value_range, rows, out, progress)
+                self._fill_rows(images, value_range, rows, out, progress)
             else:
                 with store.open() as use:
                     self._fill_by_store(images, value_range, rows, use, out, progress)
@@ -286,7 +286,7 @@ class Runner:
             ) from error
         return out
 
-    def _fill(
+    def _fill_rows(
         self,
         images: Images,
         value_range: ValueRange | None,

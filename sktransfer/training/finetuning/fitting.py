@@ -10,7 +10,7 @@ import numpy as np
 
 from sktransfer.training.finetuning.backends import Group, compile_forward
 from sktransfer.training.finetuning.examples import Data, Examples
-from sktransfer.training.finetuning.folds import make_folds
+from sktransfer.training.finetuning.folds import hold_out_rows
 from sktransfer.training.finetuning.head import (
     SMALLEST_OF_PROBE,
     SMALLEST_VARIANCE,
@@ -182,7 +182,7 @@ class _Run:
             history=[],
         )
         targets, is_stratified = self.data.training.targets, trainer.objective.is_stratified
-        folds = make_folds(targets, plan.split_seed, is_stratified=is_stratified)
+        folds = hold_out_rows(targets, plan.split_seed, is_stratified=is_stratified)
         if not folds:
             return replace(self, trainer=trainer)
         return _Run(

@@ -47,7 +47,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
     _head: Head | None
     _hidden: tuple[int, ...]
     _n_outputs: int
-    # What the outputs stand for: Classes of a classifier, Numbers of a regressor.
+    # What the outputs stand for: Classes of a classifier, NumberOutputs of a regressor.
     _meaning: Any
     # The state of the optimizers between calls of partial_fit.
     _optimizers: OptimizerStates
