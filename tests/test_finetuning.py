@@ -60,7 +60,7 @@ def _regressor(**params: Any) -> VGGRegressor:
 
 
 def _state(model: VGGClassifier | VGGRegressor) -> list[bytes]:
-    trunk, head = model._runner.weights.load(), model._trained()
+    trunk, head = get_runner(model).weights.load(), get_prediction(model).head
     arrays = [values for pair in trunk.values() for values in pair] + head.arrays()
     return [values.tobytes() for values in arrays]
 
@@ -202,7 +202,7 @@ if len(sys.argv) > 4:  # killed in the middle of an epoch, without any clearing 
         return result
     Trainer._train = train_or_die
 model.fit(X[:80], np.where(y[:80] == 0, 8, 6))
-trunk, head = model._runner.weights.load(), model._trained()
+trunk, head = get_runner(model).weights.load(), get_prediction(model).head
 arrays = [values for pair in trunk.values() for values in pair] + head.arrays()
 np.savez(sys.argv[1], *arrays, [row["epoch"] for row in model.history_])
 import keras

@@ -22,6 +22,7 @@ from sktransfer import (
     describe_network,
     sweep_layers,
 )
+from sktransfer.features.fitted import get_runner
 from sktransfer.features.preprocessing import Resizing, resize, to_255
 
 onnx = pytest.importorskip("onnx")
@@ -143,8 +144,8 @@ def test_features_are_those_of_onnx_runtime(tmp_path: Path) -> None:
 def test_only_the_part_up_to_the_layer_is_kept(tmp_path: Path) -> None:
     path = _save(_residual(), tmp_path / "network.onnx")
     early = _extractor(path, "relu", pooling="avg").fit(IMAGES)
-    network = early._runner.load_weights()
-    part = network.cut(early._runner.cut, 1)
+    network = get_runner(early).load_weights()
+    part = network.cut(get_runner(early).cut, 1)
     assert [node.op_type for node in part.graph.node] == ["Conv", "Relu"]
     assert {tensor.name for tensor in part.graph.initializer} == {"w1", "b1"}
     assert early.weights_sha256_ != _extractor(path).fit(IMAGES).weights_sha256_
@@ -174,7 +175,7 @@ def test_rectangular_images(tmp_path: Path) -> None:
     path = _save(_residual(), tmp_path / "network.onnx")
     extractor = _extractor(path, "sum", pooling="avg", input_size=(24, 40)).fit(IMAGES)
     assert extractor.input_size_ == (24, 40)
-    assert extractor._runner.cut.layers[0].output_shape == (11, 19, 8)
+    assert get_runner(extractor).cut.layers[0].output_shape == (11, 19, 8)
     assert np.isfinite(extractor.transform(IMAGES)).all()
 
 
@@ -221,7 +222,7 @@ def test_tokens(tmp_path: Path) -> None:
     flat = _extractor(path, "tokens").fit_transform(IMAGES)
     assert _error(flat, tokens.reshape(len(tokens), -1)) < 1e-5
     patches = _extractor(path, "sequence").fit(IMAGES)
-    assert patches._runner.cut.widths == (54,)
+    assert get_runner(patches).cut.widths == (54,)
 
 
 def test_external_data(tmp_path: Path) -> None:
