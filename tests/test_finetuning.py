@@ -184,6 +184,8 @@ _FIT = """
 import sys
 import numpy as np
 from sktransfer import VGGClassifier, load_digit_pair
+from sktransfer.features.fitted import get_runner
+from sktransfer.training.finetuning.tuned import get_prediction
 X, y = load_digit_pair((8, 6), return_X_y=True)
 model = VGGClassifier(
     "block1_pool", weights=None, pooling="avg", input_size=32, unfreeze="block1_conv2",
