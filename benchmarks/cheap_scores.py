@@ -20,7 +20,6 @@ from scipy import stats
 from sklearn.datasets import load_digits
 
 from sktransfer import VGGFeatureExtractor, sweep_layers
-from sktransfer.evaluation.probing.cheap import CHEAP
 from sktransfer.results.tables import format_table
 
 _N_IMAGES = 200
@@ -65,14 +64,14 @@ def main() -> None:
             scoring="accuracy",
         )
         means = np.array([np.mean(row.scores["accuracy"]) for row in sweep.rows])
-        cheap = np.array([[row.cheap[each] for each in CHEAP] for row in sweep.rows])
+        cheap = np.array([list(row.cheap.values()) for row in sweep.rows])
         ranks.append([stats.spearmanr(each, means).statistic for each in cheap.T])
         losses.append(means.max() - means[cheap.argmax(axis=0)])
         cells = [f"{rank:.2f}" for rank in ranks[-1]]
         body.append([name, f"{means.min():.3f} to {means.max():.3f}", *cells])
     body.append(["mean", "", *(f"{rank:.2f}" for rank in np.nanmean(ranks, axis=0))])
     body.append(["loss of the choice", "", *(f"{loss:.3f}" for loss in np.mean(losses, axis=0))])
-    print(format_table(["set", "accuracy", *CHEAP], body))
+    print(format_table(["set", "accuracy", *sweep.rows[0].cheap], body))
 
 
 if __name__ == "__main__":

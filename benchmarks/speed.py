@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import frameworks
 import numpy as np
 from measuring import Options, Row, clock, median, take_turns
 
 from sktransfer import VGGFeatureExtractor
-from sktransfer.engines import get_engine, ready
+from sktransfer.engines import ready
 from sktransfer.engines.choice import PRECISIONS_OF, is_installed
 from sktransfer.engines.processor import has_instructions
 from sktransfer.features.fitted import get_runner
@@ -30,12 +29,6 @@ _BATCHES = (1, 8, 32, 128, 512)
 def possible(combinations: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Keep the engines and precisions that are installed and that this processor computes in."""
     return [(e, p) for e, p in combinations if is_installed(e) and has_instructions(p)]
-
-
-def build_engine(extractor: VGGFeatureExtractor, cut: Cut) -> Any:
-    """Return the compiled network of a fitted extractor."""
-    runner = get_runner(extractor)
-    return get_engine(cut, extractor.weights_sha256_, runner.config, runner.load_weights)
 
 
 def measure_engines(size: int, options: Options) -> list[Row]:
@@ -66,7 +59,7 @@ def measure_engines(size: int, options: Options) -> list[Row]:
             precision=precision,
             calibration=images[:16],
         ).fit(images)
-        engine = build_engine(extractor, cut)
+        engine = get_runner(extractor).get_engine()
         out = np.empty((n_images, cut.n_features), np.float32)
         runs[name, precision, "engine"] = partial(engine, inputs, [out])
         runs[name, precision, "transform"] = partial(extractor.transform, images)

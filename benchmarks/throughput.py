@@ -12,7 +12,7 @@ import numpy as np
 from measuring import Options, Row, median, take_turns
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from speed import build_engine, possible
+from speed import possible
 
 from sktransfer import VGGFeatureExtractor, extract
 from sktransfer.engines import ready
@@ -76,9 +76,10 @@ def _measure(
     ).fit(paths[:16])
     cut = plan_cut(_LAYER, pooling="avg", input_size=size)
     images, _ = read_fitted(extractor, paths)
-    load = partial(get_runner(extractor).load, [(images, range(len(paths)))], None)
+    runner = get_runner(extractor)
+    load = partial(runner.load, [(images, range(len(paths)))], None)
     ((_, inputs),) = load()
-    network = build_engine(extractor, cut)
+    network = runner.get_engine()
     out = np.empty((len(paths), cut.n_features), np.float32)
 
     def decode() -> None:

@@ -2,7 +2,9 @@
 
 scikit-learn checks parameters and wraps outputs by functions that have no public path. All that the
 package uses of them is imported here, and from here everywhere else, so that a release of
-scikit-learn that moves one changes this module alone. Tried with scikit-learn 1.6.0 and 1.9.1.
+scikit-learn that moves one changes this module alone. Only `LayerSearchCV`, a subclass of
+`GridSearchCV`, uses three more by inheritance: `_parameter_constraints`, `_get_scorers` and
+`_run_search`. Tried with scikit-learn 1.6.0 and 1.9.1.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -50,8 +53,10 @@ __all__ = [
     "_fit_context",
     "_get_output_config",
     "_num_samples",
+    "_safe_indexing",
     "_wrap_data_with_container",
     "count_features",
+    "is_regression_scorer",
     "name_extractor_in",
     "reported",
     "unchanged_on_failure",
@@ -126,6 +131,12 @@ def name_extractor_in(*given: Any) -> str:
     """Say where the extractor is, to end the error about a fine-tuned estimator in its place."""
     kinds = [type(each).__name__ for each in given if hasattr(type(each), "to_extractor")]
     return f" A fitted {kinds[0]} gives one by to_extractor()." if kinds else ""
+
+
+def is_regression_scorer(scorer: Any) -> bool:
+    """Tell whether a scorer of scikit-learn's is made of one of its metrics for regression."""
+    function = getattr(scorer, "_score_func", None)
+    return getattr(function, "__module__", None) == "sklearn.metrics._regression"
 
 
 def count_features(estimator: Any, images: Any, *, reset: bool) -> None:

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 
 from sktransfer.base import Interval, StrOptions
 from sktransfer.features.estimator import COMMON_CONSTRAINTS, FeatureExtractor
-from sktransfer.features.fitted import get_runner, take_on
+from sktransfer.features.fitted import get_reader, get_runner, take_over
 from sktransfer.features.store import FeatureStore
 from sktransfer.networks import ARCHITECTURES, MIN_SIZE, build
 from sktransfer.weights import FittedWeights, NamedWeights
@@ -246,15 +246,12 @@ def with_weights(
     """Return a fitted extractor like another one, which has these weights as its parameter."""
     names = VGGFeatureExtractor._get_param_names()
     params = {name: getattr(estimator, name) for name in names}
-    named = NamedWeights(weights)
-    named.scaling = estimator._runner.scaling
+    runner, named = get_runner(estimator), NamedWeights(weights)
+    named.scaling = runner.scaling
     params |= {"weights": named, "input_size": estimator.input_size_}
     other = VGGFeatureExtractor(**params)
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(estimator, name):
-            setattr(other, name, getattr(estimator, name))
-    who, runner = type(other).__name__, estimator._runner
+    who = type(other).__name__
     source = FittedWeights(other.weights, None, runner.cut, estimator.weights_sha256_, who)
-    reader = replace(estimator._reader, who=who)
-    take_on(other, reader, replace(runner, weights=source, who=who), None)
+    reader = replace(get_reader(estimator), who=who)
+    take_over(other, estimator, reader, replace(runner, weights=source, who=who), None)
     return other

@@ -13,7 +13,7 @@ import numpy as np
 from sktransfer.base import HasMethods, Interval, StrOptions
 from sktransfer.engines import ALL_ENGINES
 from sktransfer.features.estimator import COMMON_CONSTRAINTS, FeatureExtractor
-from sktransfer.features.fitted import get_runner, settings_of, take_on
+from sktransfer.features.fitted import get_reader, get_runner, settings_of, take_over
 from sktransfer.features.fitting import fit_network
 from sktransfer.features.preprocessing import INTERPOLATIONS
 from sktransfer.features.store import FeatureStore
@@ -240,7 +240,7 @@ default='auto'
         Raises
         ------
         TypeError
-            If the network is an ONNX file, which Keras does not read.
+            If the network is an ONNX file or one of timm, which Keras does not read.
         """
         runner = get_runner(self)
         if getattr(runner.cut, "framework", None) != "keras":
@@ -255,13 +255,10 @@ def with_network(estimator: Any, network: KerasNetwork) -> ImageFeatureExtractor
     """Return a fitted extractor like another estimator, of a Keras network with its weights."""
     names = ImageFeatureExtractor._get_param_names()
     params = {name: getattr(estimator, name) for name in names}
-    runner = estimator._runner
+    runner = get_runner(estimator)
     params |= {"network": network.model, "weights": PRETRAINED, "input_size": runner.cut.input_size}
     other = ImageFeatureExtractor(**params | {"preprocessing": asdict(runner.scaling)})
-    for name in ("n_features_in_", "feature_names_in_"):
-        if hasattr(estimator, name):
-            setattr(other, name, getattr(estimator, name))
-    settings = settings_of(other)
-    who, fitted = settings.who, fit_network(settings, None, estimator._reader)
-    take_on(other, replace(estimator._reader, who=who), fitted.runner, None)
+    settings, reader = settings_of(other), get_reader(estimator)
+    fitted = fit_network(settings, None, reader)
+    take_over(other, estimator, replace(reader, who=settings.who), fitted.runner, None)
     return other

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.preprocessing import StandardScaler
 
-from sktransfer.evaluation.probing.cheap import CHEAP, score_cheaply
+from sktransfer.evaluation.probing.cheap import score_cheaply
 
 
 def _make(n_features: int = 8, **params: float) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +26,7 @@ def _score(X: np.ndarray, y: np.ndarray) -> dict[str, float]:
 def test_distances_survive_the_rotation(n_features: int) -> None:
     X, y = _make(n_features)
     found = _score(X, y)
-    assert tuple(found) == CHEAP
+    assert list(found) == ["knn", "centroid", "logme", "h_score", "leep"]
     scaled, folds = StandardScaler().fit_transform(X), StratifiedKFold(3)
     for name, classifier in (("knn", KNeighborsClassifier(5)), ("centroid", NearestCentroid())):
         assert found[name] == pytest.approx(cross_val_score(classifier, scaled, y, cv=folds).mean())
@@ -62,7 +62,7 @@ def test_every_score_prefers_features_that_know_the_classes() -> None:
     X, y = _make(class_sep=3.0)
     noise = np.random.default_rng(0).normal(size=X.shape)
     good, bad = _score(X, y), _score(noise, y)
-    assert all(good[name] > bad[name] for name in CHEAP)
+    assert all(good[name] > bad[name] for name in good)
     assert bad["leep"] <= 0
 
 

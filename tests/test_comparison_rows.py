@@ -9,7 +9,7 @@ import pytest
 
 from sktransfer.evaluation.comparison.rows import ComparisonRow, FewLabels, best_of, best_raw_at
 from sktransfer.evaluation.comparison.verdict import say_p, say_resolution, word_verdict
-from sktransfer.evaluation.probing.significance import by_draws, compare_scores, judge_alone
+from sktransfer.evaluation.probing.significance import by_draws, by_folds, judge_alone
 
 FOLDS = [(np.arange(900), np.arange(100))] * 10
 # Ten folds of noise with mean zero.
@@ -27,9 +27,9 @@ def _rows(raw: Any, control: Any, trained: Any, **params: Any) -> list[Compariso
     rows = [ComparisonRow(kind, kind, scores=scores[kind]) for kind in scores]
     by_name = {row.name: row.scores[metric] for row in rows}
     for row in rows[1:]:
-        row.against_raw = compare_scores(row.scores[metric], by_name["raw"], FOLDS)
+        row.against_raw = judge_alone(by_folds(row.scores[metric], by_name["raw"], FOLDS))
     rows[2].control = "control"
-    rows[2].against_control = compare_scores(by_name["transfer"], by_name["control"], FOLDS)
+    rows[2].against_control = judge_alone(by_folds(by_name["transfer"], by_name["control"], FOLDS))
     rows[2].seconds_per_image = 0.002
     return rows
 

@@ -407,10 +407,11 @@ def test_an_engine_that_is_not_installed(installed: set[str], engine: str) -> No
 def test_an_engine_needs_no_folder_for_its_weights(
     engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = _random(engine=engine, cache=None).fit_transform(_images())
-    ready._engines.clear()
+    monkeypatch.setattr(ready, "MAX_ENGINES", 0)  # every call builds the network
+    extractor = _random(engine=engine, random_state=60).fit(_images())
+    expected = extractor.transform(_images())
     monkeypatch.setattr("tempfile.tempdir", "/no/such/folder")
-    found = _random(engine=engine, cache=None).fit_transform(_images())
+    found = extractor.transform(_images())
     np.testing.assert_array_equal(found, expected)
 
 
@@ -442,12 +443,13 @@ def test_a_fitted_extractor_whose_engine_is_gone(
 
 
 def test_accelerators_get_larger_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = _random(engine="keras").fit_transform(_images())
+    monkeypatch.setattr(ready, "MAX_ENGINES", 0)  # every call builds the network
+    extractor = _random(engine="keras", random_state=61).fit(_images())
+    expected = extractor.transform(_images())
     assert engines.images_per_call("keras", 32) == 16
     monkeypatch.setattr(keras_engine, "list_accelerators", lambda: ["some GPU"])
-    monkeypatch.setattr(ready, "_engines", type(ready._engines)())
     assert engines.images_per_call("keras", 32) == 256
-    features = _random(engine="keras").fit_transform(_images())
+    features = extractor.transform(_images())
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-2)
 
 

@@ -28,8 +28,8 @@ from sktransfer.base import InvalidParameterError
 from sktransfer.features.fitted import get_runner
 from sktransfer.files.parts import name_part
 from sktransfer.training.finetuning.checkpoint import TrainingState, TuningCheckpoint
-from sktransfer.training.finetuning.prediction import get_prediction
-from sktransfer.training.finetuning.rows import SpooledRows
+from sktransfer.training.finetuning.rows import ArrayRows
+from sktransfer.training.finetuning.tuned import get_prediction
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -60,7 +60,7 @@ def _regressor(**params: Any) -> VGGRegressor:
 
 
 def _state(model: VGGClassifier | VGGRegressor) -> list[bytes]:
-    trunk, head = model._runner.weights.load(), model._trained()
+    trunk, head = get_runner(model).weights.load(), get_prediction(model).head
     arrays = [values for pair in trunk.values() for values in pair] + head.arrays()
     return [values.tobytes() for values in arrays]
 
@@ -184,6 +184,8 @@ _FIT = """
 import sys
 import numpy as np
 from sktransfer import VGGClassifier, load_digit_pair
+from sktransfer.features.fitted import get_runner
+from sktransfer.training.finetuning.tuned import get_prediction
 X, y = load_digit_pair((8, 6), return_X_y=True)
 model = VGGClassifier(
     "block1_pool", weights=None, pooling="avg", input_size=32, unfreeze="block1_conv2",
@@ -202,7 +204,7 @@ if len(sys.argv) > 4:  # killed in the middle of an epoch, without any clearing 
         return result
     Trainer._train = train_or_die
 model.fit(X[:80], np.where(y[:80] == 0, 8, 6))
-trunk, head = model._runner.weights.load(), model._trained()
+trunk, head = get_runner(model).weights.load(), get_prediction(model).head
 arrays = [values for pair in trunk.values() for values in pair] + head.arrays()
 np.savez(sys.argv[1], *arrays, [row["epoch"] for row in model.history_])
 import keras
@@ -379,14 +381,20 @@ def test_nothing_global_is_changed(digits: Data) -> None:
     assert seen() == before
 
 
-def test_rows_are_the_same_from_memory_and_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sktransfer.training.finetuning.rows._MEMORY_BYTES", 100)
+@pytest.mark.parametrize("n_bytes", [100, 10_000])
+def test_rows_are_the_same_from_memory_and_from_a_file(
+    n_bytes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sktransfer.training.finetuning.rows._MEMORY_BYTES", n_bytes)
+    monkeypatch.setenv("SKTRANSFER_CACHE_DIR", str(tmp_path))
     rows = np.random.default_rng(0).normal(size=(50, 2, 3)).astype(np.float32)
-    spool = SpooledRows((2, 3))
-    for start in range(0, 50, 7):
-        spool.append(rows[start : start + 7].reshape(-1, 6))
+    parts = (rows[start : start + 7].reshape(-1, 6) for start in range(0, 50, 7))
+    kept = ArrayRows.keep(parts, 50, (2, 3))
+    assert isinstance(kept.values, np.memmap) == (n_bytes < rows.nbytes)
     chosen = np.array([49, 0, 7, 7, 30])
-    np.testing.assert_array_equal(next(spool.batches([chosen])), rows[chosen])
+    np.testing.assert_array_equal(next(kept.batches([chosen])), rows[chosen])
+    del kept
+    assert not list(tmp_path.iterdir())
 
 
 # -- how training goes

@@ -90,7 +90,8 @@ def _small(**params: Any) -> Any:
 
 
 def _arrays(model: Any) -> Arrays:
-    return get_trunk_of(model._runner).load(model._runner)
+    runner = get_runner(model)
+    return get_trunk_of(runner).load(runner)
 
 
 def _start(model: Any, digits: Data) -> Arrays:
@@ -128,7 +129,7 @@ def test_the_frozen_part_stays_bit_for_bit_and_the_other_is_trained(
     assert trained in changed
     names = list(before)
     assert not changed & set(names[: names.index(frozen) + 1])
-    kinds = {layer.name: layer for layer in model._runner.weights.load().model.layers}
+    kinds = {layer.name: layer for layer in get_runner(model).weights.load().model.layers}
     normalizations = {
         each for each in names if isinstance(kinds[each], keras.layers.BatchNormalization)
     }
@@ -374,10 +375,11 @@ def test_int8_is_calibrated_again_after_training(digits: Data) -> None:
     params = PARAMS | {"precision": "int8"}
     model = ImageClassifier(_small(), preprocessing=SCALING, unfreeze="all", **params)
     exact = clone(model).set_params(precision="float32").fit(*digits)
-    ranges = clone(model).set_params(unfreeze=None).fit(*digits)._runner.config.ranges
+    frozen = clone(model).set_params(unfreeze=None).fit(*digits)
     model.fit(*digits)
     assert model.precision_ == "int8"
-    assert model._runner.config.ranges is not None and model._runner.config.ranges != ranges
+    ranges = get_runner(model).config.ranges
+    assert ranges is not None and ranges != get_runner(frozen).config.ranges
     difference = model.predict_proba(digits[0]) - exact.predict_proba(digits[0])
     assert 0 < np.abs(difference).max() < 0.1
 

@@ -179,17 +179,16 @@ def test_a_fork_while_another_thread_builds_a_network(tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     pytest.importorskip("ncnn")
     code = """
-from sktransfer.engines import ready
+from sktransfer.engines import openvino
 started, ended = threading.Event(), threading.Event()
-build = ready._build
+build = openvino.OpenVINOEngine
 
-def wait(cut, weights, config):
-    if threading.current_thread() is not threading.main_thread():
-        started.set()
-        ended.wait()
-    return build(cut, weights, config)
+def wait(*args):
+    started.set()
+    ended.wait()
+    return build(*args)
 
-ready._build = wait
+openvino.OpenVINOEngine = wait
 thread = threading.Thread(target=transform, args=("openvino",))
 thread.start()
 started.wait()

@@ -123,7 +123,7 @@ def test_whoever_stops_early_leaves_nothing_running(
         raise error
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sktransfer.features.runner.get_engine", interrupt)
+        patch.setattr("sktransfer.features.runner.find_engine", interrupt)
         with pytest.raises(error):
             extractor.transform(paths)
 

@@ -43,6 +43,7 @@ from sktransfer.engines import ready
 from sktransfer.engines.choice import is_installed
 from sktransfer.engines.processor import has_instructions
 from sktransfer.evaluation.probing.planning import name_extractor
+from sktransfer.features.fitted import get_runner
 from sktransfer.networks.applications import find_application, list_applications
 from sktransfer.networks.pixels import USUAL
 
@@ -121,7 +122,7 @@ def _predict(
         )
     finally:
         keras.config.set_dtype_policy(former)
-    model.set_weights(extractor._runner.weights.load().model.get_weights())
+    model.set_weights(get_runner(extractor).weights.load().model.get_weights())
     inputs = find_application(name, "").module.preprocess_input(_resized(images, size))
     return model.predict(inputs, verbose=0)
 
@@ -220,7 +221,7 @@ def test_several_layers_come_from_one_pass(engine: str, computed: list[int]) -> 
     extractor = _named("MobileNetV2", layers, pooling=["avg", None, "max", "avg"], engine=engine)
     features = extractor.fit_transform(IMAGES)
     assert sum(computed) == len(IMAGES)
-    ends = np.cumsum([0, *extractor._runner.cut.widths])
+    ends = np.cumsum([0, *get_runner(extractor).cut.widths])
     for (start, stop), layer, pooling in zip(
         itertools.pairwise(ends), layers, ["avg", None, "max", "avg"], strict=True
     ):
@@ -262,14 +263,14 @@ def test_names_of_layers_do_not_depend_on_what_was_built_before() -> None:
     )
     again = _named("InceptionV3", "mixed0", pooling="avg", input_size=75, random_state=1)
     again.fit(IMAGES)
-    assert "conv2d" in {layer.name for layer in first._runner.cut.trunk}
-    assert first._runner.cut.trunk == again._runner.cut.trunk
+    assert "conv2d" in {layer.name for layer in get_runner(first).cut.trunk}
+    assert get_runner(first).cut.trunk == get_runner(again).cut.trunk
 
 
 def test_embedding_is_what_comes_before_the_classifier() -> None:
     model = _small()
     own = _of_model(model, engine="keras").fit(IMAGES)
-    assert own._runner.cut.layers[0].name == "pool"
+    assert get_runner(own).cut.layers[0].name == "pool"
     headless = keras.Model(model.inputs, model.get_layer("sum").output)
     pooled = _of_model(headless, engine="keras").fit(IMAGES)
     np.testing.assert_allclose(pooled.transform(IMAGES), own.transform(IMAGES), rtol=1e-5)
@@ -324,9 +325,13 @@ def test_models_that_end_with_an_operation(engine: str) -> None:
     extractor = _of_model(model, engine=engine)
     expected = model.predict(_resized(IMAGES, 32) / 255, verbose=0)
     assert _error(extractor.fit_transform(IMAGES), expected) < 1e-5
-    assert [layer.kind for layer in extractor._runner.cut.trunk[1:]] == ["Conv2D", "Mean", "Add"]
+    assert [layer.kind for layer in get_runner(extractor).cut.trunk[1:]] == [
+        "Conv2D",
+        "Mean",
+        "Add",
+    ]
     again = _of_model(keras.Model(images, keras.ops.mean(maps, axis=(1, 2)) + 1)).fit(IMAGES)
-    assert again._runner.cut.architecture == extractor._runner.cut.architecture
+    assert get_runner(again).cut.architecture == get_runner(extractor).cut.architecture
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -390,7 +395,7 @@ def test_vgg16_with_trained_weights_three_ways(shared_data: Path, tmp_path: Path
     }
     own = VGGFeatureExtractor(["block3_pool", "flatten"], weights=weights, cache=None)
     expected = own.fit_transform(images)
-    width = own._runner.cut.widths[0]
+    width = get_runner(own).cut.widths[0]
     for extractor in ways.values():
         features = extractor.fit_transform(images)
         assert extractor.input_size_ == 224
@@ -558,6 +563,7 @@ def test_a_model_without_preprocessing_is_an_error_that_shows_the_usual_ones() -
         ({"order": "GBR"}, "order 'GBR' is neither"),
         ({"means": 0}, "means is none of order, scale, mean, std"),
         ({"mean": float("nan")}, "mean nan is not one number"),
+        ({"std": 10**400}, "std 10+ is not one positive number"),
     ],
 )
 def test_wrong_preprocessing(given: dict[str, Any], fault: str) -> None:

@@ -14,6 +14,7 @@ from joblib import Parallel, delayed
 from sktransfer import FeatureStore, ImageFeatureExtractor, VGGFeatureExtractor
 from sktransfer.engines.choice import is_installed
 from sktransfer.engines.processor import has_instructions
+from sktransfer.features.fitted import get_reader, get_runner, take_on
 
 keras = pytest.importorskip("keras")
 if not (is_installed("openvino") and has_instructions("int8")):
@@ -74,10 +75,10 @@ def test_ranges_are_those_of_the_inputs(model: Any) -> None:
     extractor = _extractor(model, "classes", calibration=IMAGES).fit(OTHERS)
     wanted = ["first", "depthwise", "grouped", "pool", "dense"]
     exact = _extractor(model, wanted, precision="float32").fit_transform(IMAGES)
-    ends = np.cumsum(_extractor(model, wanted).fit(IMAGES)._runner.cut.widths)[:-1]
+    ends = np.cumsum(get_runner(_extractor(model, wanted).fit(IMAGES)).cut.widths)[:-1]
     first, depthwise, grouped, pool, dense = np.split(exact, ends, axis=1)
     del grouped  # the sum is what is pooled
-    ranges = extractor._runner.config.ranges
+    ranges = get_runner(extractor).config.ranges
     assert [len(low) for _, low, _ in ranges] == [1, 8, 1, 1, 1]
     for (_, low, high), values in zip(ranges[1:], (first, depthwise, pool, dense), strict=True):
         by_channel = values.reshape(-1, 8) if len(low) == 8 else values.reshape(-1, 1)
@@ -119,7 +120,8 @@ def test_without_calibration_the_seed_draws_a_sample(model: Any) -> None:
     images = np.concatenate([IMAGES] * 6)
     images = (images * np.linspace(0.2, 1, len(images))[:, None, None, None]).astype(np.uint8)
     first, again, other = (
-        _extractor(model, random_state=seed).fit(images)._runner.config.ranges for seed in (0, 0, 1)
+        get_runner(_extractor(model, random_state=seed).fit(images)).config.ranges
+        for seed in (0, 0, 1)
     )
     assert first == again != other
     with pytest.raises(ValueError, match=r"'calibration'.*at most 128 images"):
@@ -151,11 +153,12 @@ def _transform(extractor: ImageFeatureExtractor, images: np.ndarray) -> np.ndarr
     return extractor.transform(images)
 
 
-def test_another_conversion_is_noticed(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_conversion_is_noticed(model: Any) -> None:
     extractor = _extractor(model, calibration=IMAGES).fit(IMAGES)
-    ranges = tuple((1 + first, *rest) for first, *rest in extractor._runner.config.ranges)
-    config = replace(extractor._runner.config, ranges=ranges)
-    monkeypatch.setattr(extractor, "_runner", replace(extractor._runner, config=config))
+    runner = get_runner(extractor)
+    ranges = tuple((1 + first, *rest) for first, *rest in runner.config.ranges)
+    other = replace(runner, config=replace(runner.config, ranges=ranges))
+    take_on(extractor, get_reader(extractor), other, None)
     with pytest.raises(ValueError, match=r"must be converted as it was.*call fit again"):
         extractor.transform(OTHERS)
 
@@ -189,4 +192,4 @@ def test_an_onnx_file(tmp_path: Path) -> None:
     rough = _extractor(tmp_path / "network.onnx", "out").fit(IMAGES)
     exact = _extractor(tmp_path / "network.onnx", "out", precision="float32").fit(IMAGES)
     assert 1e-6 < _error(rough.transform(OTHERS), exact.transform(OTHERS)) < 3e-2
-    assert [len(low) for _, low, _ in rough._runner.config.ranges] == [1, 8, 1]
+    assert [len(low) for _, low, _ in get_runner(rough).config.ranges] == [1, 8, 1]

@@ -21,6 +21,7 @@ from sktransfer import (
     describe_network,
     sweep_layers,
 )
+from sktransfer.features.fitted import get_runner
 from sktransfer.features.preprocessing import Resizing, resize, to_255
 
 onnx = pytest.importorskip("onnx")
@@ -78,8 +79,8 @@ def test_features_are_those_of_onnx_runtime(tmp_path: Path) -> None:
 def test_only_the_part_up_to_the_layer_is_kept(tmp_path: Path) -> None:
     path = save(make_residual(), tmp_path / "network.onnx")
     early = make_extractor(path, "relu", pooling="avg").fit(IMAGES)
-    network = early._runner.load_weights()
-    part = network.cut(early._runner.cut, 1)
+    network = get_runner(early).load_weights()
+    part = network.cut(get_runner(early).cut, 1)
     assert [node.op_type for node in part.graph.node] == ["Conv", "Relu"]
     assert {tensor.name for tensor in part.graph.initializer} == {"w1", "b1"}
     assert early.weights_sha256_ != make_extractor(path).fit(IMAGES).weights_sha256_
@@ -109,7 +110,7 @@ def test_rectangular_images(tmp_path: Path) -> None:
     path = save(make_residual(), tmp_path / "network.onnx")
     extractor = make_extractor(path, "sum", pooling="avg", input_size=(24, 40)).fit(IMAGES)
     assert extractor.input_size_ == (24, 40)
-    assert extractor._runner.cut.layers[0].output_shape == (11, 19, 8)
+    assert get_runner(extractor).cut.layers[0].output_shape == (11, 19, 8)
     assert np.isfinite(extractor.transform(IMAGES)).all()
 
 
@@ -156,7 +157,7 @@ def test_tokens(tmp_path: Path) -> None:
     flat = make_extractor(path, "tokens").fit_transform(IMAGES)
     assert error(flat, tokens.reshape(len(tokens), -1)) < 1e-5
     patches = make_extractor(path, "sequence").fit(IMAGES)
-    assert patches._runner.cut.widths == (54,)
+    assert get_runner(patches).cut.widths == (54,)
 
 
 def test_external_data(tmp_path: Path) -> None:
@@ -462,7 +463,7 @@ def test_levels_are_those_of_one_image(kind: str, tmp_path: Path) -> None:
     resizing = Resizing(24, "stretch", "bilinear", False)
     scaled = resize(to_255(images, (0, 255)), resizing) / 255 - np.array(SCALING["mean"])
     inputs = (scaled / np.array(SCALING["std"])).astype(np.float32).transpose(0, 3, 1, 2)
-    expected = run(model, extractor._runner.cut.layers[0].name, inputs).reshape(together.shape)
+    expected = run(model, get_runner(extractor).cut.layers[0].name, inputs).reshape(together.shape)
     assert error(together, expected) < 1e-3
 
 

@@ -13,6 +13,7 @@ import pytest
 from sktransfer import ImageFeatureExtractor, describe_network, export_onnx
 from sktransfer.engines import choice
 from sktransfer.engines.processor import has_instructions
+from sktransfer.features.fitted import get_runner
 from sktransfer.features.preprocessing import Resizing, resize, to_255
 
 timm = pytest.importorskip("timm")
@@ -47,7 +48,7 @@ def test_features_are_those_of_timm(name: str, engine: str) -> None:
     size = NETWORKS[name]
     extractor = _extractor(name, input_size=size, engine=engine)
     features = extractor.fit_transform(IMAGES)
-    model = extractor._runner.weights.load().model
+    model = get_runner(extractor).weights.load().model
     inputs = _inputs(name, size)
     with torch.no_grad():
         expected = model.forward_head(model.forward_features(inputs), pre_logits=True)
@@ -58,7 +59,7 @@ def test_features_are_those_of_timm(name: str, engine: str) -> None:
 
 def test_pytorch_runs_the_part_up_to_the_layer_alone() -> None:
     extractor = _extractor("resnet18", "layer2.0", input_size=64, engine="torch").fit(IMAGES)
-    model = extractor._runner.weights.load().model
+    model = get_runner(extractor).weights.load().model
     ran: list[str] = []
     for name, module in model.named_modules():
         module.register_forward_hook(lambda *each, name=name: ran.append(name))
@@ -72,7 +73,7 @@ def test_any_module_is_a_layer(engine: str) -> None:
     layers, poolings = ["layer2", "layer1.0.conv1", "layer2"], ["avg", None, "max"]
     extractor = _extractor("resnet18", layers, pooling=poolings, input_size=64, engine=engine)
     features = extractor.fit_transform(IMAGES)
-    model = extractor._runner.weights.load().model
+    model = get_runner(extractor).weights.load().model
     seen: dict[str, Any] = {}
     for name in set(layers):
         module = model.get_submodule(name)
@@ -114,13 +115,13 @@ def test_int8_is_close() -> None:
 
 def test_tokens() -> None:
     mean = _extractor("vit_tiny_patch16_224", "norm", pooling="avg").fit(IMAGES)
-    assert mean._runner.cut.layers[0].output_shape == (197, 192)
+    assert get_runner(mean).cut.layers[0].output_shape == (197, 192)
     assert mean.transform(IMAGES).shape == (3, 192)
 
 
 def test_weights_from_a_file_of_tensors(tmp_path: Path) -> None:
     first = _extractor("resnet18", input_size=64).fit(IMAGES)
-    model = first._runner.weights.load().model
+    model = get_runner(first).weights.load().model
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     loaded = _extractor("resnet18", input_size=64, weights=tmp_path / "weights.pth").fit(IMAGES)
     np.testing.assert_array_equal(loaded.transform(IMAGES), first.transform(IMAGES))

@@ -97,7 +97,6 @@ def test_one_module_takes_private_names_of_scikit_learn() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
                 names = [*str(node.module).split("."), *(alias.name for alias in node.names)]
-                # This one is in scikit-learn's API, underscore or not.
-                if any(name.startswith("_") and name != "_safe_indexing" for name in names):
+                if any(name.startswith("_") for name in names):
                     users.add(str(path.relative_to(package)))
     assert users == {"base.py"}

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -395,6 +396,20 @@ def test_bfloat16_trains_and_writes_float32(tmp_path: Path) -> None:
     assert np.isfinite(done.history[-1]["loss"])
     kernel = read_weights(done.path, plan_cut("flatten", "vgg16", input_size=32))["block5_conv3"][0]
     assert (kernel.view(np.uint32) & 0xFFFF).any()  # of which bfloat16 has none
+
+
+@pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize(
+    ("precision", "cure"),
+    [
+        ("float32", "learning_rate=3e+29; the checkpoint"),
+        ("bfloat16", "learning_rate=3e+29, or precision='float32'; the checkpoint"),
+    ],
+)
+def test_a_loss_that_is_not_finite(precision: str, cure: str, tmp_path: Path) -> None:
+    params = TINY | {"learning_rate": 1e30, "precision": precision}
+    with pytest.raises(ValueError, match=rf"finite number\..* Try {re.escape(cure)}"):
+        pretrain(tmp_path / "x.h5", formula=stripes, **params)
 
 
 _CODE = """

@@ -17,8 +17,10 @@ from memory import memory_below
 from PIL import Image
 
 from sktransfer import VGGFeatureExtractor
-from sktransfer.engines import ready
+from sktransfer.engines import Engine, add_engine, find_engine, ready
 from sktransfer.features import runner as runner_module
+from sktransfer.features.fitted import get_runner
+from sktransfer.features.runner import Runner
 from sktransfer.inputs.images import ArrayImages
 
 
@@ -45,8 +47,8 @@ from PIL import Image
 from sktransfer import VGGFeatureExtractor
 from sktransfer.engines import ready
 X = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+ready.MAX_ENGINES = 0  # every call builds the network
 def features():
-    ready._engines.clear()
     return VGGFeatureExtractor("block3_conv1", weights=None, input_size=32, random_state=0,
                                cache=None).fit_transform(X)
 plain = features()
@@ -77,10 +79,29 @@ def test_random_states_environment_and_warnings_stay() -> None:
     assert draw() == expected
 
 
-def test_threads_share_an_extractor() -> None:
+def _find_engine(extractor: VGGFeatureExtractor) -> Engine | None:
+    runner = get_runner(extractor)
+    return find_engine(runner.cut, runner.sha256, runner.config)
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
+    """All engines that are built in a test."""
+    engines = []
+
+    def add(*args: Any) -> Engine:
+        engines.append(add_engine(*args))
+        return engines[-1]
+
+    monkeypatch.setattr(runner_module, "add_engine", add)
+    return engines
+
+
+def test_threads_share_an_extractor(built: list[Engine]) -> None:
     X = _images(60)
-    extractor = _random("block2_conv1").fit(X)
-    ready._engines.clear()  # so that the threads also race to build the network
+    # A network that is not ready yet, so that the threads also race to build it.
+    extractor = _random("block2_conv1", random_state=50).fit(X)
+    assert _find_engine(extractor) is None
     results: dict[int, np.ndarray] = {}
     threads = [
         threading.Thread(target=lambda i=i: results.update({i: extractor.transform(X[i:])}))
@@ -93,28 +114,30 @@ def test_threads_share_an_extractor() -> None:
     features = extractor.transform(X)
     for i in range(6):
         np.testing.assert_array_equal(results[i], features[i:])
+    assert len(built) == 1
 
 
 def test_the_table_of_networks_is_bounded_and_keeps_what_is_used() -> None:
-    ready._engines.clear()
     X = _images(2)
     first = _random(random_state=100).fit(X)
     first.transform(X)
-    (kept,) = ready._engines.values()
-    for seed in range(101, 101 + ready.MAX_ENGINES):
-        _random(random_state=seed).fit_transform(X)
+    kept = _find_engine(first)
+    others = [_random(random_state=seed).fit(X) for seed in range(101, 101 + ready.MAX_ENGINES)]
+    for other in others:
+        other.transform(X)
         first.transform(X)
-    assert len(ready._engines) == ready.MAX_ENGINES
-    assert kept in ready._engines.values()
+    assert kept is not None
+    assert _find_engine(first) is kept
+    ready_ones = [other for other in others if _find_engine(other) is not None]
+    assert ready_ones == others[1:]
 
 
-def test_equal_extractors_share_a_network() -> None:
-    ready._engines.clear()
+def test_equal_extractors_share_a_network(built: list[Engine]) -> None:
     X = _images(2)
     for _ in range(2):
-        _random().fit_transform(X)
-        _random(batch_size=3, value_range=(0, 300), aspect="crop").fit_transform(X)
-    assert len(ready._engines) == 1
+        for params in ({}, {"batch_size": 3, "value_range": (0, 300), "aspect": "crop"}):
+            _random(random_state=120, **params).fit_transform(X)
+    assert len(built) == 1
 
 
 def _peak_mib(n_images: int) -> float:
@@ -167,7 +190,7 @@ def test_the_next_images_are_loaded_while_the_network_runs(
     X = np.random.default_rng(1).integers(0, 256, (130, 8, 8), dtype=np.uint8)
     extractor = _random(batch_size=64, cache=cache, random_state=7).fit(X)
     loaded_beyond_the_first = threading.Event()
-    load, get_engine = ArrayImages.load, runner_module.get_engine
+    load, run = ArrayImages.load, Runner.run
     runs = []
 
     def spy(self: ArrayImages, start: int, stop: int, value_range: Any) -> Any:
@@ -175,17 +198,13 @@ def test_the_next_images_are_loaded_while_the_network_runs(
             loaded_beyond_the_first.set()
         return load(self, start, stop, value_range)
 
-    def slow_engine(*args: Any) -> Any:
-        run = get_engine(*args)
-
-        def wait_and_run(inputs: np.ndarray, outputs: list[np.ndarray]) -> None:
+    def wait_and_run(self: Runner, inputs: np.ndarray, out: np.ndarray) -> None:
+        if len(out):
             runs.append(loaded_beyond_the_first.wait(timeout=20))
-            run(inputs, outputs)
-
-        return wait_and_run
+        run(self, inputs, out)
 
     monkeypatch.setattr(ArrayImages, "load", spy)
-    monkeypatch.setattr(runner_module, "get_engine", slow_engine)
+    monkeypatch.setattr(Runner, "run", wait_and_run)
     extractor.transform(X)
     assert len(runs) == 3
     assert all(runs)

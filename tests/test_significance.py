@@ -17,7 +17,7 @@ from sktransfer.evaluation.probing.outcomes import (
 from sktransfer.evaluation.probing.significance import (
     PairedTest,
     by_draws,
-    compare_scores,
+    by_folds,
     count_tests,
     judge_alone,
     judge_together,
@@ -34,7 +34,7 @@ def test_formula_by_hand() -> None:
     """Differences 1, 2, 3, 6 (times 0.01): mean 3, variance 14 / 3; n_test / n_train = 1 / 3."""
     reference = np.array([0.5, 0.6, 0.7, 0.8])
     scores = reference + np.array([0.01, 0.02, 0.03, 0.06])
-    found = compare_scores(scores, reference, _folds(4, 30, 10))
+    found = judge_alone(by_folds(scores, reference, _folds(4, 30, 10)))
     error = 0.01 * ((1 / 4 + 1 / 3) * 14 / 3) ** 0.5
     # 3.182446 is the 97.5 % quantile of Student's t with 3 degrees of freedom, from any table.
     assert found.mean == pytest.approx(0.03)
@@ -49,8 +49,8 @@ def test_formula_by_hand() -> None:
 def test_folds_of_unequal_size_count_by_their_images() -> None:
     unequal = [*_folds(2, 31, 9), *_folds(2, 29, 11)]
     scores, reference = [0.9, 0.8, 0.9, 0.7], [0.8, 0.8, 0.7, 0.6]
-    assert compare_scores(scores, reference, unequal) == compare_scores(
-        scores, reference, _folds(4, 30, 10)
+    assert judge_alone(by_folds(scores, reference, unequal)) == judge_alone(
+        by_folds(scores, reference, _folds(4, 30, 10))
     )
 
 
@@ -58,10 +58,10 @@ def test_interval_and_p_value_agree_and_turn_round_with_the_sign() -> None:
     rng = np.random.default_rng(0)
     for shift in (-0.05, -0.01, 0.0, 0.01, 0.05):
         scores, reference = rng.normal(0.9 + shift, 0.02, 10), rng.normal(0.9, 0.02, 10)
-        found = compare_scores(scores, reference, _folds())
+        found = judge_alone(by_folds(scores, reference, _folds()))
         excludes_zero = not found.low <= 0 <= found.high
         assert (found.p_value < 0.05) == excludes_zero == (found.finding in ("higher", "lower"))
-        turned = compare_scores(reference, scores, _folds())
+        turned = judge_alone(by_folds(reference, scores, _folds()))
         assert turned.p_value == pytest.approx(found.p_value)
         assert (turned.mean, turned.low) == pytest.approx((-found.mean, -found.high))
 
@@ -79,27 +79,27 @@ def test_it_is_wrong_as_often_as_it_says() -> None:
     own = rng.normal(size=(4000, n_folds))
     differences = 0.01 * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own)
     folds, zero = _folds(n_folds, n_train, n_test), np.zeros(n_folds)
-    found = [compare_scores(row, zero, folds).p_value < 0.05 for row in differences]
+    found = [judge_alone(by_folds(row, zero, folds)).p_value < 0.05 for row in differences]
     assert np.mean(found) == pytest.approx(0.05, abs=0.012)
     assert np.mean(stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05) > 0.12
 
 
 def test_several_comparisons_are_allowed_for() -> None:
     scores, reference = [0.9, 0.8, 0.9, 0.7], [0.8, 0.8, 0.7, 0.6]
-    one = compare_scores(scores, reference, _folds(4))
-    three = compare_scores(scores, reference, _folds(4), n_comparisons=3)
+    one = judge_alone(by_folds(scores, reference, _folds(4)))
+    three = judge_alone(by_folds(scores, reference, _folds(4)), n_comparisons=3)
     assert three.mean == one.mean
     assert three.p_value == pytest.approx(min(1, 3 * one.p_value))
     quantiles = stats.t(3).ppf([1 - 0.05 / 6, 0.975])
     assert (three.high - one.mean) / (one.high - one.mean) == pytest.approx(
         quantiles[0] / quantiles[1]
     )
-    assert compare_scores(scores, reference, _folds(4), n_comparisons=100).p_value == 1
+    assert judge_alone(by_folds(scores, reference, _folds(4)), n_comparisons=100).p_value == 1
 
 
 def test_equal_scores_are_equal() -> None:
     scores = [0.9, 1.0, 0.8]
-    found = compare_scores(scores, [value + 1e-16 for value in scores], _folds(3))
+    found = judge_alone(by_folds(scores, [value + 1e-16 for value in scores], _folds(3)))
     assert (found.mean, found.low, found.high, found.p_value) == (0, 0, 0, 1)
     assert found.finding == "equal"
 
@@ -109,7 +109,7 @@ def test_equal_scores_are_equal() -> None:
 )
 def test_what_cannot_be_judged_is_not_judged(scores: list[float], mean: float) -> None:
     """The same difference in every fold leaves no spread; a score may be undefined."""
-    found = compare_scores(scores, [0.9, 0.8, 0.7], _folds(3))
+    found = judge_alone(by_folds(scores, [0.9, 0.8, 0.7], _folds(3)))
     assert found.mean == pytest.approx(mean, nan_ok=True)
     assert np.isnan([found.low, found.high, found.p_value]).all()
     assert found.finding == "unclear"
@@ -180,7 +180,7 @@ def test_the_same_images_right_are_equal_and_a_constant_gain_is_tested() -> None
     better = own.copy()
     better[:100:4] = True
     assert judge_alone(by_images([better], [own], images)).finding == "higher"
-    assert compare_scores([1.0, 1.0], [0.75, 0.75], _halves(100)).finding == "unclear"
+    assert judge_alone(by_folds([1.0, 1.0], [0.75, 0.75], _halves(100))).finding == "unclear"
 
 
 def test_balanced_accuracy_weighs_classes_alike() -> None:

@@ -24,7 +24,7 @@ from sktransfer import (
     load_digit_pair,
     sweep_layers,
 )
-from sktransfer.evaluation.probing.significance import by_folds, compare_scores
+from sktransfer.evaluation.probing.significance import by_folds, judge_alone
 from sktransfer.evaluation.sweep import cuts as sweep, scoring
 from sktransfer.evaluation.sweep.grid import Variant
 from sktransfer.evaluation.sweep.result import LayerSweep, SweepRow
@@ -125,7 +125,7 @@ def test_the_cheapest_row_is_near_the_best() -> None:
             None,
             0.0,
             0,
-            to_best=compare_scores(np.add(best, shift), best, folds) if name else None,
+            to_best=judge_alone(by_folds(np.add(best, shift), best, folds)) if name else None,
             error=float(np.sqrt(by_folds(np.add(best, shift), best, folds).variance)),
         )
         for cost, (name, shift) in enumerate(shifts.items())
@@ -139,7 +139,9 @@ def test_the_cheapest_row_is_near_the_best() -> None:
     error = spread * np.sqrt(1 / 4 + 25 / 75)
     assert -difference.mean <= error
     assert rows[1].error == pytest.approx(error)
-    rows[1].to_best = compare_scores(np.add(best, shifts["near"]) - 1.01 * error, best, folds)
+    rows[1].to_best = judge_alone(
+        by_folds(np.add(best, shifts["near"]) - 1.01 * error, best, folds)
+    )
     assert found.cheapest is rows[2]
 
 
@@ -162,7 +164,9 @@ def test_differences_to_the_best_are_tested_on_the_same_folds(
     for row in found.rows:
         if row is not found.best:
             pair = row.scores["f1"], found.best.scores["f1"]
-            assert row.to_best == compare_scores(*pair, folds, n_comparisons=n * (n - 1) // 2)
+            assert row.to_best == judge_alone(
+                by_folds(*pair, folds), n_comparisons=n * (n - 1) // 2
+            )
 
 
 def test_a_sweep_says_what_the_choice_is_worth(result: LayerSweep) -> None:

@@ -44,7 +44,7 @@ def check_targets(args: argparse.Namespace) -> None:
 
 def _check_matplotlib(who: str) -> None:
     # Displays import NumPy and scikit-learn, for which `--help` does not wait.
-    from sktransfer.displays._matplotlib import check_matplotlib
+    from sktransfer.displays.availability import check_matplotlib
 
     check_matplotlib(who)
 

@@ -129,7 +129,7 @@ def _printable_output() -> Iterator[None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sktransfer", description="Features of pretrained VGG networks for scikit-learn."
+        prog="sktransfer", description="Features of pretrained networks for scikit-learn."
     )
     parser.add_argument("--version", action="version", version=f"sktransfer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)

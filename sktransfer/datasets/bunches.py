@@ -16,6 +16,8 @@ from sklearn.utils import Bunch
 
 from sktransfer.base import Interval, validate_parameter_constraints
 
+# Names that an error lists.
+_MAX_NAMES = 10
 _CONSTRAINTS: dict[str, list[Any]] = {
     "path": [str, os.PathLike],
     "folder": [str, os.PathLike],
@@ -45,10 +47,11 @@ def spell(name: str) -> str:
         return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def list_names(names: Any, n: int = 10) -> str:
+def list_names(names: Any) -> str:
     """List some names, not thousands."""
-    shown = list(map(repr, itertools.islice(names, n)))
-    return ", ".join(shown) + f" and {len(names) - n} more" * (len(names) > n)
+    shown = list(map(repr, itertools.islice(names, _MAX_NAMES)))
+    n_more = len(names) - _MAX_NAMES
+    return ", ".join(shown) + f" and {n_more} more" * (n_more > 0)
 
 
 def spell_label(label: Any) -> str:

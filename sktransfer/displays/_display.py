@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import COLUMN_WIDTH, SMALL
+from sktransfer.displays.availability import check_matplotlib
 from sktransfer.evaluation.probing import split_estimator
 
 if TYPE_CHECKING:

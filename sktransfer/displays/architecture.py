@@ -9,7 +9,7 @@ from sktransfer.base import StrOptions, validate_parameter_constraints
 from sktransfer.displays._display import Display
 from sktransfer.displays._drawing import draw, lay_out
 from sktransfer.displays._extractor import check_extractor
-from sktransfer.displays._matplotlib import check_matplotlib
+from sktransfer.displays.availability import check_matplotlib
 from sktransfer.networks import (
     ARCHITECTURES,
     TRAINED_SIZE,

@@ -10,15 +10,21 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import _safe_indexing, check_random_state, column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer.base import HasMethods, Interval, _num_samples, validate_parameter_constraints
+from sktransfer.base import (
+    HasMethods,
+    Interval,
+    _num_samples,
+    _safe_indexing,
+    validate_parameter_constraints,
+)
 from sktransfer.displays._display import Display, make_axes
-from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import N_STYLES, SMALL, style
+from sktransfer.displays.availability import check_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

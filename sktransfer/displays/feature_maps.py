@@ -11,8 +11,8 @@ import numpy as np
 from sktransfer.base import Interval, validate_parameter_constraints
 from sktransfer.displays._display import Display
 from sktransfer.displays._extractor import check_extractor
-from sktransfer.displays._matplotlib import check_matplotlib
 from sktransfer.displays._palette import COLUMN_WIDTH, SMALL
+from sktransfer.displays.availability import check_matplotlib
 from sktransfer.evaluation.feature_maps import FeatureMaps, compute_feature_maps
 
 if TYPE_CHECKING:
@@ -175,60 +175,84 @@ class FeatureMapDisplay(Display):
             figure = plt.figure(figsize=(COLUMN_WIDTH, height))
             ax = figure.add_axes((0, 0, 1, 1))
         ax.set_axis_off()
-        root = ax.get_figure(root=True)
-        assert root is not None
-        extent = ax.get_window_extent()
-        scale = min(extent.width / COLUMN_WIDTH, extent.height / height) / root.dpi
-        # What is laid out in inches stands in the middle of axes of any shape.
-        x_unit, y_unit = (scale * root.dpi / side for side in (extent.width, extent.height))
-        left, top = (1 - COLUMN_WIDTH * x_unit) / 2, (1 + height * y_unit) / 2
-        size = SMALL * scale
-
-        def place(x: float, y: float, side: float, height: float | None = None) -> Axes:
-            height = side if height is None else height
-            below = top - (y + height) * y_unit
-            bounds = (left + x * x_unit, below, side * x_unit, height * y_unit)
-            inner = ax.inset_axes(bounds)
-            inner.set_axis_off()
-            return inner
-
-        def write(x: float, y: float, text: str, **kwargs: Any) -> None:
-            at = (left + x * x_unit, top - y * y_unit)
-            ax.text(*at, text, transform=ax.transAxes, **{"fontsize": size, "va": "top", **kwargs})
+        sheet = _Sheet(ax, height)
 
         axes = np.full((1 + len(self.maps), n_columns), None, dtype=object)
-        axes[0, 0] = place(_GAP, _LABEL, first)
+        axes[0, 0] = sheet.place(_GAP, _LABEL, first)
         side = _TIMES.join(str(n) for n in self.picture.shape[:2])
-        write(_GAP, 0.05, f"input, {side} pixels")
+        sheet.write(_GAP, 0.05, f"input, {side} pixels")
         shown = np.clip(np.rint(self.picture), 0, 255).astype(np.uint8)
         grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if shown.shape[2] == 1 else {}
         axes[0, 0].imshow(shown[..., 0] if grey else shown, interpolation="nearest", **grey)
 
         n_maps = "map that varies" if n_columns == 1 else f"{n_columns} maps that vary"
         legend = f"of each layer: the {n_maps}\nmost across the image, on the\nscale above its row"
-        write(_GAP + first + 0.15, _LABEL, legend, linespacing=1.3)
+        sheet.write(_GAP + first + 0.15, _LABEL, legend, linespacing=1.3)
 
         y = _LABEL + first + _GAP
         for i, row in enumerate(self.maps, start=1):
-            low, high = 0.0, float(row.maps.max())  # all layers end with a rectifier
-            shape = _TIMES.join(str(n) for n in row.layer.output_shape)
-            write(_GAP, y + 0.06, f"{row.layer.name}, {shape}", weight="bold")
-            right = COLUMN_WIDTH - _GAP - _NUMBER
-            write(right + 0.04, y + 0.06, _round(high))
-            write(right - _BAR - 0.04, y + 0.06, _round(low), ha="right")
-            bar = place(right - _BAR, y + 0.06, _BAR, 0.1)
-            bar.imshow(np.linspace(0, 1, 64)[None], cmap=cmap, aspect="auto")
-            for j, (channel, values) in enumerate(zip(row.channels, row.maps, strict=True)):
-                x = _GAP + j * (tile + _GAP)
-                axes[i, j] = place(x, y + _LABEL, tile)
-                # A layer without activation is drawn in the colour of the smallest value.
-                limits = {"vmin": low, "vmax": high if high > low else low + 1}
-                axes[i, j].imshow(values, cmap=cmap, interpolation="nearest", **limits)
-                below = y + _LABEL + tile + 0.01
-                write(x + tile / 2, below, f"f{channel}", ha="center", fontsize=0.85 * size)
+            axes[i, : len(row.channels)] = _draw_row(sheet, row, y, tile, cmap)
             y += row_height
         self.axes_ = axes
         return ax
+
+
+class _Sheet:
+    """Axes on which things stand at so many inches from the left and from the top.
+
+    They are laid out for a width of one column, and scaled to the axes, in whose middle they stand.
+    """
+
+    def __init__(self, ax: Axes, height: float) -> None:
+        root = ax.get_figure(root=True)
+        assert root is not None
+        extent = ax.get_window_extent()
+        scale = min(extent.width / COLUMN_WIDTH, extent.height / height) / root.dpi
+        self._ax = ax
+        self._x_unit, self._y_unit = (
+            scale * root.dpi / side for side in (extent.width, extent.height)
+        )
+        self._left = (1 - COLUMN_WIDTH * self._x_unit) / 2
+        self._top = (1 + height * self._y_unit) / 2
+        self.font_size = SMALL * scale
+
+    def place(self, x: float, y: float, width: float, height: float | None = None) -> Axes:
+        """Add axes without a frame, square where no height is given."""
+        height = width if height is None else height
+        below = self._top - (y + height) * self._y_unit
+        bounds = self._left + x * self._x_unit, below, width * self._x_unit, height * self._y_unit
+        inner = self._ax.inset_axes(bounds)
+        inner.set_axis_off()
+        return inner
+
+    def write(self, x: float, y: float, text: str, **kwargs: Any) -> None:
+        """Write text that begins here."""
+        at = self._left + x * self._x_unit, self._top - y * self._y_unit
+        params = {"fontsize": self.font_size, "va": "top", **kwargs}
+        self._ax.text(*at, text, transform=self._ax.transAxes, **params)
+
+
+def _draw_row(sheet: _Sheet, row: FeatureMaps, y: float, tile: float, cmap: Any) -> list[Axes]:
+    """Draw the maps of one layer below their scale."""
+    low, high = 0.0, float(row.maps.max())  # all layers end with a rectifier
+    shape = _TIMES.join(str(n) for n in row.layer.output_shape)
+    sheet.write(_GAP, y + 0.06, f"{row.layer.name}, {shape}", weight="bold")
+    right = COLUMN_WIDTH - _GAP - _NUMBER
+    sheet.write(right + 0.04, y + 0.06, _round(high))
+    sheet.write(right - _BAR - 0.04, y + 0.06, _round(low), ha="right")
+    bar = sheet.place(right - _BAR, y + 0.06, _BAR, 0.1)
+    bar.imshow(np.linspace(0, 1, 64)[None], cmap=cmap, aspect="auto")
+    # A layer without activation is drawn in the colour of the smallest value.
+    limits = {"vmin": low, "vmax": high if high > low else low + 1}
+    axes = []
+    for j, (channel, values) in enumerate(zip(row.channels, row.maps, strict=True)):
+        x = _GAP + j * (tile + _GAP)
+        inner = sheet.place(x, y + _LABEL, tile)
+        inner.imshow(values, cmap=cmap, interpolation="nearest", **limits)
+        below, size = y + _LABEL + tile + 0.01, 0.85 * sheet.font_size
+        sheet.write(x + tile / 2, below, f"f{channel}", ha="center", fontsize=size)
+        axes.append(inner)
+    return axes
 
 
 def _round(value: float) -> str:

@@ -11,9 +11,11 @@ from sktransfer.engines.choice import (
 from sktransfer.engines.ready import (
     Engine,
     EngineConfig,
+    add_engine,
+    building,
     describe_engine,
+    find_engine,
     find_ranges,
-    get_engine,
     images_for,
     images_per_call,
 )
@@ -25,11 +27,13 @@ __all__ = [
     "PRECISIONS",
     "Engine",
     "EngineConfig",
+    "add_engine",
+    "building",
     "choose_engine",
     "choose_engine_for",
     "describe_engine",
+    "find_engine",
     "find_ranges",
-    "get_engine",
     "images_for",
     "images_per_call",
 ]

@@ -10,7 +10,8 @@ import ctypes
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -62,15 +63,16 @@ _MODULES = {"keras": keras, "openvino": openvino, "ncnn": ncnn, "torch": torch}
 _engines: OrderedDict[tuple[AnyCut, str, EngineConfig], Engine] = OrderedDict()
 _ranges: dict[tuple[NetworkCut, str, bytes], tuple[InputRange, ...]] = {}
 _lock = threading.Lock()
+_building = threading.Lock()
 
 
 def _after_fork() -> None:
-    """Start a new table in a forked process, where another thread may have held the lock."""
-    global _engines, _lock
+    """Start a new table in a forked process, where another thread may have held a lock."""
+    global _building, _engines, _lock
     # The former networks are never freed, at the end of the process either: those of OpenVINO would
     # wait for threads that are gone.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(_engines))
-    _engines, _lock = OrderedDict(), threading.Lock()
+    _engines, _lock, _building = OrderedDict(), threading.Lock(), threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -108,25 +110,39 @@ def describe_engine(config: EngineConfig, cut: AnyCut, layer: Any) -> str:
 _version = lru_cache(version)
 
 
-def get_engine(
-    cut: AnyCut,
-    sha256: str,
-    config: EngineConfig,
-    load: Callable[[], Any],
-) -> Engine:
-    """Return the engine for a cut and weights, built at the first call.
-
-    `load` gives the weights of VGG as arrays, and of other cuts the network with its weights.
-    """
+def find_engine(cut: AnyCut, sha256: str, config: EngineConfig) -> Engine | None:
+    """Return the engine for a cut and weights, if it is ready."""
     claim(config.engine)
     key = (cut, sha256, config)
     with _lock:
-        if key not in _engines:
-            _engines[key] = _build(cut, load(), config)
-            while len(_engines) > MAX_ENGINES:
-                _engines.popitem(last=False)
-        _engines.move_to_end(key)
-        return _engines[key]
+        engine = _engines.get(key)
+        if engine is not None:
+            _engines.move_to_end(key)
+    return engine
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Keep other threads from building engines: they wait, and then find this one.
+
+    One lock serves all engines, so that the weights of two networks are never loaded at once.
+    """
+    with _building:
+        yield
+
+
+def add_engine(cut: AnyCut, sha256: str, config: EngineConfig, weights: Any) -> Engine:
+    """Build the engine for a cut and weights, and keep it ready; to be called within `building`.
+
+    `weights` are those of VGG as arrays, and of other cuts the network with its weights.
+    """
+    claim(config.engine)
+    engine = _build(cut, weights, config)
+    with _lock:
+        _engines[cut, sha256, config] = engine
+        while len(_engines) > MAX_ENGINES:
+            _engines.popitem(last=False)
+    return engine
 
 
 def find_ranges(

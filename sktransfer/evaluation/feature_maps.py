@@ -136,7 +136,7 @@ def _choose_layers(
 
 def _plan_any(fitted: FeatureExtractor, layers: Sequence[str] | None, who: str) -> NetworkCut:
     """Plan the maps of a network other than VGG: the last of each resolution if none are named."""
-    runner = fitted._runner
+    runner = get_runner(fitted)
     own = {layer.name: layer for layer in runner.cut.trunk if len(layer.output_shape) == 3}
     own.pop("input", None)
     if not own:

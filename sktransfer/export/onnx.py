@@ -35,7 +35,8 @@ from sktransfer.inputs.images import CHANNELS
 from sktransfer.networks import Cut, Layer
 from sktransfer.training.finetuning.base import FineTuner
 from sktransfer.training.finetuning.head import Head
-from sktransfer.training.finetuning.prediction import Numbers, Prediction, get_prediction
+from sktransfer.training.finetuning.prediction import NumberOutputs, Prediction
+from sktransfer.training.finetuning.tuned import get_prediction
 
 if TYPE_CHECKING:
     import onnx
@@ -191,7 +192,7 @@ def _add_prediction(graph: Graph, prediction: Prediction, features: str) -> None
     head, meaning = prediction.head, prediction.meaning
     outputs = _add_head(graph, head, features)
     n_outputs = head.n_outputs
-    if isinstance(meaning, Numbers):
+    if isinstance(meaning, NumberOutputs):
         outputs = graph.add("Mul", outputs, graph.constant(meaning.scale))
         outputs = graph.add("Add", outputs, graph.constant(meaning.mean))
         if meaning.is_single:

@@ -22,7 +22,7 @@ SKOPS_TYPES = (
     "sktransfer.training.finetuning.classifier.VGGClassifier",
     "sktransfer.training.finetuning.head.Head",
     "sktransfer.training.finetuning.prediction.Classes",
-    "sktransfer.training.finetuning.prediction.Numbers",
+    "sktransfer.training.finetuning.prediction.NumberOutputs",
     "sktransfer.training.finetuning.regressor.ImageRegressor",
     "sktransfer.training.finetuning.regressor.VGGRegressor",
     "sktransfer.training.finetuning.trunk.Held",

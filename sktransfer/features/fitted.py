@@ -5,7 +5,6 @@ Such an estimator need not be an extractor. `fit` keeps a reader and a runner on
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,13 +63,23 @@ def draw_again(fitted: Any, random_state: Any, X: Any) -> Any:
 
     These are read again only where int8 is calibrated on them.
     """
-    again = copy.copy(fitted).set_params(random_state=random_state)
+    again = clone(fitted).set_params(random_state=random_state)
     settings = settings_of(again)
     if settings.draws_calibration:
-        return clone(again).fit(X)
+        return again.fit(X)
     network = fit_network(settings, None, fitted._reader)
-    take_on(again, fitted._reader, network.runner, network.seed)
+    take_over(again, fitted, fitted._reader, network.runner, network.seed)
     return again
+
+
+def take_over(
+    estimator: Any, fitted: Any, reader: Reader, runner: Runner, seed: int | None
+) -> None:
+    """Compute features by a reader and a runner, as if fitted like another estimator."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(fitted, name):
+            setattr(estimator, name, getattr(fitted, name))
+    take_on(estimator, reader, runner, seed)
 
 
 def take_on(estimator: Any, reader: Reader, runner: Runner, seed: int | None) -> None:

@@ -42,7 +42,7 @@ def transform_lazily(reader: Reader, runner: Runner, X: Any) -> dask.array.Array
     # The bars of many workers would overlap.
     work = dask.delayed(_Work(reader, replace(runner, verbose=0)), pure=True, traverse=False)
     meta = np.empty((0, width), np.float32)
-    name = f"vgg-features-{dask.base.tokenize(X, work)}"
+    name = f"image-features-{dask.base.tokenize(X, work)}"
     if find_kind(X) == "array":
         # An image lies in one block, whole.
         X = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))

@@ -19,10 +19,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sktransfer.engines import (
+    Engine,
     EngineConfig,
+    add_engine,
+    building,
     choose_engine_for,
     describe_engine,
-    get_engine,
+    find_engine,
     images_for,
 )
 from sktransfer.engines.processor import count_threads
@@ -205,8 +208,18 @@ class Runner:
     def run(self, inputs: np.ndarray, out: np.ndarray) -> None:
         """Run the network on preprocessed images, and write its features into rows."""
         if len(out):
-            engine = get_engine(self.cut, self.sha256, self.config, self.load_weights)
-            engine(inputs, [out[:, columns] for columns in self._columns])
+            self.get_engine()(inputs, [out[:, columns] for columns in self._columns])
+
+    def get_engine(self) -> Engine:
+        """Return what runs the network; the first call loads the weights and builds it."""
+        key = self.cut, self.sha256, self.config
+        engine = find_engine(*key)
+        if engine is not None:
+            return engine
+        with building():
+            # Another thread may have built it in the meantime.
+            engine = find_engine(*key)
+            return add_engine(*key, self.load_weights()) if engine is None else engine
 
     # -- features
 
@@ -257,7 +270,7 @@ class Runner:
         )
         try:
             if store is None:
-                self._fill(images, value_range, rows, out, progress)
+                self._fill_rows(images, value_range, rows, out, progress)
             else:
                 with store.open() as use:
                     self._fill_by_store(images, value_range, rows, use, out, progress)
@@ -273,7 +286,7 @@ class Runner:
             ) from error
         return out
 
-    def _fill(
+    def _fill_rows(
         self,
         images: Images,
         value_range: ValueRange | None,

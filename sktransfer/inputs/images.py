@@ -8,36 +8,20 @@ decoded when needed and big arrays are never copied.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
 
-from sktransfer.inputs.containers import (
-    count,
-    cure,
-    describe,
-    is_missing,
-    is_pil,
-    list_some,
-    unpack,
-)
+from sktransfer.inputs.containers import count, describe, is_pil, unpack
 from sktransfer.inputs.decoding import check_header, decode, describe_long_side, explain
-from sktransfer.inputs.encoded import Encoded, encoded_or_path, is_encoded, is_reference
+from sktransfer.inputs.encoded import Encoded
 from sktransfer.inputs.forms.opening import open_form
-from sktransfer.inputs.forms.tensors import is_tensor, to_array, widen
-from sktransfer.inputs.layout import (
-    CHANNELS,
-    ImageWarning,
-    canonical,
-    check_image_shape,
-    find_layout,
-    image_layout,
-)
+from sktransfer.inputs.items import ItemReader
+from sktransfer.inputs.layout import CHANNELS, ImageWarning, canonical, find_layout
 from sktransfer.inputs.on_demand import ChunkedArray, OnDemand
-from sktransfer.inputs.remote import Remote, hide_query, is_remote
+from sktransfer.inputs.remote import Remote
 from sktransfer.inputs.scale import ValueRange, is_per_channel, to_range
 
 __all__ = ["CHANNELS", "ArrayImages", "ImageList", "ImageWarning", "Images", "read_images"]
@@ -279,8 +263,8 @@ def read_images(
             file_range = None if is_per_channel(given_range) else given_range
         container = "list" if isinstance(given, list | tuple) else type(given).__name__
         table = X if len(getattr(X, "shape", ())) == 2 else None
-        items = _read_items(found, container, image_shape, allow_remote, who)
-        images = ImageList(items, table, file_range, who)
+        reader = ItemReader(container, image_shape, allow_remote, who)
+        images = ImageList(reader.read_all(found), table, file_range, who)
     else:
         images = _read_array(found, X, image_shape, who)
     n_rows = count(X)
@@ -292,118 +276,6 @@ def read_images(
             f"({n_rows}, height, width) or a list of {n_rows:,} images."
         )
     return images
-
-
-def _read_items(
-    items: list[Any] | OnDemand,
-    container: str,
-    image_shape: Sequence[int] | None,
-    allow_remote: bool,
-    who: str,
-) -> list[Any] | OnDemand:
-    if len(items) == 0:
-        raise ValueError(f"{who} needs at least one image. Got an empty {container}.")
-    if isinstance(items, OnDemand):
-        found = items
-
-        def read(row: int) -> Any:
-            item = found[row]
-            if _is_missing(item):
-                raise ValueError("it is missing: leave it out, and its label too")
-            return _read_item(item, row, container, image_shape, allow_remote, who)
-
-        return OnDemand(read, range(len(items)))
-    missing = [i for i, item in enumerate(items) if _is_missing(item)]
-    if missing:
-        raise _missing(missing, who)
-    return [
-        _read_item(item, position, container, image_shape, allow_remote, who)
-        for position, item in enumerate(items)
-    ]
-
-
-def _is_missing(item: Any) -> bool:
-    return is_missing(item) or (is_reference(item) and encoded_or_path(item) is None)
-
-
-def _missing(positions: list[int], who: str) -> ValueError:
-    return ValueError(
-        f"{who} needs an image at every position. Got missing values (None or NaN) at "
-        f"positions {list_some(positions)}: leave them out, and their labels too, as pandas' "
-        "dropna does."
-    )
-
-
-def _read_item(
-    item: Any,
-    position: int,
-    container: str,
-    image_shape: Sequence[int] | None,
-    allow_remote: bool,
-    who: str,
-) -> Any:
-    """Tell what one image is given as: a path, the content of a file, a PIL image or an array."""
-    if is_encoded(item):
-        item = encoded_or_path(item)
-    if isinstance(item, str | os.PathLike):
-        path = str(os.fsdecode(item))  # str: NumPy's strings would be named as such
-        if not is_remote(path):
-            return path
-        if not allow_remote:
-            raise ValueError(
-                f"{who} fetches nothing unless it is asked to. Got {hide_query(path)!r} as image "
-                f"{position} of the {container}: set allow_remote=True, or pass the file itself."
-            )
-        return Remote(path)
-    if isinstance(item, Encoded) or is_pil(item):
-        return item
-    return _read_one_array(item, position, container, image_shape, allow_remote, who)
-
-
-def _read_one_array(
-    item: Any,
-    position: int,
-    container: str,
-    image_shape: Sequence[int] | None,
-    allow_remote: bool,
-    who: str,
-) -> Any:
-    place = f"image {position} of the {container}"
-    where = f"{who} cannot read image {position} of the {container}"
-    if np.ma.is_masked(item):
-        raise ValueError(
-            f"{who} needs a value for every pixel. Got {place} as a masked array with "
-            f"{item.mask.sum()} masked values: fill them, as in image.filled(0)."
-        )
-    try:
-        array = to_array(item) if is_tensor(item) else widen(np.asarray(item))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{where}: {error}") from error
-    if isinstance(array, str | bytes):  # a string of TensorFlow
-        return _read_item(array, position, container, image_shape, allow_remote, who)
-    if isinstance(array, list):
-        raise TypeError(f"{where}: Got {describe(item)}, which holds {len(array)} images.")
-    if array.dtype.kind == "c":
-        raise ValueError(
-            f"{where}: Complex data not supported. Got dtype {array.dtype}: pass np.abs(image) or "
-            "image.real."
-        )
-    if array.dtype.kind not in "buif" or array.ndim not in (2, 3):
-        raise TypeError(
-            f"{where}: it must be a path, a PIL image, or an array of numbers of shape (height, "
-            f"width) or (height, width, n_channels). Got {describe(item)}: {cure(item)}."
-        )
-    if image_shape is not None:
-        check_image_shape(image_shape, array.shape, place, who)
-    _, channels_first = image_layout(array.shape, f"I{place[1:]} given to {who}")
-    if array.ndim == 2:
-        array = array[..., None]
-    if 0 in array.shape:
-        raise ValueError(f"{where}: an image needs at least one pixel. Got shape {array.shape}.")
-    array = np.moveaxis(array, 0, -1) if channels_first else array
-    if fault := describe_long_side(*array.shape[:2]):
-        raise ValueError(f"{where}: {fault}.")
-    return array
 
 
 def _read_array(

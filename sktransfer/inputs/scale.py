@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -24,6 +25,14 @@ NORMALISATIONS = {
 #: White by dtype, and the largest value of the next smaller depth that people store in that dtype:
 #: data that stays below it is suspicious (embedded digits 0..16 in uint8, 12-bit data in uint16).
 WHITE_OF_DTYPE = {"bool": (1, 0), "uint8": (255, 16), "uint16": (65535, 4095)}
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether a parameter is a finite number."""
+    try:
+        return isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # an int beyond every float
+        return False
 
 
 def to_range(value_range: Any) -> ValueRange:

@@ -11,7 +11,6 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from sktransfer.inputs.scale import (
     ValueRange,
     describe_range,
     ends,
+    is_finite,
     is_per_channel,
     normalised_range,
     opaque_alpha,
@@ -47,7 +47,7 @@ def check_range_parameter(value_range: Any, who: str) -> None:
     values = np.array(value_range, dtype=object)
     if not (
         values.shape in ((2,), (2, 3))
-        and all(_is_finite(value) for value in values.flat)
+        and all(is_finite(value) for value in values.flat)
         and np.all(values[0] != values[1])
     ):
         raise ValueError(
@@ -55,13 +55,6 @@ def check_range_parameter(value_range: Any, who: str) -> None:
             "numbers, (black, white), or both with one number for each of red, green and blue. "
             f"Got {value_range!r} instead."
         )
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return isinstance(value, Real) and math.isfinite(value)
-    except OverflowError:  # an int beyond every float
-        return False
 
 
 def measure(images: Images) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""The Keras network of a cut; the only module of this folder that runs a framework."""
+"""The Keras network of a cut of VGG."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class NetworkCut(Outputs):
         Side of the square image, or height and width, in pixels.
     trunk : tuple of NetworkLayer
         The input, and every layer that the wanted ones are computed from, themselves included.
-    framework : {'keras', 'onnx'}
+    framework : {'keras', 'onnx', 'timm'}
         What the network was written in.
     n_images : int or None
         Images that each call takes, where the network says so.
@@ -110,7 +110,7 @@ class Network(Protocol):
 
     @property
     def framework(self) -> str:
-        """What it was written in: 'keras' or 'onnx'."""
+        """What it was written in: 'keras', 'onnx' or 'timm'."""
 
     @property
     def input_size(self) -> int | tuple[int, int]:
@@ -136,6 +136,9 @@ class Network(Protocol):
 
     def vectors_up_to(self, name: str) -> Iterator[np.ndarray]:
         """Give the weights up to a layer that are vectors: biases, gains, means and variances."""
+
+    def scale_pixels(self, values: np.ndarray) -> np.ndarray:
+        """Return what layers at the input that do nothing but scale pixels make of them."""
 
 
 def list_stages(layers: Sequence[NetworkLayer]) -> list[NetworkLayer]:

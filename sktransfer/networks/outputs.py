@@ -6,19 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, Protocol
-
-
-class OutputLayer(Protocol):
-    """What is asked of a layer."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """The shape of what it gives for one image, channels last."""
+from typing import Any
 
 
 class Outputs:

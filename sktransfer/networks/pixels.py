@@ -5,13 +5,14 @@ It is data, not code, so that it can be compared, shown, and recorded with every
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
+
+from sktransfer.inputs.scale import is_finite
 
 _ORDERS = ("RGB", "BGR")
 _KEYS = ("order", "scale", "mean", "std")
@@ -77,7 +78,7 @@ def read_scaling(given: Any, who: str) -> PixelScaling:
         )
         if order not in list(_ORDERS):
             faults.append(f"order {order!r} is neither 'RGB' nor 'BGR'")
-        if not (_is_finite(scale) and scale > 0):
+        if not (is_finite(scale) and scale > 0):
             faults.append(f"scale {scale!r} is no positive number")
         if mean is None:
             faults.append(f"mean {given['mean']!r} is not one number, or three")
@@ -97,11 +98,7 @@ def _per_channel(value: Any) -> tuple[float, ...] | None:
         values = [value] * 3 if isinstance(value, Real) else list(value)
     except TypeError:
         return None
-    return tuple(map(float, values)) if len(values) == 3 and all(map(_is_finite, values)) else None
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+    return tuple(map(float, values)) if len(values) == 3 and all(map(is_finite, values)) else None
 
 
 def show_usual() -> str:

@@ -136,6 +136,10 @@ class TimmNetwork:
             if tensor.dim() == 1 and tensor.is_floating_point():
                 yield tensor.detach().cpu().numpy()
 
+    def scale_pixels(self, values: np.ndarray) -> np.ndarray:
+        """Return pixels as they are: no module of timm scales them."""
+        return values
+
     def cut(self, cut: NetworkCut) -> Any:
         """Return a module from images, channels first, to the features of each wanted layer."""
         import torch

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from sktransfer.displays._matplotlib import check_matplotlib
+from sktransfer.displays.availability import check_matplotlib
 
 # What matplotlib draws on, and in, so that pictures stand on the page's own cards: the colours are
 # those of the template's variables.

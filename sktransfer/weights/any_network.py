@@ -194,7 +194,7 @@ class NetworkSource:
 
     def _load_timm(self, size: int | tuple[int, int] | None) -> TimmNetwork:
         is_pretrained = self.weights == PRETRAINED
-        if is_pretrained and not may_download():
+        if is_pretrained and not may_download.get():
             raise FileNotFoundError(
                 f"{self.who} looks for the weights of {self.network!r} by timm, which may download "
                 f"them. {CURE}"
@@ -234,21 +234,21 @@ class NetworkSource:
         body = self._build(application, size, is_whole=False, pooling=pooling)
         known = {each.name for each in body.layers}
         if known.issuperset(names):
-            self._fill(application, body, size, is_whole=False)
+            self._give_weights(application, body, size, is_whole=False)
             return body
         whole = self._build_whole(application, names, known)
         needed = {above for name in names for above in whole.ancestors(name)}
         has_weights = {each.name for each in whole.layers if each.n_parameters}
         if self.weights is not None and not (needed & has_weights) - known:
             # The top's own weights, which may be half a gigabyte, are not needed.
-            self._fill(application, body, size, is_whole=False)
+            self._give_weights(application, body, size, is_whole=False)
             of_body = {body.names[layer.name]: layer for layer in body.model.layers}
             for layer in whole.model.layers:
                 name = whole.names[layer.name]
                 if layer.weights and name in of_body:
                     layer.set_weights(of_body[name].get_weights())
         else:
-            self._fill(application, whole, size, is_whole=True)
+            self._give_weights(application, whole, size, is_whole=True)
         return whole
 
     def _build_whole(
@@ -287,7 +287,7 @@ class NetworkSource:
             who=self.who,
         )
 
-    def _fill(
+    def _give_weights(
         self, application: Application, network: KerasNetwork, size: Any, *, is_whole: bool
     ) -> None:
         """Give a network of Keras' the weights that are asked for."""

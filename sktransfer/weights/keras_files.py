@@ -123,7 +123,7 @@ def _check_hash(path: Path, expected: str, application: Application, who: str) -
 
 def download_trained(application: Application, size: Any, *, is_whole: bool, who: str) -> Any:
     """Build a network with its weights by Keras' own function, from its cache or by download."""
-    if not may_download():
+    if not may_download.get():
         raise FileNotFoundError(
             f"{who} looks for the weights of {application.name} by Keras' own function, which may "
             f"download them. {CURE}"

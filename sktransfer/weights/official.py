@@ -47,8 +47,8 @@ _OFFICIAL_FILES = {
     ),
 }
 
-# Whether a file that is not on this machine may be fetched.
-_may_download: ContextVar[bool] = ContextVar("_may_download", default=True)
+#: Whether a file that is not on this machine may be fetched.
+may_download: ContextVar[bool] = ContextVar("may_download", default=True)
 
 # MD5 of files by path, size and time of change, so that a file is hashed once per process.
 _hashes: dict[tuple[str, int, int], str] = {}
@@ -68,7 +68,7 @@ def locate_official(architecture: str, *, dense: bool, who: str) -> Path:
                 _check_hash(path, official, who)
                 return path
     wanted = full if dense else small
-    if not _may_download.get():
+    if not may_download.get():
         raise FileNotFoundError(
             f"The ImageNet weights of {architecture.upper()} ({spell_bytes(wanted.n_bytes)}) are "
             "not on this machine, and optional weights are not downloaded. Ask for them by name, "
@@ -85,19 +85,14 @@ def is_official(path: str | os.PathLike) -> bool:
     return bool(hashes) and _hash_once(path) in hashes
 
 
-def may_download() -> bool:
-    """Tell whether files that are not on this machine may be downloaded now."""
-    return _may_download.get()
-
-
 @contextmanager
 def no_downloads() -> Iterator[None]:
     """Let files that are not on this machine be an error at once, in this thread alone."""
-    before = _may_download.set(False)
+    before = may_download.set(False)
     try:
         yield
     finally:
-        _may_download.reset(before)
+        may_download.reset(before)
 
 
 def own_folder() -> Path | None:

@@ -21,9 +21,10 @@ from sktransfer.weights.files import read_contents
 _MAX_SIZE = 10_000
 
 
-def has_recipe(path: str | os.PathLike, *, who: str = "VGGFeatureExtractor") -> bool:
+def has_recipe(path: str | os.PathLike) -> bool:
     """Tell whether a weights file records a recipe, as those trained on formulas do."""
-    return "recipe" in read_contents(path, attributes=["recipe"], who=who).attributes
+    contents = read_contents(path, attributes=["recipe"], who="VGGFeatureExtractor")
+    return "recipe" in contents.attributes
 
 
 def read_weights(path: str | os.PathLike, cut: Cut, *, who: str = "VGGFeatureExtractor") -> Weights:

@@ -303,7 +303,7 @@ class WeightsFiles(Target):
         return made
 
     def run(self, path: Path) -> None:
-        has_recipe(path, who=WHO)
+        has_recipe(path)
         weights, size, _ = read_weights_and_record(path, self._cut, who=WHO)
         check(size is None or size >= 32, f"an input size: {size}")
         self._check(weights)

@@ -301,9 +301,7 @@ class NetworkAnatomy:
         """Return how far white is from black where the network begins to compute."""
         runner = get_runner(self.extractor)
         ends = np.broadcast_to(np.array([0, 255], np.float32)[:, None, None, None], (2, 1, 1, 3))
-        values = centre(ends, runner.scaling)
-        scale = getattr(self.network, "scale_pixels", None)
-        black, white = values if scale is None else scale(values)
+        black, white = self.network.scale_pixels(centre(ends, runner.scaling))
         return float(np.abs(white - black).max())
 
     def is_untrained(self) -> bool:

@@ -12,8 +12,9 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing, column_or_1d
+from sklearn.utils import column_or_1d
 
+from sktransfer.base import _safe_indexing
 from sktransfer.evaluation.diagnosis import (
     classifying,
     copies,
@@ -30,12 +31,13 @@ from sktransfer.evaluation.diagnosis import (
     shortcuts,
 )
 from sktransfer.evaluation.diagnosis.anatomy import VGGAnatomy
-from sktransfer.evaluation.diagnosis.evidence import Evidence, read_for
+from sktransfer.evaluation.diagnosis.evidence import Evidence
 from sktransfer.evaluation.diagnosis.findings import SEVERITIES, Diagnosis, Finding
 from sktransfer.evaluation.diagnosis.given import check_features, open_features
 from sktransfer.evaluation.diagnosis.sampling import sample_rows
 from sktransfer.evaluation.diagnosis.subject import read_subject
 from sktransfer.evaluation.probing import check_labels, make_folds
+from sktransfer.features.fitted import read_as
 from sktransfer.inputs.images import ArrayImages, ImageList
 
 
@@ -216,7 +218,7 @@ def diagnose(
     subject = read_subject(estimator)
     given = None if features is None else open_features(features)
     _check_parameters(cv, max_images, random_state)
-    images = read_for(subject.extractor, X) if not subject.before else None
+    images = read_as(subject.extractor, X, who="diagnose") if not subject.before else None
     n_images = _count(X) if images is None else len(images)
     groups = _check_groups(groups, n_images, y)
     labels = all_y = None
@@ -238,7 +240,7 @@ def diagnose(
         own = None if groups is None else groups[rows]
         folds = make_folds(labels, cv, random_state=random_state, groups=own, who="diagnose")
     shown = subject.show(sample, None if labels is None else labels.y)
-    seen = read_for(subject.extractor, shown)
+    seen = read_as(subject.extractor, shown, who="diagnose")
     paths = None
     if isinstance(images, ImageList) and all(isinstance(each, str) for each in images.items):
         paths = list(images.items)

@@ -26,7 +26,7 @@ from sktransfer.evaluation.diagnosis.survey import (
 )
 from sktransfer.evaluation.probing import Folds, Labels
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import get_runner, read_as, read_fitted
+from sktransfer.features.fitted import get_runner, read_fitted
 from sktransfer.features.preprocessing import resize
 from sktransfer.features.runner import Runner
 from sktransfer.inputs.images import Images, ImageWarning, read_images
@@ -307,11 +307,6 @@ class Evidence:
         """Scores of a linear probe at the end of each block, each map averaged."""
         found = self.depth_features
         return {name: score_linear(each, *self._scored) for name, each in found.items()}
-
-
-def read_for(extractor: FeatureExtractor, X: Any) -> Images:
-    """Read images as an extractor does."""
-    return read_as(extractor, X, who="diagnose")
 
 
 def describe_pixels(images: Images) -> str:

@@ -77,11 +77,7 @@ def _channels_scrambled(images: ArrayImages, values: np.ndarray) -> Iterator[Fin
             f"difference of neighbours, channels {there}": other,
             "image shape": list(images.image_shape),
         },
-        (
-            f"extractor.set_params(image_shape={shape})"
-            if images.has_columns
-            else f"X = X.reshape(len(X), {', '.join(map(str, shape))})"
-        ),
+        _reshape(images, shape),
     )
 
 
@@ -108,12 +104,15 @@ def _sides_exchanged(images: ArrayImages, values: np.ndarray) -> Iterator[Findin
             "with height and width exchanged": other,
             "height and width": [height, width],
         },
-        (
-            f"extractor.set_params(image_shape={shape})"
-            if images.has_columns
-            else f"X = X.reshape(len(X), {', '.join(map(str, shape))})"
-        ),
+        _reshape(images, shape),
     )
+
+
+def _reshape(images: ArrayImages, shape: tuple[int, ...]) -> str:
+    """Write the line of code that reads the images in another shape."""
+    if images.has_columns:
+        return f"extractor.set_params(image_shape={shape})"
+    return f"X = X.reshape(len(X), {', '.join(map(str, shape))})"
 
 
 def scale(e: Evidence) -> Iterator[Finding]:

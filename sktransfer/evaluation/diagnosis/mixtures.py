@@ -164,12 +164,7 @@ def mixed_polarity(e: Evidence) -> Iterator[Finding]:
     smaller = sign if sign.sum() * 2 <= len(sign) else ~sign
     if smaller.sum() < max(FEWEST, SMALL_GROUP * len(sign)):
         return
-    one, other = rows[smaller].mean(axis=0), rows[~smaller].mean(axis=0)
-    likeness = -float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else 0.0
-    middles = np.median(along[smaller]), np.median(along[~smaller])
-    distance = abs(middles[0] - middles[1])
-    # Between two groups there is nothing; one wide group has its most there.
-    gap = float(np.quantile(np.abs(along), 0.05) / max(distance / 2, 1e-9))
+    likeness, gap = _compare_groups(rows, along, smaller)
     evidence: dict[str, Any] = {
         "images": int(smaller.sum()),
         "of": len(sign),
@@ -180,7 +175,6 @@ def mixed_polarity(e: Evidence) -> Iterator[Finding]:
     by_class = e.labels is not None and _is_by_class(e, smaller)
     if likeness < (NEGATIVE_CLASS if by_class else NEGATIVE) or gap < APART:
         return
-    inverted = np.flatnonzero(smaller)
     if by_class:
         yield Finding(
             "class-in-another-range",
@@ -189,12 +183,29 @@ def mixed_polarity(e: Evidence) -> Iterator[Finding]:
             "the class, and a score says nothing of what they show.",
             evidence,
             "# read the images of every class in the same way",
-            e.places(inverted),
+            e.places(np.flatnonzero(smaller)),
         )
-        return
+    else:
+        yield _find_inverted(e, smaller, evidence)
+
+
+def _compare_groups(
+    rows: np.ndarray, along: np.ndarray, smaller: np.ndarray
+) -> tuple[float, float]:
+    """Say how alike the mean of a group is to the negative of the others', and how far apart."""
+    one, other = rows[smaller].mean(axis=0), rows[~smaller].mean(axis=0)
+    likeness = -float(np.corrcoef(one, other)[0, 1]) if one.std() and other.std() else 0.0
+    middles = np.median(along[smaller]), np.median(along[~smaller])
+    distance = abs(middles[0] - middles[1])
+    # Between two groups there is nothing; one wide group has its most there.
+    return likeness, float(np.quantile(np.abs(along), 0.05) / max(distance / 2, 1e-9))
+
+
+def _find_inverted(e: Evidence, inverted: np.ndarray, evidence: dict[str, Any]) -> Finding:
+    """Measure what exchanging black and white back would give, where there are labels."""
     severity, harm = "info", "."
     if e.labels is not None:
-        exchange = iter(smaller)
+        exchange = iter(inverted)
         anew = e.score(e.recompute(lambda values: 255 - values if next(exchange) else values))
         better, p_value = is_better(anew, e.feature_probe, margin=GAIN)
         evidence |= {
@@ -205,13 +216,14 @@ def mixed_polarity(e: Evidence) -> Iterator[Finding]:
         harm = ", which does no measurable harm here."
         if better:
             severity, harm = "warning", ", and exchanged back they are classified better."
-    yield Finding(
+    places = e.places(np.flatnonzero(inverted))
+    return Finding(
         "mixed-polarity",
         severity,
         f"Some images are like the negatives of others: black and white are exchanged{harm}",
         evidence,
-        f"X[inverted] = white - X[inverted]  # these begin them: {e.places(inverted)[:5]}",
-        e.places(inverted),
+        f"X[inverted] = white - X[inverted]  # these begin them: {places[:5]}",
+        places,
     )
 
 

@@ -16,8 +16,6 @@ from sklearn.preprocessing import StandardScaler
 from sktransfer.evaluation.probing.folding import Folds
 from sktransfer.evaluation.probing.threads import limit_blas
 
-#: What they are called, in the order of the columns.
-CHEAP = ("knn", "centroid", "logme", "h_score", "leep")
 _NEIGHBOURS = 5
 _N_ITERATIONS = 30
 # Of the within-class variance, what is added to every direction: few images leave many unknown.

@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sktransfer.base import name_extractor_in
 from sktransfer.evaluation.probing import make_control
 from sktransfer.features.estimator import FeatureExtractor
-from sktransfer.features.fitted import draw_again
+from sktransfer.features.fitted import draw_again, get_runner
 from sktransfer.networks.graph import EMBEDDING
 from sktransfer.networks.opening import is_onnx
 from sktransfer.networks.outputs import spell_size
@@ -177,7 +177,7 @@ def _hash_configuration(extractor: FeatureExtractor) -> str:
     layers = params["layer"]
     chosen |= {
         "layer": [layers] if layers is None or isinstance(layers, str) else list(layers),
-        "network": extractor._runner.cut.architecture,
+        "network": get_runner(extractor).cut.architecture,
         "input_size": extractor.input_size_,
         "engine": extractor.engine_,
         "value_range": extractor.value_range_,

@@ -20,9 +20,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import _safe_indexing
 
-from sktransfer.base import name_extractor_in
+from sktransfer.base import _safe_indexing, name_extractor_in
 from sktransfer.evaluation.probing.one_vs_rest import OneVsRestLogisticRegression
 from sktransfer.evaluation.probing.scoring import MetricScorer, Scorer
 from sktransfer.evaluation.probing.targets import predicts

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.metrics import check_scoring, get_scorer_names
 
-from sktransfer.base import InvalidParameterError
+from sktransfer.base import InvalidParameterError, is_regression_scorer
 from sktransfer.evaluation.probing.metrics import (
     DEFAULT_METRICS,
     is_own,
@@ -167,8 +167,7 @@ def _say_values(target: Target) -> str:
 
 def _check_for_classes(name: str, scorer: Any) -> None:
     # They read labels as quantities, and accept numeric ones.
-    function = getattr(scorer, "_score_func", None)
-    if getattr(function, "__module__", None) == "sklearn.metrics._regression":
+    if is_regression_scorer(scorer):
         raise ValueError(f"{name!r} is for regression, not for classification")
 
 

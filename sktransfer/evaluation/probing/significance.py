@@ -150,29 +150,18 @@ def count_tests(tests: Sequence[PairedTest]) -> int:
     return int(sum(not np.isnan(test.p_value) for test in tests))
 
 
-def compare_scores(
-    scores: _Scores,
-    reference: _Scores,
-    folds: _Parts,
-    *,
-    n_comparisons: int = 1,
-) -> PairedDifference:
-    """Test one difference between two rows of scores; Bonferroni's correction for several.
+def judge_alone(test: PairedTest, *, n_comparisons: int = 1) -> PairedDifference:
+    """Judge one of several tests by Bonferroni's correction.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sktransfer.evaluation.probing.significance import compare_scores
+    >>> from sktransfer.evaluation.probing.significance import by_folds, judge_alone
     >>> folds = [(np.arange(90), np.arange(90, 100))] * 3
-    >>> difference = compare_scores([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], folds)
+    >>> difference = judge_alone(by_folds([0.9, 0.8, 0.9], [0.8, 0.8, 0.7], folds))
     >>> print(f"{difference.mean:.2f}, p = {difference.p_value:.2f}, {difference.finding}")
     0.10, p = 0.27, within noise
     """
-    return judge_alone(by_folds(scores, reference, folds), n_comparisons=n_comparisons)
-
-
-def judge_alone(test: PairedTest, *, n_comparisons: int = 1) -> PairedDifference:
-    """Judge one of several tests by Bonferroni's correction."""
     (found,) = judge_together([test])
     if found.finding in ("equal", "unclear"):
         return found

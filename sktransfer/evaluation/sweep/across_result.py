@@ -10,44 +10,25 @@ import numpy as np
 from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Variant
-from sktransfer.evaluation.sweep.shared import ScoredRow, SweepResult
+from sktransfer.evaluation.sweep.shared import SweepResult, TestedRow
 from sktransfer.networks.outputs import spell_size
 from sktransfer.results.tables import Table, format_markdown, format_table, spell_spread, wrap
 
 
 @dataclass
-class NetworkRow(ScoredRow):
+class NetworkRow(TestedRow):
     """One network at one layer and size, and how well images were classified with it.
 
     Attributes
     ----------
     network : str
         Its name.
-    variant : Variant
-        Layer, pooling, input size, width and multiply-adds.
-    scores : dict of str to list of float
-        Each metric's value on every fold.
     milliseconds : float or None
         What one image takes, from pixels to features.
     megabytes : float
         What the weights up to the layer take in float32.
-    n_not_converged : int
-        Folds in which the classifier stopped before it converged.
-    to_best : PairedDifference or None
-        By how much the first metric differs from that of the best row, with a test that counts all
-        pairs of rows; None for the best row itself.
-    error : float or None
-        The standard error of this difference.
-    confusion : list of list of float
-        Images by class (rows) and by what they were taken for (columns), in the order of the
-        result's `classes`, over all folds; with `sample_weight` the sums of weights. Empty where no
-        classes are predicted.
-    label_recalls : list of float
-        Of sets of labels, the share of the test images with each label for which it was predicted;
-        else empty.
-    balanced_to_best : PairedDifference or None
-        By how much balanced accuracy differs from that of the row where it is highest; None for
-        that row, and where classes are of equal size or the first metric is not accuracy.
+    variant, scores, n_not_converged, to_best, error, confusion, label_recalls, balanced_to_best
+        As of :class:`SweepRow`.
     """
 
     network: str
@@ -67,7 +48,7 @@ class NetworkRow(ScoredRow):
 
 
 @dataclass(repr=False)
-class NetworkSweep(SweepResult):
+class NetworkSweep(SweepResult[NetworkRow]):
     """The scores of several networks on the same folds; printed, they are a table.
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each row, with ``network``, ``layer``,
@@ -79,58 +60,26 @@ class NetworkSweep(SweepResult):
 
     Attributes
     ----------
-    n_images : int
-        Images swept over.
-    n_folds : int
-        Folds of the cross-validation.
-    classes : list
-        The labels; empty for numbers.
-    positive : object or None
-        The label that precision, recall, F1 and ROC AUC are about; None with more than two classes.
-    metric : str
-        The first metric, by which rows are ranked.
     rows : list of NetworkRow
         In the order of the networks.
     skipped : list of str
         What was asked for and not computed, each with its reason.
-    target : {'classes', 'numbers', 'labels'}
-        What was predicted for each image: a class, a number, or any of several labels.
-    is_weighted : bool
-        Whether images had weights.
+    n_images, n_folds, classes, positive, metric, target, is_weighted
+        As of :class:`LayerSweep`.
     """
 
     _called: ClassVar[str] = "the sweep across networks"
 
-    n_images: int
-    n_folds: int
-    classes: list[Any]
-    positive: Any
-    metric: str
-    rows: list[NetworkRow] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-    target: str = "classes"
-    is_weighted: bool = False
-
-    @property
-    def best(self) -> NetworkRow | None:
-        """The row of the highest mean, of equal ones the fastest; None without rows."""
-        return min(self.rows, key=lambda row: (-self.mean(row), _time(row)), default=None)
-
     @property
     def cheapest(self) -> NetworkRow | None:
         """The fastest row that cannot be told from the best one."""
-        return min(self._near, key=lambda row: (_time(row), -self.mean(row)), default=None)
-
-    @property
-    def _near(self) -> list[NetworkRow]:
-        """The best row, and those that cannot be told from it."""
-        return [row for row in self.rows if row.to_best is None or row.to_best.finding != "lower"]
+        return min(self._near, key=lambda row: (self._cost(row), -self.mean(row)), default=None)
 
     @property
     def front(self) -> list[NetworkRow]:
         """The Pareto front: rows than which no faster one is as good, fastest first."""
         front: list[NetworkRow] = []
-        for row in sorted(self.rows, key=lambda row: (_time(row), -self.mean(row))):
+        for row in sorted(self.rows, key=lambda row: (self._cost(row), -self.mean(row))):
             if not front or self.mean(row) > self.mean(front[-1]):
                 front.append(row)
         return front
@@ -192,6 +141,9 @@ class NetworkSweep(SweepResult):
             notes.append("* the classifier stopped before it converged")
         return notes + [f"skipped: {each}" for each in self.skipped]
 
+    def _cost(self, row: NetworkRow) -> tuple[float, ...]:
+        return (np.inf if row.milliseconds is None else row.milliseconds,)
+
     def _records(self) -> list[dict[str, Any]]:
         records, front = [], self.front
         for row in self.rows:
@@ -232,10 +184,6 @@ class NetworkSweep(SweepResult):
     def _summary(self, row: NetworkRow) -> str:
         cost = "" if row.milliseconds is None else f", {row.milliseconds:.3g} ms per image"
         return f"{row}: {self.metric} {spell_spread(row.scores[self.metric])}{cost}"
-
-
-def _time(row: NetworkRow) -> float:
-    return np.inf if row.milliseconds is None else row.milliseconds
 
 
 def _spell(difference: PairedDifference | None) -> str:

@@ -9,8 +9,8 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import _safe_indexing
 
+from sktransfer.base import _safe_indexing
 from sktransfer.evaluation.probing import Folds, time_features
 from sktransfer.evaluation.probing.cheap import score_cheaply
 from sktransfer.evaluation.sweep.grid import Size, Skipped, Variant

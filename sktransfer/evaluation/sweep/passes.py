@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing
 
-from sktransfer.base import _num_samples
+from sktransfer.base import _num_samples, _safe_indexing
 from sktransfer.evaluation.sweep.grid import Variant
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import compute_features

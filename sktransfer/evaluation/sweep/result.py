@@ -12,7 +12,7 @@ from scipy import stats
 from sktransfer.evaluation.probing.selection import count_pairs, score_choice
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Skipped, Variant
-from sktransfer.evaluation.sweep.shared import ScoredRow, SweepResult
+from sktransfer.evaluation.sweep.shared import SweepResult, TestedRow
 from sktransfer.networks.outputs import spell_size
 from sktransfer.results.tables import (
     Table,
@@ -31,7 +31,7 @@ _CHEAP = {
 
 
 @dataclass
-class SweepRow(ScoredRow):
+class SweepRow(TestedRow):
     """One variant, and how well images were classified with it.
 
     Attributes
@@ -85,7 +85,7 @@ class SweepRow(ScoredRow):
 
 
 @dataclass(repr=False)
-class LayerSweep(SweepResult):
+class LayerSweep(SweepResult[SweepRow]):
     """The scores of all variants on the same folds; printed, they are a table.
 
     :meth:`to_csv` gives a record for each row and fold, and one for each variant that was skipped,
@@ -120,26 +120,9 @@ class LayerSweep(SweepResult):
         Whether images had weights.
     """
 
-    n_images: int
-    n_folds: int
-    classes: list[Any]
-    positive: Any
-    metric: str
-    rows: list[SweepRow] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     cka: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     n_cka_images: int = 0
-    target: str = "classes"
-    is_weighted: bool = False
-
-    @property
-    def best(self) -> SweepRow | None:
-        """The row of the highest mean, of equal ones the cheapest; None without rows."""
-        return min(
-            self.rows,
-            key=lambda row: (-self.mean(row), *_cost(row)),
-            default=None,
-        )
 
     @property
     def cheapest(self) -> SweepRow | None:
@@ -154,7 +137,7 @@ class LayerSweep(SweepResult):
             if row.to_best is None
             or (row.error is not None and -row.to_best.mean <= row.error)  # not NaN
         ]
-        return min(near, key=lambda row: (*_cost(row), -self.mean(row)), default=None)
+        return min(near, key=lambda row: (self._cost(row), -self.mean(row)), default=None)
 
     @property
     def not_worse(self) -> list[SweepRow]:
@@ -162,7 +145,7 @@ class LayerSweep(SweepResult):
 
         If all rows were equally good, the chance that any of them is missing would be 5 %.
         """
-        return [row for row in self.rows if row.to_best is None or row.to_best.finding != "lower"]
+        return self._near
 
     @property
     def nested_score(self) -> float:
@@ -173,7 +156,7 @@ class LayerSweep(SweepResult):
         """
         if not self.rows:
             return float("nan")
-        rows = sorted(self.rows, key=_cost)
+        rows = sorted(self.rows, key=self._cost)
         return float(score_choice(np.array([row.scores[self.metric] for row in rows])).mean())
 
     def to_frame(self) -> Any:
@@ -276,6 +259,9 @@ class LayerSweep(SweepResult):
             notes.append("* the classifier stopped before it converged")
         return notes + [f"skipped: {each}" for each in self.skipped]
 
+    def _cost(self, row: SweepRow) -> tuple[float, ...]:
+        return row.variant.multiply_adds, row.variant.width
+
     def _content(self) -> dict[str, Any]:
         content = super()._content()
         for name in ("rows", "skipped"):
@@ -341,10 +327,6 @@ class LayerSweep(SweepResult):
     def _summary(self, row: SweepRow) -> str:
         score = f"{self.metric} {spell_spread(row.scores[self.metric])}"
         return f"{row.variant}, {score}, {row.variant.width:,} values, {_milliseconds(row)} ms"
-
-
-def _cost(row: SweepRow) -> tuple[int, int]:
-    return row.variant.multiply_adds, row.variant.width
 
 
 def _describe(variant: Variant) -> dict[str, Any]:

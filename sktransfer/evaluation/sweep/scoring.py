@@ -13,7 +13,7 @@ from sktransfer.evaluation.probing.outcomes import Counts, count_folds, rate_fol
 from sktransfer.evaluation.probing.probe import FoldScores
 from sktransfer.evaluation.probing.selection import compare_with_best
 from sktransfer.evaluation.probing.shared import Probing
-from sktransfer.evaluation.sweep.shared import ScoredRow
+from sktransfer.evaluation.sweep.shared import TestedRow
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class SweepScoring(Probing):
         return found, counts, rated
 
     def judge(
-        self, rows: Sequence[ScoredRow], metric: str, rated: Sequence[np.ndarray], best: int
+        self, rows: Sequence[TestedRow], metric: str, rated: Sequence[np.ndarray], best: int
     ) -> None:
         """Put into every row how it compares with the best one, counting all pairs of rows.
 
         Parameters
         ----------
-        rows : sequence of ScoredRow
+        rows : sequence of TestedRow
             With scores.
         metric : str
             The one that rows are ranked by.

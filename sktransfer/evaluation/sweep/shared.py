@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from sktransfer.results.result import Result
 from sktransfer.results.tables import Table
 
 
-class ScoredRow(Recalls):
+class TestedRow(Recalls):
     """A row with scores and, where classes are predicted, the confusion of all folds."""
 
     scores: dict[str, list[float]]
@@ -25,19 +26,39 @@ class ScoredRow(Recalls):
     balanced_to_best: PairedDifference | None
 
 
-class SweepResult(Result):
+Row = TypeVar("Row", bound=TestedRow)
+
+
+@dataclass(repr=False)
+class SweepResult(Result, Generic[Row]):
     """A result whose rows were scored on the same folds, and tested against the best of them."""
+
+    #: What it is called in the titles of tables, among those of other results.
+    _called: ClassVar[str] = "the sweep"
 
     n_images: int
     n_folds: int
     classes: list[Any]
+    positive: Any
     metric: str
-    rows: Any
-    best: Any
-    target: str
-    is_weighted: bool
-    #: What it is called in the titles of tables, among those of other results.
-    _called: ClassVar[str] = "the sweep"
+    rows: list[Row] = field(default_factory=list)
+    skipped: list[Any] = field(default_factory=list)
+    target: str = "classes"
+    is_weighted: bool = False
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the highest mean, of equal ones the cheapest; None without rows."""
+        return min(self.rows, key=lambda row: (-self.mean(row), self._cost(row)), default=None)
+
+    @property
+    def _near(self) -> list[Row]:
+        """The best row, and those that cannot be told from it."""
+        return [row for row in self.rows if row.to_best is None or row.to_best.finding != "lower"]
+
+    def _cost(self, row: Row) -> tuple[float, ...]:
+        """Return what a row costs, by which equal ones are ordered."""
+        raise NotImplementedError
 
     def subject(self) -> str:
         """Say what was swept over what, without a full stop."""
@@ -55,13 +76,13 @@ class SweepResult(Result):
         one = "class" if best.confusion else "label"
         found = [f"its worst {one}: {say_worst(best.recalls, self.classes)}"]
         if are_unequal([sum(row) for row in best.confusion]):
-            found.append(self._say_balance())
+            found.append(self._say_balance(best))
         return found
 
-    def _say_balance(self) -> str:
+    def _say_balance(self, best: Row) -> str:
         said = (
             "classes are of unequal size: its balanced accuracy, the mean of their recalls, is "
-            f"{self.best.balanced_accuracy:.3f}"
+            f"{best.balanced_accuracy:.3f}"
         )
         if len(self.rows) == 1 or not any(row.balanced_to_best for row in self.rows):
             return said
@@ -70,8 +91,8 @@ class SweepResult(Result):
             row.balanced_to_best is not None and row.balanced_to_best.finding != "lower"
             for row in self.rows
         )
-        which = "which is best" if top is self.best else f"and {top} is best, "
-        if top is not self.best:
+        which = "which is best" if top is best else f"and {top} is best, "
+        if top is not best:
             which += f"{top.balanced_accuracy:.3f}"
         return (
             f"{said}, {which}; {near} of {len(self.rows) - 1} other rows cannot be told from that "
@@ -91,6 +112,6 @@ class SweepResult(Result):
             entry |= row.describe_recalls()
         return content
 
-    def mean(self, row: Any) -> float:
+    def mean(self, row: Row) -> float:
         """Return the mean of the first metric over the folds; minus infinity where undefined."""
         return float(np.nan_to_num(np.mean(row.scores[self.metric]), nan=-np.inf))

@@ -157,7 +157,6 @@ def extract(
     if n_inputs == 0:
         raise ValueError(f"{who} needs at least one image. Got {images!r}, which holds none.")
     fitted = _fit(extractor, source, n_inputs, who)
-    reader, runner = get_reader(fitted), get_runner(fitted)
     value_range = fitted.value_range_
     if isinstance(source, ArrayImages):
         value_range = check_images(fitted, source)
@@ -165,7 +164,7 @@ def extract(
         "format": _FORMAT,
         "inputs": digest,
         "on_error": on_error,
-        "recipes": runner.recipes(),
+        "recipes": get_runner(fitted).recipes(),
         # Files have one each, by their bit depth, where none is given.
         "value_range": _file_range(fitted) or "auto" if isinstance(source, Files) else value_range,
     }
@@ -175,6 +174,21 @@ def extract(
         _remove_leftovers(out, who)
         warn_of_changes(out, list_entries(source, labels), who)
         return done
+    return _complete(out, identity, source, labels, fitted, value_range, verbose, who)
+
+
+def _complete(
+    out: Path,
+    identity: dict[str, Any],
+    source: Files | ArrayImages,
+    labels: Sequence[Any] | None,
+    fitted: FeatureExtractor,
+    value_range: ValueRange | None,
+    verbose: int,
+    who: str,
+) -> Extraction:
+    """Start a run or continue it, and bring it to its end."""
+    reader, runner = get_reader(fitted), get_runner(fitted)
     names = fitted.get_feature_names_out().tolist()
     block_rows = _block_rows(runner.cut)
     with work_folder(out, who) as folder:
@@ -308,7 +322,7 @@ def _begin(
                 f"{who} found input files that have changed since their rows were written to "
                 f"{str(folder)!r}, and continues after the {progress.n_rows:,} rows before them: "
                 f"{n_lost} blocks are computed again.",
-                stacklevel=3,
+                stacklevel=4,
             )
     else:
         raise ValueError(
@@ -328,7 +342,7 @@ def _keep_sound_blocks(
             f"{who} found a block of rows in {str(folder)!r} that is not what was written, and "
             f"continues after the {progress.n_rows:,} rows before it: {n_lost} blocks are computed "
             "again. If no program has changed them, check the disk.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

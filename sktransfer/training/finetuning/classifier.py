@@ -76,13 +76,11 @@ class TunedClassifier(ClassifierMixin, FineTuner):
         self._train(X, y, sample_weight, is_partial=True, classes=classes)
         return self
 
+    @document
     def predict(self, X: Any) -> np.ndarray:
         """Predict the class of images.
 
-        Parameters
-        ----------
-        X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that `fit` takes.
+        {images}
 
         Returns
         -------
@@ -92,13 +90,11 @@ class TunedClassifier(ClassifierMixin, FineTuner):
         outputs = self._outputs(X)
         return self._meaning.decide(outputs)
 
+    @document
     def predict_proba(self, X: Any) -> np.ndarray:
         """Predict the probability of each class.
 
-        Parameters
-        ----------
-        X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that `fit` takes.
+        {images}
 
         Returns
         -------
@@ -108,13 +104,11 @@ class TunedClassifier(ClassifierMixin, FineTuner):
         outputs = self._outputs(X)
         return self._meaning.share(outputs)
 
+    @document
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict the logarithm of the probability of each class.
 
-        Parameters
-        ----------
-        X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that `fit` takes.
+        {images}
 
         Returns
         -------
@@ -124,13 +118,11 @@ class TunedClassifier(ClassifierMixin, FineTuner):
         """
         return log_softmax(self._outputs(X), axis=1)
 
+    @document
     def decision_function(self, X: Any) -> np.ndarray:
         """Score each class before the softmax.
 
-        Parameters
-        ----------
-        X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that `fit` takes.
+        {images}
 
         Returns
         -------

@@ -10,7 +10,7 @@ import numpy as np
 
 from sktransfer.training.finetuning.backends import Group, compile_forward
 from sktransfer.training.finetuning.examples import Data, Examples
-from sktransfer.training.finetuning.folds import make_folds
+from sktransfer.training.finetuning.folds import hold_out_rows
 from sktransfer.training.finetuning.head import (
     SMALLEST_OF_PROBE,
     SMALLEST_VARIANCE,
@@ -32,7 +32,7 @@ from sktransfer.training.finetuning.network import (
 from sktransfer.training.finetuning.objectives import Objective
 from sktransfer.training.finetuning.plan import Phase, Plan
 from sktransfer.training.finetuning.probe import fit_probe
-from sktransfer.training.finetuning.rows import SpooledRows
+from sktransfer.training.finetuning.rows import ArrayRows
 from sktransfer.training.finetuning.training import (
     ReadyPhase,
     Trainer,
@@ -182,7 +182,7 @@ class _Run:
             history=[],
         )
         targets, is_stratified = self.data.training.targets, trainer.objective.is_stratified
-        folds = make_folds(targets, plan.split_seed, is_stratified=is_stratified)
+        folds = hold_out_rows(targets, plan.split_seed, is_stratified=is_stratified)
         if not folds:
             return replace(self, trainer=trainer)
         return _Run(
@@ -217,10 +217,10 @@ def _compute_features(network: keras.Model, plan: Plan, data: Data) -> Data:
     forward = compile_forward(network)
 
     def compute(examples: Examples) -> Examples:
-        spool = SpooledRows((plan.trunk.cut.n_features,))
-        for features in compute_outputs(forward, examples, plan.batch_size):
-            spool.append(features)
-        return replace(examples, rows=spool, positions=np.arange(len(examples)))
+        n_rows, shape = len(examples), (plan.trunk.cut.n_features,)
+        features = compute_outputs(forward, examples, plan.batch_size)
+        rows = ArrayRows.keep(features, n_rows, shape)
+        return replace(examples, rows=rows, positions=np.arange(n_rows))
 
     return data.map(compute)
 

@@ -11,7 +11,7 @@ Folds = list[tuple[np.ndarray, np.ndarray]]
 _FOLDS = 5
 
 
-def make_folds(targets: np.ndarray, seed: int, *, is_stratified: bool) -> Folds:
+def hold_out_rows(targets: np.ndarray, seed: int, *, is_stratified: bool) -> Folds:
     """Split rows into training and held-out ones; of classes, each fold has its share of all.
 
     Rows of which none can be held out give no folds: a single one, or one of each class.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -21,7 +21,7 @@ from sktransfer.network_extractor import ImageFeatureExtractor, with_network
 if TYPE_CHECKING:
     import keras
 
-Estimator = TypeVar("Estimator", bound="TuningParameters")
+Subject = TypeVar("Subject", bound=Callable)
 
 _TUNING_CONSTRAINTS: dict = {
     "unfreeze": [str, None],
@@ -136,16 +136,25 @@ class NetworkParameters(TuningParameters):
         return with_network(self, self._runner.weights.load())
 
 
-def document(estimator: type[Estimator]) -> type[Estimator]:
-    """Put the shared sections into a docstring, each where ``{its name}`` stands on a line."""
-    text = inspect.cleandoc(estimator.__doc__ or "")
+def document(subject: Subject) -> Subject:
+    """Put the shared sections into the docstring of a class or a method.
+
+    Each stands where ``{its name}`` is a line.
+    """
+    text = inspect.cleandoc(subject.__doc__ or "")
     for name, section in _SECTIONS.items():
         text = text.replace(f"{{{name}}}", inspect.cleandoc(section))
-    estimator.__doc__ = text
-    return estimator
+    subject.__doc__ = text
+    return subject
 
 
 _SECTIONS = {
+    "images": """
+    Parameters
+    ----------
+    X : array-like, DataFrame, or list of paths, PIL images or arrays
+        Images in any form that `fit` takes.
+    """,
     "what it does": """
     The network is cut at `layer`, as by an extractor, and a head stands on the
     features: hidden layers, if any, and linear outputs. A linear head is scikit-learn's logistic

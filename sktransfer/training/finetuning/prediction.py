@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -33,7 +32,7 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumberOutputs:
     """Outputs that are numbers, standardised by what the targets were.
 
     Attributes
@@ -49,7 +48,7 @@ class Numbers:
     is_single: bool
 
     @classmethod
-    def of(cls, y: np.ndarray, weights: np.ndarray) -> Numbers:
+    def of(cls, y: np.ndarray, weights: np.ndarray) -> NumberOutputs:
         """Measure targets."""
         values = y.reshape(len(y), -1)
         mean = weights @ values / weights.sum()
@@ -74,14 +73,9 @@ class Prediction:
     ----------
     head : Head
         Gives outputs of features.
-    meaning : Classes or Numbers
+    meaning : Classes or NumberOutputs
         Turns outputs into what is predicted.
     """
 
     head: Head
-    meaning: Classes | Numbers
-
-
-def get_prediction(estimator: Any) -> Prediction:
-    """Return how a fitted classifier or regressor predicts from features."""
-    return Prediction(estimator._trained(), estimator._meaning)
+    meaning: Classes | NumberOutputs

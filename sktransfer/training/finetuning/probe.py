@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from threadpoolctl import threadpool_limits
 
 from sktransfer.training.finetuning.examples import Examples
-from sktransfer.training.finetuning.folds import make_folds
+from sktransfer.training.finetuning.folds import hold_out_rows
 from sktransfer.training.finetuning.head import Head
 from sktransfer.training.finetuning.objectives import Classification, Objective
 
@@ -108,7 +108,7 @@ def _solve_classes(
     if len(np.unique(targets)) < 2:
         return kernel, bias
     losses: np.ndarray = np.zeros(len(_INVERSE_PENALTIES))
-    for train, test in make_folds(targets, seed, is_stratified=True):
+    for train, test in hold_out_rows(targets, seed, is_stratified=True):
         for i, penalty in enumerate(_INVERSE_PENALTIES):
             model = _fit_logistic(rows[train], targets[train], weights[train], penalty)
             # Of a class with one row none can be held out.

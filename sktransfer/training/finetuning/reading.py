@@ -15,7 +15,7 @@ from sktransfer.inputs.scale import ValueRange
 from sktransfer.training.finetuning.examples import Data, DistinctRows, Examples
 from sktransfer.training.finetuning.objectives import Objective
 from sktransfer.training.finetuning.plan import Plan
-from sktransfer.training.finetuning.rows import ImageRows, Rows, SpooledRows
+from sktransfer.training.finetuning.rows import ArrayRows, ImageRows, Rows
 from sktransfer.training.finetuning.tuned import TunedNetwork, n_per_part
 
 
@@ -110,10 +110,8 @@ class ImagesAndTargets(TunedNetwork):
         if not plan.is_on_features:
             shape = plan.below.layers[0].output_shape
             runner = runner.cut_at(plan.below)
-        spool = SpooledRows(shape)
-        for part in runner.compute_in_pieces(images, value_range, n_per_part(runner.cut)):
-            spool.append(part)
-        return spool
+        parts = runner.compute_in_pieces(images, value_range, n_per_part(runner.cut))
+        return ArrayRows.keep(parts, len(images), shape)
 
     def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hold rows out for early stopping."""

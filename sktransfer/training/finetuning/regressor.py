@@ -17,7 +17,7 @@ from sktransfer.training.finetuning.parameters import (
     VGGParameters,
     document,
 )
-from sktransfer.training.finetuning.prediction import Numbers
+from sktransfer.training.finetuning.prediction import NumberOutputs
 
 
 class TunedRegressor(RegressorMixin, FineTuner):
@@ -50,13 +50,11 @@ class TunedRegressor(RegressorMixin, FineTuner):
         self._train(X, y, sample_weight, is_partial=True)
         return self
 
+    @document
     def predict(self, X: Any) -> np.ndarray:
         """Predict numbers.
 
-        Parameters
-        ----------
-        X : array-like, DataFrame, or list of paths, PIL images or arrays
-            Images in any form that `fit` takes.
+        {images}
 
         Returns
         -------
@@ -81,7 +79,7 @@ class TunedRegressor(RegressorMixin, FineTuner):
     def _learn_targets(
         self, y: np.ndarray, weights: np.ndarray, classes: Any, *, is_partial: bool
     ) -> None:
-        self._meaning = Numbers.of(y, weights)
+        self._meaning = NumberOutputs.of(y, weights)
         self._n_outputs = len(self._meaning.mean)
 
     def _encode_targets(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

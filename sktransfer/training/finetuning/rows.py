@@ -1,12 +1,12 @@
-"""The rows that training runs over: each image once, with its features kept out of memory."""
+"""The rows that training runs over: each image once, with its features in memory or in a file."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-import weakref
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,42 +33,42 @@ class Rows(Protocol):
         """Load the inputs of images by position; augmented where `epoch` is above 0."""
 
 
-class SpooledRows:
-    """The outputs of the frozen layers for each image, in a file if they are large.
+@dataclass(frozen=True)
+class ArrayRows:
+    """The outputs of the frozen layers for each image, which :meth:`keep` may have put into a file.
 
-    Parameters
+    Attributes
     ----------
-    shape : tuple of int
-        Shape of one row.
+    values : ndarray or memmap
+        A row for each image.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._shape = shape
-        self._row_bytes = 4 * math.prod(shape)
+    values: np.ndarray
+
+    @classmethod
+    def keep(cls, parts: Iterable[np.ndarray], n_rows: int, shape: tuple[int, ...]) -> ArrayRows:
+        """Keep rows of a shape that come in parts: in memory, or in a file if they are large."""
+        all_rows = (n_rows, *shape)
+        if 4 * math.prod(all_rows) <= _MEMORY_BYTES:
+            values, start = np.empty(all_rows, np.float32), 0
+            for part in parts:
+                values[start : start + len(part)] = part.reshape(-1, *shape)
+                start += len(part)
+            return cls(values)
         folder = temporary_folder()
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.SpooledTemporaryFile(_MEMORY_BYTES, dir=str(folder))  # noqa: SIM115
-        # It is removed when it is closed, and needed as long as these rows are.
-        weakref.finalize(self, self._file.close)
-
-    def append(self, rows: np.ndarray) -> None:
-        """Keep more rows."""
-        self._file.seek(0, 2)
-        self._file.write(np.ascontiguousarray(rows, np.float32).data)
+        # Written before it is mapped: a full disk is then an error, and not the end of the process.
+        # The file is removed with the map.
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for part in parts:
+                file.write(np.ascontiguousarray(part, np.float32).data)
+            file.flush()
+            return cls(np.memmap(file, np.float32, "r", shape=all_rows))
 
     def batches(self, batches: Iterable[np.ndarray], epoch: int = 0) -> Generator[np.ndarray]:
-        """Read rows by position."""
+        """Take rows by position."""
         for positions in batches:
-            yield self._read(positions)
-
-    def _read(self, positions: np.ndarray) -> np.ndarray:
-        out = np.empty((len(positions), *self._shape), dtype=np.float32)
-        for row, position in zip(out, positions.tolist(), strict=True):
-            self._file.seek(position * self._row_bytes)
-            row[...] = np.frombuffer(self._file.read(self._row_bytes), np.float32).reshape(
-                self._shape
-            )
-        return out
+            yield self.values[positions]
 
 
 class ImageRows:

@@ -25,7 +25,7 @@ from sktransfer.training.finetuning.fitting import OptimizerStates
 from sktransfer.training.finetuning.head import Head
 from sktransfer.training.finetuning.network import build_network, get_head, get_trunk, set_arrays
 from sktransfer.training.finetuning.parameters import TuningParameters
-from sktransfer.training.finetuning.prediction import get_prediction
+from sktransfer.training.finetuning.prediction import Prediction
 from sktransfer.training.finetuning.trunk import Arrays, Held, get_trunk_of
 from sktransfer.weights.contents import INPUT_SIZE, PREPROCESSING
 from sktransfer.weights.files import read_contents
@@ -47,7 +47,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
     _head: Head | None
     _hidden: tuple[int, ...]
     _n_outputs: int
-    # What the outputs stand for: Classes of a classifier, Numbers of a regressor.
+    # What the outputs stand for: Classes of a classifier, NumberOutputs of a regressor.
     _meaning: Any
     # The state of the optimizers between calls of partial_fit.
     _optimizers: OptimizerStates
@@ -205,7 +205,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Compute the output of the head, in float64."""
-        head = get_prediction(self).head
+        head = self._trained()
         runner = get_runner(self)
         parts = runner.compute_in_pieces(*read_fitted(self, X), n_per_part(runner.cut))
         return np.concatenate([head(part) for part in parts])
@@ -225,7 +225,8 @@ class TunedNetwork(TransformerMixin, TuningParameters):
             # Hashed first: interrupted here, the former weights stay under the former hash.
             runner = get_trunk_of(runner).hold(runner, arrays)
         learned = {"_head": head, "_runner": runner, "weights_sha256_": runner.sha256}
-        self.__dict__.update(learned)
+        # In one step: an interrupt in between would leave a head on the trunk of another network.
+        vars(self).update(learned)
 
     def _trained(self) -> Head:
         check_is_fitted(self)
@@ -233,6 +234,11 @@ class TunedNetwork(TransformerMixin, TuningParameters):
             self._runner.weights.arrays()
         assert self._head is not None
         return self._head
+
+
+def get_prediction(tuned: TunedNetwork) -> Prediction:
+    """Return how a fitted classifier or regressor predicts from features."""
+    return Prediction(tuned._trained(), tuned._meaning)
 
 
 def _spell(cut: AnyCut) -> str:

@@ -220,12 +220,12 @@ def train(
             loss, outputs = step(prepare(images), labels, weights)
             run.step += 1
             if not math.isfinite(loss):
+                or_exact = ", or precision='float32'" if recipe.precision == "bfloat16" else ""
                 raise ValueError(
                     f"{WHO} needs a loss that is a finite number. Got {loss} in step {run.step:,} "
                     f"of {n_steps:,}, at a learning rate of {rate:g}. Try "
-                    f"learning_rate={recipe.learning_rate / 3:.1g}, or precision='float32'"
-                    f"{'' if recipe.precision == 'bfloat16' else ', which it is'}; the "
-                    f"checkpoint {str(checkpoint.path)!r} is no longer of use."
+                    f"learning_rate={recipe.learning_rate / 3:.1g}{or_exact}; the checkpoint "
+                    f"{str(checkpoint.path)!r} is no longer of use."
                 )
             run.loss += loss
             run.n_right += int((outputs[:, -1].argmax(axis=1) == labels).sum())
