@@ -1,4 +1,4 @@
-"""Features of pretrained VGG networks as scikit-learn transformers."""
+"""Features of pretrained networks as scikit-learn transformers."""
 
 import lazy_loader
 

@@ -156,7 +156,7 @@ def test_another_conversion_is_noticed(model: Any, monkeypatch: pytest.MonkeyPat
     ranges = tuple((1 + first, *rest) for first, *rest in extractor._runner.config.ranges)
     config = replace(extractor._runner.config, ranges=ranges)
     monkeypatch.setattr(extractor, "_runner", replace(extractor._runner, config=config))
-    with pytest.raises(ValueError, match=r"must be converted as it was.*call fit again"):
+    with pytest.raises(ValueError, match=r"differently than at calibration.*call fit again"):
         extractor.transform(OTHERS)
 
 

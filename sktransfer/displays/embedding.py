@@ -52,7 +52,7 @@ class EmbeddingDisplay(Display):
 
     See Also
     --------
-    compare_transfer : What the features are worth, in scores.
+    compare_transfer : Scores of the features.
     FeatureMapDisplay : What the network sees of one image.
 
     Examples

@@ -75,8 +75,8 @@ def quantize(model: openvino.Model, ranges: tuple[InputRange, ...]) -> None:
     found = _weighted(model)
     if [position for position, _ in found] != [position for position, *_ in ranges]:
         raise ValueError(
-            "A network in int8 must be converted as it was when it was calibrated. Got other "
-            f"operations, by OpenVINO {version('openvino')}: call fit again."
+            f"OpenVINO {version('openvino')} converts the network differently than at calibration, "
+            "and the int8 ranges fit its operations no longer: call fit again."
         )
     for (_, node), (_, lows, highs) in zip(found, ranges, strict=True):
         value = node.input_value(0)

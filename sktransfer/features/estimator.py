@@ -1,4 +1,4 @@
-"""The base of extractors: what they do, whatever the network."""
+"""The base class of all extractors."""
 
 from __future__ import annotations
 

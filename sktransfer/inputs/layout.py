@@ -1,4 +1,4 @@
-"""The shape of one image inside the data, and where its channels stand."""
+"""Layout of images: the shape of one image in the data, and where its channels are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What networks were trained to see: the order, scale, mean and deviation of the channels.
+"""Pixel scaling: channel order, scale, mean and deviation.
 
 It is data, not code, so that it can be compared, shown, and recorded with every feature.
 """

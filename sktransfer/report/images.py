@@ -1,4 +1,4 @@
-"""Images and predictions for a report: examples of each class, and what a classifier mistakes."""
+"""Images and predictions for a report: examples of each class, and a classifier's mistakes."""
 
 from __future__ import annotations
 

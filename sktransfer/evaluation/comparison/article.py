@@ -1,4 +1,4 @@
-"""The article's own comparison: logistic regression as it stands, without and with transfer."""
+"""The article's comparison: unscaled logistic regression, without and with transfer."""
 
 from __future__ import annotations
 

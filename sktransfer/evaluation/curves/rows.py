@@ -1,4 +1,4 @@
-"""Rows of a curve, and what comparing them finds."""
+"""Rows of a curve, and the results of comparing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the user's classifier: what it makes of features that a reference probe can use."""
+"""Checks of the user's classifier, against a reference probe on the same features."""
 
 from __future__ import annotations
 

@@ -128,8 +128,8 @@ def turned_images(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "turned-images",
         "warning",
-        "Some images seem to be turned: they are far more like the others when they lie on their "
-        "side or stand on their head, as where the orientation that a camera notes was lost.",
+        "Some images seem to be rotated by 90, 180 or 270 degrees: turned back, they are far more "
+        "like the others. Perhaps the EXIF orientation was lost.",
         {
             "images": len(found),
             "of": n,

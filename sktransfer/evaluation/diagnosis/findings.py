@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis(Result):
-    """The findings of :func:`diagnose`, the gravest first; printed, a report.
+    """The findings of :func:`diagnose`, most severe first; ``print`` shows a report.
 
     Findings of one severity stand in the order in which the data flow, so that what is named first
     is often the cause of what follows. :meth:`to_csv` and :meth:`to_frame` give a record for each

@@ -1,4 +1,4 @@
-"""Checks of images that do not belong together: of different ranges, inverted, or hidden."""
+"""Checks of mixed images: of different value ranges, inverted, or hidden by alpha."""
 
 from __future__ import annotations
 

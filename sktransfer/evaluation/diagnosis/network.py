@@ -1,4 +1,4 @@
-"""Checks of the network: its preprocessing, weights that nobody trained, kernels turned round."""
+"""Checks of the network: its preprocessing, untrained weights, flipped kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of features that were computed elsewhere: what they are of, and in what order."""
+"""Checks of features that were computed elsewhere: of which images, and in what order."""
 
 from __future__ import annotations
 
@@ -240,9 +240,8 @@ def _say_unexplained(
         return Finding(
             "features-of-other-images",
             "error",
-            "No row of the given features is that of any image looked at, and images that look "
-            "alike do not have rows that are alike: the features are of other images, or of "
-            "another network and in another order.",
+            "No given row matches a sampled image, and similar images have dissimilar rows: the "
+            "features are of other images, or of another network and in another order.",
             evidence,
             AGAIN,
         )

@@ -1,4 +1,4 @@
-"""Checks of the pixels: their range, what was done to them before, channels, size."""
+"""Checks of the pixels: value range, earlier preprocessing, channels, size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shortcuts: properties beside what the images show that tell the classes alone."""
+"""Shortcuts: properties other than the content of images that alone predict their classes."""
 
 from __future__ import annotations
 

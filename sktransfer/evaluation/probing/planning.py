@@ -66,7 +66,7 @@ def name_extractor(extractor: FeatureExtractor) -> str:
     """Name a row by what decides its features."""
     weights = "random weights"
     if isinstance(extractor.weights, Mapping):
-        weights = "weights of its own"
+        weights = "custom weights"
     elif extractor.weights is not None:
         weights = Path(extractor.weights).name
     network = name_network(extractor)

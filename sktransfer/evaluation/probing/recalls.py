@@ -1,4 +1,4 @@
-"""Rows that say how many images of each class were found."""
+"""Recalls of a row: the share of each class that it finds."""
 
 from __future__ import annotations
 

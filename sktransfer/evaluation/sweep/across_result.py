@@ -118,17 +118,17 @@ class NetworkSweep(SweepResult):
 
     @property
     def cheapest(self) -> NetworkRow | None:
-        """The fastest row that cannot be told from the best one."""
+        """The fastest row that is not significantly worse than the best one."""
         return min(self._near, key=lambda row: (_time(row), -self.mean(row)), default=None)
 
     @property
     def _near(self) -> list[NetworkRow]:
-        """The best row, and those that cannot be told from it."""
+        """The best row, and those that are not significantly worse."""
         return [row for row in self.rows if row.to_best is None or row.to_best.finding != "lower"]
 
     @property
     def front(self) -> list[NetworkRow]:
-        """The Pareto front: rows than which no faster one is as good, fastest first."""
+        """The Pareto front, fastest first: no faster row scores as well."""
         front: list[NetworkRow] = []
         for row in sorted(self.rows, key=lambda row: (_time(row), -self.mean(row))):
             if not front or self.mean(row) > self.mean(front[-1]):
@@ -171,9 +171,9 @@ class NetworkSweep(SweepResult):
         counted = f"{self.n_comparisons} comparisons counted"
         if not n_near:
             return f"{answer} All others are worse ({counted})."
-        told = f"{n_near} of {len(self.rows) - 1} others cannot be told from it ({counted})"
+        told = f"Not significantly worse: {n_near} of {len(self.rows) - 1} others ({counted})"
         if cheapest is best:
-            return f"{answer} It is also the fastest of those that are as good: {told}."
+            return f"{answer} {told}; none of them is faster."
         return f"{answer} {told}; the fastest of them is {self._summary(cheapest)}."
 
     def tables(self) -> list[Table]:
@@ -186,7 +186,7 @@ class NetworkSweep(SweepResult):
             "mean ± standard deviation over the folds",
             "ms: milliseconds per image, pixels to features; MB: weights up to the layer, float32",
             "difference from the best row, with its 95 % interval, all pairs of rows counted",
-            "+ on the Pareto front: no faster row is as good",
+            "+ on the Pareto front: no faster row scores as well",
         ]
         if any(row.n_not_converged for row in self.rows):
             notes.append("* the classifier stopped before it converged")

@@ -57,8 +57,8 @@ def sweep_layers(
     interrupted sweep continues where it stopped, and a later search or pipeline finds the features.
     Classifiers are fitted from small inputs to large and from narrow features to wide.
 
-    The best of many rows looks better than it is, because it was chosen. The result says what it is
-    worth when the choice is counted (`nested_score`), and which rows cannot be told from it
+    The best of many rows looks better than it is, because it was chosen. The result gives its score
+    corrected for selection (`nested_score`), and the rows that are not significantly worse
     (`not_worse`).
 
     Parameters

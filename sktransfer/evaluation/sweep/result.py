@@ -158,7 +158,7 @@ class LayerSweep(SweepResult):
 
     @property
     def not_worse(self) -> list[SweepRow]:
-        """The best row, and all rows that cannot be told from it.
+        """The best row, and all rows that are not significantly worse.
 
         If all rows were equally good, the chance that any of them is missing would be 5 %.
         """
@@ -166,7 +166,7 @@ class LayerSweep(SweepResult):
 
     @property
     def nested_score(self) -> float:
-        """What the best row is worth, counting that it was chosen; NaN without rows.
+        """The score of the best row, corrected for selection; NaN without rows.
 
         On every fold, the row that is best on the other folds is scored, and these scores are
         averaged.
@@ -234,7 +234,7 @@ class LayerSweep(SweepResult):
         lines = [f"best: {self._summary(best)}"]
         if len(self.rows) > 1:
             lines.append(
-                f"counting that it was chosen from {len(self.rows)} rows: {self.metric} "
+                f"corrected for choosing among {len(self.rows)} rows: {self.metric} "
                 f"{self.nested_score:.3f}"
             )
             lines.append(self._tell_from_best())
@@ -249,7 +249,7 @@ class LayerSweep(SweepResult):
         if not others:
             return f"all other rows are worse ({how})"
         n_others = len(self.rows) - 1
-        return f"{len(others)} of {n_others} other rows cannot be told from it, marked = ({how})"
+        return f"not significantly worse (marked =): {len(others)} of {n_others} other rows, {how}"
 
     def tables(self) -> list[Table]:
         """Return the table as text."""
@@ -271,7 +271,7 @@ class LayerSweep(SweepResult):
         if self.rows and self.rows[0].cheap:
             notes.append(f"cheap scores, on {self.n_cka_images} images: {_CHEAP[self.target]}")
         if len(self.not_worse) > 1:
-            notes.append("= cannot be told from the best row")
+            notes.append("= not significantly worse than the best row")
         if any(row.n_not_converged for row in self.rows):
             notes.append("* the classifier stopped before it converged")
         return notes + [f"skipped: {each}" for each in self.skipped]

@@ -1,4 +1,4 @@
-"""What both kinds of sweeps have in common: rows with their classes, and what is said of them."""
+"""Base classes of both kinds of sweeps: rows with their classes, and sentences about them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SweepResult(Result):
         if top is not self.best:
             which += f"{top.balanced_accuracy:.3f}"
         return (
-            f"{said}, {which}; {near} of {len(self.rows) - 1} other rows cannot be told from that "
+            f"{said}, {which}; not significantly worse: {near} of {len(self.rows) - 1} other rows "
             f"({count_pairs(len(self.rows))} comparisons counted)"
         )
 

@@ -1,4 +1,4 @@
-"""The classifiers."""
+"""Fine-tuned classifiers: `VGGClassifier` and `ImageClassifier`."""
 
 from __future__ import annotations
 

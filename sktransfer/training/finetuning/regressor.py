@@ -1,4 +1,4 @@
-"""The regressors."""
+"""Fine-tuned regressors: `VGGRegressor` and `ImageRegressor`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network without its head: what of it can be trained, its Keras model and its weights."""
+"""The trunk: the network without its head, its trainable part, its Keras model and weights."""
 
 from __future__ import annotations
 
