@@ -76,7 +76,7 @@ def quantize(model: openvino.Model, ranges: tuple[InputRange, ...]) -> None:
     if [position for position, _ in found] != [position for position, *_ in ranges]:
         raise ValueError(
             f"OpenVINO {version('openvino')} converts the network differently than at calibration, "
-            "and the int8 ranges fit its operations no longer: call fit again."
+            "and the int8 ranges no longer fit its operations: call fit again."
         )
     for (_, node), (_, lows, highs) in zip(found, ranges, strict=True):
         value = node.input_value(0)

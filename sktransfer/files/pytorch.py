@@ -206,7 +206,7 @@ def _open_archive(file: BinaryIO) -> TensorFile:
     names = archive.namelist()
     pickles = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
     if len(pickles) != 1:
-        raise RefusedError("it is an archive, and none of PyTorch's tensors")
+        raise RefusedError("it is an archive, but not one of PyTorch's tensors")
     folder = pickles[0].removesuffix("data.pkl")
     if archive.getinfo(pickles[0]).file_size > _HEADER_BYTES:
         raise RefusedError("the description of its tensors is too long")

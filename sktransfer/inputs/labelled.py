@@ -93,7 +93,7 @@ def with_labels(dataset: Any, *, image: Any = None, label: Any = None) -> tuple[
     raise TypeError(
         f"{_WHO} needs a source of images with labels: a data set of Hugging Face, TensorFlow or "
         "PyTorch, a loader, a data frame, or the path of an .npz file. Got "
-        f"{type(dataset).__name__}: pass images and labels to fit by themselves."
+        f"{type(dataset).__name__}: pass images and labels to fit separately."
     )
 
 

@@ -303,7 +303,7 @@ def check_alpha(images: Images, value_range: ValueRange | None) -> None:
         if 0 < high <= 1 + rounding and opaque >= 16:
             warnings.warn(
                 f"{images.who} uses {opaque:g} as opaque in alpha, the fourth channel, which is "
-                f"doubtful: no alpha exceeds {high:g} (dtype {array.dtype}), so that all images "
+                f"doubtful: no alpha exceeds {high:g} (dtype {array.dtype}), so all images "
                 f"are nearly white. If 1 is opaque, multiply alpha by {opaque:g}.",
                 ImageWarning,
                 stacklevel=2,

@@ -117,4 +117,4 @@ def _break_name(cells: list[str]) -> list[list[str]]:
 
 def _find_missing(notes: list[str]) -> list[str]:
     missing = [note for note in notes if re.search(r": not shown\.|^skipped: ", note)]
-    return [note.replace(", or no 'optional' in Python", "") for note in missing]
+    return [note.replace(", or in Python leave the name out of 'optional'", "") for note in missing]

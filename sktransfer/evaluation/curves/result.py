@@ -155,7 +155,7 @@ class TransferCurve(Result):
         n_pairs = count_pairs(len(self.available))
         if n_pairs < 2:
             return ""
-        return f"; those of leads count all {n_pairs} pairs of rows, of which any might lead"
+        return f"; those of leads count all {n_pairs} pairs of rows, since any row might lead"
 
     def tables(self) -> list[Table]:
         """Return every table as text."""

@@ -44,7 +44,7 @@ def spelled_alike(e: Evidence) -> Iterator[Finding]:
         "labels-spelled-alike",
         "error",
         "Classes differ only by how their name is spelled: spaces, capitals, or hyphens. They are "
-        "taken for different classes, which no classifier can tell apart.",
+        "treated as different classes, which no classifier can tell apart.",
         {"spellings": alike[:5], "classes": len(e.labels.classes)},
         "y = np.array([str(label).strip().lower() for label in y])",
         e.places(np.flatnonzero(concerned)),

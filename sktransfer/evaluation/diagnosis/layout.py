@@ -147,7 +147,7 @@ def scale(e: Evidence) -> Iterator[Finding]:
             "warning",
             "The images are strips, and are stretched to squares: shapes are more distorted than "
             "anything the filters were trained on.",
-            {"longer side, in shorter ones": float(np.median(ratios)), "images": len(strips)},
+            {"longer side over shorter one": float(np.median(ratios)), "images": len(strips)},
             "extractor.set_params(aspect='pad')  # or cut each strip into squares",
             e.places(strips),
         )

@@ -265,7 +265,7 @@ class LayerSweep(SweepResult):
         if self.rows:
             notes += [
                 "mean ± standard deviation over the folds",
-                "ms: milliseconds per image up to the cut, by itself",
+                "ms: milliseconds per image up to the cut, measured separately",
                 f"CKA: linear CKA with the best row, on {self.n_cka_images} images",
             ]
         if self.rows and self.rows[0].cheap:

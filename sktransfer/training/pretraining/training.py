@@ -225,7 +225,7 @@ def train(
                     f"of {n_steps:,}, at a learning rate of {rate:g}. Try "
                     f"learning_rate={recipe.learning_rate / 3:.1g}, or precision='float32'"
                     f"{'' if recipe.precision == 'bfloat16' else ', which it is'}; the "
-                    f"checkpoint {str(checkpoint.path)!r} is no longer of use."
+                    f"checkpoint {str(checkpoint.path)!r} is no longer useful."
                 )
             run.loss += loss
             run.n_right += int((outputs[:, -1].argmax(axis=1) == labels).sum())
