@@ -40,24 +40,24 @@ class ImageFeatureExtractor(FeatureExtractor):
         model, which is part of every pickle.
     layer : str, list of str or None, default=None
         The layer whose output is wanted, by its name in the network; :func:`describe_network` lists
-        them. Of several layers the features are concatenated in the order given, from one forward
+        them. The features of several layers are concatenated in the order given, from one forward
         pass. None is the embedding: what comes before the classifier, averaged over all places.
-        Of a sequence of tokens it is the class token where there is one, else their mean.
+        For a sequence of tokens it is the class token if there is one, else their mean.
     weights : 'pretrained', path-like or None, default='pretrained'
-        ``'pretrained'`` are those of the model or file, and of a name those for ImageNet, which
+        ``'pretrained'`` are those of the model or file, and for a name those for ImageNet, which
         Keras' own function takes from its cache or downloads. A path names a weights file that
         Keras wrote. None draws random weights (He normal) by `random_state`, as a control.
     preprocessing : 'auto' or mapping, default='auto'
-        What the network was trained on: pixels from 0 to 255 times ``'scale'``, less ``'mean'``,
-        over ``'std'``, one number or one per channel, in the ``'order'`` ``'RGB'`` or ``'BGR'``.
-        ``'auto'`` takes what Keras' `preprocess_input` does for the named network, or what timm
-        records. Models and files seldom do: there it must be given.
+        What the network was trained on: pixels from 0 to 255 times ``'scale'``, minus ``'mean'``,
+        divided by ``'std'``, one number or one per channel, in the ``'order'`` ``'RGB'`` or
+        ``'BGR'``. ``'auto'`` takes what Keras' `preprocess_input` does for the named network, or
+        what timm records. Models and files seldom record it: then it must be given.
     pooling : {'avg', 'max'}, None or list of these, default=None
-        Whether each feature map becomes its mean or maximum: one value per channel. So do tokens.
+        Whether each feature map becomes its mean or maximum: one value per channel; tokens too.
         A list gives each layer its own; then a layer may be named several times.
     image_shape : tuple of int or None, default=None
         `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows and other arrays. None
-        takes the square that the number of columns makes, grey or RGB.
+        means the square that fits the number of columns, grey or RGB.
     value_range : 'auto' or array-like of two floats, default='auto'
         The values of black and white. ``'auto'`` takes them from the dtype (bool 1, uint8 255,
         uint16 65535), from each file's bit depth, or else the smallest of 1, 16, 255, 4095, 65535
@@ -70,12 +70,12 @@ class ImageFeatureExtractor(FeatureExtractor):
         Side in pixels, or height and width, to which images are resized. ``'auto'`` is the size
         that the network was trained at. Networks that end with maps take many sizes.
     aspect : {'stretch', 'crop', 'pad'}, default='stretch'
-        What happens to images that are no squares: stretched, cut to the central square, or filled
+        What happens to images that are not square: stretched, cut to the central square, or filled
         up with black.
     interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}, default='bilinear'
         How values between pixels are found, as in Keras.
     antialias : bool, default=False
-        Whether shrinking averages over the pixels that fall together, as in Keras.
+        Whether pixels are averaged where an image is made smaller, as in Keras.
     engine : {'auto', 'keras', 'openvino', 'torch'}, default='auto'
         What runs the network; PyTorch those of timm only. ``'auto'`` takes Keras where its backend
         computes on an accelerator, else OpenVINO if it is installed (``pip install
@@ -93,7 +93,7 @@ class ImageFeatureExtractor(FeatureExtractor):
     cache : 'temporary', path-like, FeatureStore or None, default='temporary'
         Where features are stored, so that no image is computed twice. ``'temporary'`` is a store on
         disk that this process shares with its workers and removes at its end. A path is kept
-        between runs. None keeps nothing.
+        between runs. None stores nothing.
     verbose : int, default=0
         Above 0, a progress bar.
     random_state : int, RandomState instance or None, default=None
@@ -137,7 +137,7 @@ class ImageFeatureExtractor(FeatureExtractor):
     --------
     VGGFeatureExtractor : The same for VGG, with more engines.
     ImageClassifier : The network with a head, trained in part.
-    describe_network : What the layers are and cost.
+    describe_network : The layers and their cost.
 
     Notes
     -----

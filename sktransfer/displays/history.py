@@ -21,7 +21,7 @@ _Rows = Sequence[Mapping[str, Any]]
 class HistoryDisplay(Display):
     """Drawing of the history of fine-tuned estimators, side by side.
 
-    Training rows are dashed and thin, validation rows solid where there are any. A mark stands at
+    Training rows are dashed and thin, validation rows solid where there are any. A mark shows
     the epoch from which unfrozen layers are trained with the head. Trials of a learning
     rate are left out, and not counted.
 

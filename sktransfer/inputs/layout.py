@@ -16,7 +16,7 @@ MAX_STRIP = 64
 
 
 class ImageWarning(UserWarning):
-    """The layout or the value range of the images was guessed, and may be guessed wrong."""
+    """The layout or the value range of the images was guessed, and the guess may be wrong."""
 
 
 def check_shape_parameter(shape: Sequence[int] | None, who: str) -> None:

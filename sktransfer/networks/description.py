@@ -23,7 +23,7 @@ from sktransfer.results.tables import format_markdown, format_table
 
 @dataclass(frozen=True, repr=False)
 class NetworkDescription(Result):
-    """A network up to a cut, layer by layer; printed, it is a table.
+    """A network up to a cut, layer by layer; ``print`` shows a table.
 
     :meth:`to_csv` and :meth:`to_frame` give :meth:`rows`.
 
@@ -38,7 +38,7 @@ class NetworkDescription(Result):
     layers : tuple of Layer or NetworkLayer
         Every layer that the cut needs, input first.
     preprocessing : PixelScaling or None, default=None
-        What is done to pixels before; None of VGG16 and VGG19, and where the network does not tell.
+        What is done to pixels before; None for VGG16 and VGG19, and if it is not known.
     """
 
     architecture: str
@@ -131,7 +131,8 @@ def describe_network(
     Returns
     -------
     NetworkDescription
-        A table of layers with output shape, parameters, multiply-adds and, of VGG, receptive field.
+        A table of layers with output shape, parameters, multiply-adds and, for VGG, receptive
+        field.
 
     Raises
     ------

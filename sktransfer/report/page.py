@@ -35,7 +35,7 @@ from sktransfer.results.tables import Table
 class TransferReport:
     """Results as one web page, in a file that needs nothing else.
 
-    The answers stand first, a sentence for each result. Then come, for each result, a picture, one
+    The answers come first, a sentence for each result. Then come, for each result, a picture, one
     table and everything else, and at the end how all this was made. Given images, labels and a
     classifier, the page also shows examples of each class, a confusion matrix, and the most
     confident wrong predictions; given a diagnosis and images, those on which its

@@ -33,7 +33,7 @@ _SHOWN_FOLDS = 30
 
 @dataclass(repr=False)
 class TransferComparison(Result):
-    """The scores of raw pixels and of features on the same folds; printed, they are tables.
+    """The scores of raw pixels and of features on the same folds; ``print`` shows tables.
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each row, number of labels and fold, with
     ``features`` (the row's name), ``fold`` (from 1), one column per metric, ``positive`` (the name
@@ -59,7 +59,7 @@ class TransferComparison(Result):
     metrics : list of str
         What was scored. The first one decides which rows are best, and is tested.
     classifier : str
-        The classifier of all rows but that of the article.
+        The classifier of all rows except those as in the article.
     rows : list of ComparisonRow
         Raw pixels first.
     n_tests : int

@@ -39,7 +39,7 @@ class NetworkPlan:
     extractors : list of FeatureExtractor
         Fitted, one for each seed of random weights; empty where the weights are unavailable.
     control : str or None
-        Of trained weights, the name of the row with random ones.
+        For trained weights, the name of the row with random ones.
     unavailable : str or None
         Why there is no extractor.
     """

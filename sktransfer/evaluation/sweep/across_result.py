@@ -28,9 +28,9 @@ class NetworkRow(ScoredRow):
     scores : dict of str to list of float
         Each metric's value on every fold.
     milliseconds : float or None
-        What one image takes, from pixels to features.
+        Time for one image, from pixels to features.
     megabytes : float
-        What the weights up to the layer take in float32.
+        Size of the weights up to the layer in float32.
     n_not_converged : int
         Folds in which the classifier stopped before it converged.
     to_best : PairedDifference or None
@@ -39,11 +39,11 @@ class NetworkRow(ScoredRow):
     error : float or None
         The standard error of this difference.
     confusion : list of list of float
-        Images by class (rows) and by what they were taken for (columns), in the order of the
+        Images by class (rows) and by prediction (columns), in the order of the
         result's `classes`, over all folds; with `sample_weight` the sums of weights. Empty where no
         classes are predicted.
     label_recalls : list of float
-        Of sets of labels, the share of the test images with each label for which it was predicted;
+        For sets of labels, the share of the test images with each label for which it was predicted;
         else empty.
     balanced_to_best : PairedDifference or None
         By how much balanced accuracy differs from that of the row where it is highest; None for
@@ -68,7 +68,7 @@ class NetworkRow(ScoredRow):
 
 @dataclass(repr=False)
 class NetworkSweep(SweepResult):
-    """The scores of several networks on the same folds; printed, they are a table.
+    """The scores of several networks on the same folds; ``print`` shows a table.
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each row, with ``network``, ``layer``,
     ``pooling`` (``'flat'`` for all values), ``input_size``, ``width``, ``multiply_adds``, one
@@ -113,7 +113,7 @@ class NetworkSweep(SweepResult):
 
     @property
     def best(self) -> NetworkRow | None:
-        """The row of the highest mean, of equal ones the fastest; None without rows."""
+        """The row with the highest mean, the fastest among equals; None without rows."""
         return min(self.rows, key=lambda row: (-self.mean(row), _time(row)), default=None)
 
     @property

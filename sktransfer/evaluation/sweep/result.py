@@ -41,7 +41,7 @@ class SweepRow(ScoredRow):
     scores : dict of str to list of float
         Each metric's value on every fold.
     milliseconds : float or None
-        What one image takes an extractor that cuts here, from pixels to features; None where there
+        Time for one image, from pixels to features, of an extractor with this cut; None if there
         was no time left to measure it.
     classifier_seconds : float
         Time to fit and score the classifier on all folds.
@@ -53,15 +53,15 @@ class SweepRow(ScoredRow):
     error : float or None
         The standard error of this difference.
     confusion : list of list of float
-        Images by class (rows) and by what they were taken for (columns), in the order of the
+        Images by class (rows) and by prediction (columns), in the order of the
         result's `classes`, over all folds; with `sample_weight` the sums of weights. Empty where no
         classes are predicted.
     cheap : dict of str to float
         Scores that cost little: the accuracies of five nearest neighbours (``knn``) and of the
-        nearest class centre (``centroid``), and LogME, H-score and LEEP, on the images of CKA. Of
-        numbers and of sets of labels, nearest neighbours and LogME only.
+        nearest class centre (``centroid``), and LogME, H-score and LEEP, on the images of CKA. For
+        numbers and sets of labels, nearest neighbours and LogME only.
     label_recalls : list of float
-        Of sets of labels, the share of the test images with each label for which it was predicted;
+        For sets of labels, the share of the test images with each label for which it was predicted;
         else empty.
     balanced_to_best : PairedDifference or None
         By how much balanced accuracy differs from that of the row where it is highest; None for
@@ -86,7 +86,7 @@ class SweepRow(ScoredRow):
 
 @dataclass(repr=False)
 class LayerSweep(SweepResult):
-    """The scores of all variants on the same folds; printed, they are a table.
+    """The scores of all variants on the same folds; ``print`` shows a table.
 
     :meth:`to_csv` gives a record for each row and fold, and one for each variant that was skipped,
     with ``layer``, ``pooling`` (``'flat'`` for all values), ``input_size``, ``width``,
@@ -134,7 +134,7 @@ class LayerSweep(SweepResult):
 
     @property
     def best(self) -> SweepRow | None:
-        """The row of the highest mean, of equal ones the cheapest; None without rows."""
+        """The row with the highest mean, the cheapest among equals; None without rows."""
         return min(
             self.rows,
             key=lambda row: (-self.mean(row), *_cost(row)),
@@ -143,10 +143,10 @@ class LayerSweep(SweepResult):
 
     @property
     def cheapest(self) -> SweepRow | None:
-        """The row of fewest multiply-adds, then values, within one standard error of the best.
+        """The row with the fewest multiply-adds, then values, within a standard error of the best.
 
         The standard error is that of the difference between both, and allows for the training
-        images that folds share. Of rows that cost the same the higher one counts.
+        images that folds share. Among rows of equal cost, the one with the higher score counts.
         """
         near = [
             row

@@ -92,7 +92,7 @@ class LayerSearchCV(Documented, GridSearchCV):
     nested_score_ : float
         Score of the best candidate, corrected for selection: on every fold the candidate
         that is best on the other folds is scored, and these scores are averaged. `best_score_` is
-        higher by luck, the more so the more candidates there are. Only where one metric decides.
+        higher by luck, the more so the more candidates there are. Only if one metric decides.
     skipped_ : list of Skipped
         The cuts that were skipped, each with its reason.
 
@@ -189,7 +189,7 @@ class LayerSearchCV(Documented, GridSearchCV):
         **params : dict
             What ``GridSearchCV.fit`` takes: `groups`, and parameters of steps such as
             ``logisticregression__sample_weight``. With scikit-learn's metadata routing, all
-            metadata that are requested, such as `sample_weight`, which then weighs scores too.
+            metadata that are requested, such as `sample_weight`, which then weights scores too.
 
         Returns
         -------
