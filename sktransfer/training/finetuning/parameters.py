@@ -180,8 +180,9 @@ interpolation, antialias, engine, precision, calibration, cache
     unfreeze : str or None, default=None
         Where the trained part of the trunk begins: a layer before which a single tensor passes,
         such as the first of a residual or dense block, the beginning of such names, such as
-        ``'conv5'`` of ResNet50, or ``'all'``. All that is computed from that tensor is trained, except batch
-        normalization. None trains the head only. Another layer is an error that lists the places.
+        ``'conv5'`` of ResNet50, or ``'all'``. All that is computed from that tensor is trained,
+        except batch normalization. None trains the head only. Another layer is an error that lists
+        the places.
     """,
     "parameters": """
     hidden_layer_sizes : tuple of int, default=()
