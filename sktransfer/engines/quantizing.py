@@ -3,8 +3,8 @@
 As for VGG, the inputs of convolutions and dense layers are rounded to 256 levels, up to the largest
 value met in calibration; kernels to 255, with a scale for each output channel. Inputs that are
 never negative get levels from zero on, others get them on both sides of zero. The inputs of
-depthwise convolutions, whose channels never meet, have a range each. All else is computed in
-float32, the values that leave a wanted layer too.
+depthwise convolutions, whose channels never meet, have one range per channel. Everything else is
+computed in float32, including the output of a wanted layer.
 
 A range belongs to an operation by its position in the converted network, which is the same
 wherever the same cut is converted.

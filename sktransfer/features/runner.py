@@ -1,7 +1,7 @@
 """The runner, which computes features of images, and holds all that decides their bits.
 
-What comes out is the same with a store and without: rows never depend on their neighbours, so that
-computing a few of them is computing them in any other company.
+The features are the same with a store and without: rows never depend on their neighbours, so a
+few of them can be computed without the others.
 """
 
 from __future__ import annotations

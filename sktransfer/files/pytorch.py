@@ -2,8 +2,8 @@
 
 A ``.safetensors`` file is a table of names and the bytes of tensors. A ``.pth`` file of PyTorch is
 a pickle beside such bytes: in an archive, or in older files one after the other. A pickle can name
-any function to be called. Here it may name those few that put a tensor's description together, in
-place of which stand functions of this module; any other name is an error.
+any function to be called. Here it may name only the few that put a tensor's description together,
+which functions of this module replace; any other name is an error.
 
 References
 ----------

@@ -1,8 +1,8 @@
 """The value range of pixels: which values are black and white, and whether all are finite.
 
-Pixels come as 0..1, 0..16, 0..255, 0..4095 or 0..65535, and nothing in an array says which. Read in
-the wrong range all images look alike to the network, so that the choice is made once, in ``fit``,
-kept, and warned of where it is doubtful.
+Pixels come as 0..1, 0..16, 0..255, 0..4095 or 0..65535, and nothing in an array says which. In
+the wrong range all images look alike to the network. So the choice is made once, in ``fit``,
+and stored, with a warning if it is doubtful.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class VGGParameters(TuningParameters):
     }
 
     def to_extractor(self) -> VGGFeatureExtractor:
-        """Return a fitted extractor of the features that this model's head stands on.
+        """Return a fitted extractor of the features that this model's head takes.
 
         Returns
         -------
@@ -125,7 +125,7 @@ class NetworkParameters(TuningParameters):
     }
 
     def to_extractor(self) -> ImageFeatureExtractor:
-        """Return a fitted extractor of the features that this model's head stands on.
+        """Return a fitted extractor of the features that this model's head takes.
 
         Returns
         -------
