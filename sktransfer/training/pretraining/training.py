@@ -192,7 +192,7 @@ def train(
     Raises
     ------
     ValueError
-        If the loss is no finite number.
+        If the loss is not a finite number.
     """
     from tqdm.auto import tqdm
 
