@@ -41,7 +41,7 @@ RAW, UNIT_RAW = "raw pixels", "raw pixels from 0 to 1"
 
 
 class CurveWarning(UserWarning):
-    """A power law fits badly, or does not say where a learning curve ends."""
+    """A power law fits badly, or does not determine the asymptote of a learning curve."""
 
 
 def transfer_curve(
