@@ -667,7 +667,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 def test_what_is_for_vgg_alone_says_so() -> None:
     with pytest.raises(ValueError, match=r"'engine'.*must be 'keras' or 'openvino'.*Got 'ncnn'"):
         _named("MobileNetV2", engine="ncnn").fit(IMAGES)
-    with pytest.raises(ValueError, match=r"'precision'.*in which VGGFeatureExtractor alone"):
+    with pytest.raises(ValueError, match=r"'precision'.*which only VGGFeatureExtractor supports"):
         _named("MobileNetV2", precision="float16").fit(IMAGES)
 
 
