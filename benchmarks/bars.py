@@ -49,7 +49,7 @@ def _ratios(parts: _Parts) -> Iterator[tuple[str, float, bool, float]]:
     one = find("engines-224", "one_over_bare_call")
     yield from _at(max, "224 px, one image / bare call, any engine", one, False, 1.3)
     for part in ("folds-224", "folds-32"):
-        computed = find(part, "rows_computed_per_image", features="kept", n_jobs=2)
+        computed = find(part, "rows_computed_per_image", features="cached", n_jobs=2)
         what = f"{part.partition('-')[2]} px, 2 workers, rows computed / distinct images"
         yield from _at(max, what, computed, False, 1.1)
     for size in (32, 224):
@@ -61,7 +61,7 @@ def _ratios(parts: _Parts) -> Iterator[tuple[str, float, bool, float]]:
         # Large files decode slowly, and 8-bit networks are fast: there decoding is the limit.
         shared = find("throughput", "extract_over_possible", size=size)
         yield from _at(min, f"{size} px, files to features / what is possible", shared, True, 0.9)
-    used = find("threads", "processor_s", threads_of_blas="held to one")
+    used = find("threads", "processor_s", threads_of_blas="limited to one")
     yield from _at(max, "sktransfer compare, seconds of processor time", used, False, 35)
     reading = find("reading", "store_over_np_load")
     yield from _at(max, "8,200 rows, reading the store / np.load", reading, False, 4)

@@ -1,4 +1,4 @@
-"""A 10-fold cross-validation the article's way, and with features kept and not kept."""
+"""A 10-fold cross-validation the article's way, and with features cached and not cached."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PredictInEachFold(TransformerMixin, BaseEstimator):
 def measure_folds(size: int, options: Options) -> list[Row]:
     """Measure VGG16 to flatten, scaled, and logistic regression, on scikit-learn's digits.
 
-    Every run has a fresh store, except "kept before", which has that of an earlier run. In int8 the
+    Every run has a fresh store, except "cached before", which has that of an earlier run. In int8 the
     calibration, on eight images, is part of the run. Rows computed are counted by the store.
     """
     X, y = load_digit_pair((8, 6), return_X_y=True)
@@ -91,28 +91,28 @@ def measure_folds(size: int, options: Options) -> list[Row]:
         article: partial(validate, article, PredictInEachFold(predict, size))
     }
     for n_jobs in (1, 2):
-        way = Way("not kept", "float32", n_jobs)
+        way = Way("not cached", "float32", n_jobs)
         runs[way] = partial(validate, way, extract(way, None))
-        way = Way("kept", "float32", n_jobs)
+        way = Way("cached", "float32", n_jobs)
         runs[way] = partial(validate_afresh, way)
     for precision in filter(_is_possible, ("bfloat16", "int8")):
-        way = Way("kept", precision, 1)
+        way = Way("cached", precision, 1)
         runs[way] = partial(validate_afresh, way)
     with tempfile.TemporaryDirectory() as folder:
-        way = Way("kept before", "float32", 1)
+        way = Way("cached before", "float32", 1)
         runs[way] = partial(validate_in, way, FeatureStore(folder))
         seconds = take_turns(runs, min(options.rounds, 3))
 
     alike = [scores[way] for way in runs if way.precision == "float32" and way != article]
     assert all(np.array_equal(score, alike[0]) for score in alike)
-    plain, not_kept = seconds[article], seconds[Way("not kept", "float32", 1)]
+    plain, not_cached = seconds[article], seconds[Way("not cached", "float32", 1)]
     return [
         {
             **way._asdict(),
             "images": len(X),
             "seconds": median(times),
             "x_article": median(plain / times),
-            "x_not_kept": median(not_kept / times),
+            "x_not_cached": median(not_cached / times),
             "rows_computed_per_image": n_computed.get(way),
             "accuracy": float(scores[way].mean()),
         }

@@ -1,4 +1,4 @@
-"""Labelled images on which features are worth something or not, every one the same each time.
+"""Labelled images on which features help or not, the same each time.
 
 Five kinds: digits, letters and drawn charts, which are shapes; photographs and textures; faces. All
 come with a library or are drawn here, but for MNIST, which is read from a file. Where images could

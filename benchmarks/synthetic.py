@@ -1,4 +1,4 @@
-"""What weights are worth where labels are few: linear probes by layer, against their rivals.
+"""How well weights work with few labels: linear probes by layer, against their rivals.
 
     python benchmarks/synthetic.py                               # the weights of the package
     python benchmarks/synthetic.py --weights a.h5 b.h5 --json F  # candidates, side by side

@@ -79,11 +79,11 @@ def _cached(parts: Mapping[str, Row]) -> list[Row]:
             {
                 "images": f"{found[0]['images']} of {size} px",
                 "workers": n_jobs,
-                "without cache, s": seconds["not kept", n_jobs],
-                "with cache, s": seconds["kept", n_jobs],
+                "without cache, s": seconds["not cached", n_jobs],
+                "with cache, s": seconds["cached", n_jobs],
             }
             for n_jobs in (1, 2)
-            if ("kept", n_jobs) in seconds
+            if ("cached", n_jobs) in seconds
         ]
     return rows
 

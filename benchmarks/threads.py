@@ -18,7 +18,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from sktransfer.cli import main
 from sktransfer.evaluation.probing import threads
-if sys.argv[1] == "as BLAS has them":
+if sys.argv[1] == "BLAS's default":
     threads.MIN_THREADED_BYTES = 0
 start, used = time.perf_counter(), os.times()
 with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
@@ -50,7 +50,7 @@ def measure_threads(options: Options) -> list[Row]:
     first run.
     """
     few = ["--max-images", "60", "--folds", "2", "--few-labels"] if options.is_quick else []
-    ways = ("held to one", "as BLAS has them")
+    ways = ("limited to one", "BLAS's default")
     found: dict[tuple[str, str], list[Any]] = {}
     for _ in range(options.rounds):
         for way in ways:

@@ -1,4 +1,4 @@
-"""What fine-tuning is worth with few labels: two experiments on real digits.
+"""How well fine-tuning works with few labels: two experiments on real digits.
 
 ``python benchmarks/transfer_by_finetuning.py digits`` pretrains VGG16's first three blocks on
 eight digit classes of the digits that come with scikit-learn, and learns 6 against 8 from a few

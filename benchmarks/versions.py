@@ -3,7 +3,7 @@
     git worktree add ../before 7e12190
     python benchmarks/versions.py ../before [--rounds 5]
 
-Each round is a fresh process of either checkout, in turn, that transforms the same files. "kept" is
+Each round is a fresh process of either checkout, in turn, that transforms the same files. "cached" is
 with an empty store.
 """
 
@@ -33,7 +33,7 @@ extractor = VGGFeatureExtractor(
 ).fit(paths[:16])
 extractor.transform(paths)  # which builds the network
 with tempfile.TemporaryDirectory() as kept:
-    extractor.set_params(cache=FeatureStore(kept) if features == "kept" else None)
+    extractor.set_params(cache=FeatureStore(kept) if features == "cached" else None)
     start = time.perf_counter()
     extractor.transform(paths)
     print(json.dumps(time.perf_counter() - start))
@@ -48,7 +48,7 @@ def measure(other: Path, n_images: int, n_rounds: int) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             write_files(kind, Path(folder), n_images)
             for layer in _LAYERS:
-                for features in ("not kept", "kept"):
+                for features in ("not cached", "cached"):
                     seconds: dict[str, list[float]] = {name: [] for name in checkouts}
                     for _ in range(n_rounds):
                         for name, path in checkouts.items():

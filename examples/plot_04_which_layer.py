@@ -31,4 +31,4 @@ sweep.to_frame().sort_values("accuracy", ascending=False).head(5)
 
 # %%
 # :class:`~sktransfer.LayerSearchCV` makes the same choice as an estimator, inside
-# cross-validation, so that the score of the choice is not the score that it was chosen by.
+# cross-validation, so that the reported score is not the one that decided the choice.

@@ -2,7 +2,7 @@
 How many labels does it save?
 =============================
 
-Labels cost more than features. Curves over the number of labels show what pretraining is worth.
+Labels cost more than features. Curves over the number of labels show how much pretraining helps.
 """
 
 # %%

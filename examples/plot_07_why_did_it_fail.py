@@ -28,8 +28,8 @@ planted = {
 }
 
 # %%
-# Scores fall, or do not, and say nothing about the cause. (Of the values that are too small
-# there is a warning, which is hidden here.)
+# Scores fall, or do not, and say nothing about the cause. (The values that are too small give a
+# warning, which is hidden here.)
 import warnings
 
 from sktransfer import ImageWarning

@@ -31,6 +31,6 @@ for classifier in tuned.values():
 HistoryDisplay.from_estimator(tuned)
 
 # %%
-# What one would report is the score on images that no choice was made by.
+# The score to report is that on images that were not used for any choice.
 for name, classifier in tuned.items():
     print(f"{classifier.score(X_val, y_val):.3f}  {name}")

@@ -2,7 +2,7 @@
 Nearest images
 ==============
 
-Images that the network takes for alike, without any label.
+Images that look alike to the network, found without any label.
 """
 
 # %%

@@ -2,7 +2,7 @@
 A million files, small
 ======================
 
-Features of more images than fit into memory are written to a file. A run that was killed goes on.
+Features of more images than fit into memory are written to a file. A run that was killed continues.
 """
 
 # %%
@@ -36,7 +36,7 @@ except OSError as error:
     print(str(error).replace(folder.name, "...")[:300])
 
 # %%
-# The file is repaired, and the same call goes on where it stopped. The result is the same, byte for
+# The file is repaired, and the same call continues where it stopped. The result is the same, byte for
 # byte, as that of a run without interruption. (``on_error="skip"`` would have left the file out.)
 damaged.write_bytes(content)
 done = extract(files, out, extractor=vgg)

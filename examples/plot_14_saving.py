@@ -21,7 +21,7 @@ vgg = VGGFeatureExtractor("block2_pool", weights="synthetic", pooling="avg", inp
 model = make_pipeline(vgg, StandardScaler(), LogisticRegression()).fit(X[:100], y[:100])
 
 # %%
-# The pickle holds the hash of the weights, and not the weights: they must be at hand where it is
+# The pickle holds the hash of the weights, and not the weights: they must be available where it is
 # loaded, and the package's own always are.
 import joblib
 

@@ -1,4 +1,4 @@
-"""The base of estimators and functions: scikit-learn's private names, and fits that fail.
+"""scikit-learn's private names in one place, and estimators that a failed fit leaves unchanged.
 
 scikit-learn checks parameters and wraps outputs by functions that have no public path. All that the
 package uses of them is imported here, and from here everywhere else, so that a release of

@@ -36,7 +36,7 @@ class VGGFeatureExtractor(FeatureExtractor):
     ----------
     layer : str or list of str, default='flatten'
         The layer whose output is wanted, by its Keras name: ``block1_conv1`` to ``block5_pool``,
-        ``flatten``, ``fc1``, ``fc2`` or ``predictions``. Of several layers the features are
+        ``flatten``, ``fc1``, ``fc2`` or ``predictions``. The features of several layers are
         concatenated in the order given, from one forward pass.
     architecture : {'vgg16', 'vgg19'}, default='vgg16'
         The network.
@@ -52,9 +52,9 @@ class VGGFeatureExtractor(FeatureExtractor):
         each layer its own; then a layer may be named several times.
     image_shape : tuple of int or None, default=None
         `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows and other arrays. None
-        takes the square that the number of columns makes, grey or RGB.
+        means the square that fits the number of columns, grey or RGB.
     value_range : 'auto' or array-like of shape (2,) or (2, 3), default='auto'
-        The values of black and white, or both for red, green and blue by themselves, as in tensors
+        The values of black and white, or both for each of red, green and blue, as in tensors
         that are normalised by channel. ``'auto'`` takes them from the dtype (bool 1, uint8 255,
         uint16 65535), from each file's bit depth, or else the smallest of 1, 16, 255, 4095, 65535
         that holds the data seen in `fit`.
@@ -73,10 +73,10 @@ class VGGFeatureExtractor(FeatureExtractor):
     interpolation : {'nearest', 'bilinear', 'bicubic', 'lanczos3', 'lanczos5'}, default='bilinear'
         How values between pixels are found, as in Keras.
     antialias : bool, default=False
-        Whether shrinking averages over the pixels that fall together, as in Keras.
+        Whether pixels are averaged where an image is made smaller, as in Keras.
     engine : {'auto', 'keras', 'openvino', 'ncnn'}, default='auto'
         What runs the network. ``'auto'`` takes Keras where its backend computes on an accelerator,
-        else what a table in the user guide says for precision and size, if it is installed
+        else the engine that a table in the user guide gives for precision and size, if installed
         (``pip install "sktransfer[fast]"``). Name the engine in published work.
     precision : {'float32', 'bfloat16', 'float16', 'int8'}, default='float32'
         What the network computes in; float16 on accelerators only. Features are float32 in any
@@ -91,7 +91,7 @@ class VGGFeatureExtractor(FeatureExtractor):
     cache : 'temporary', path-like, FeatureStore or None, default='temporary'
         Where features are stored, so that no image is computed twice. ``'temporary'`` is a store on
         disk that this process shares with its workers and removes at its end. A path is kept
-        between runs. None keeps nothing.
+        between runs. None stores nothing.
     verbose : int, default=0
         Above 0, a progress bar.
     random_state : int, RandomState instance or None, default=None
@@ -136,7 +136,7 @@ class VGGFeatureExtractor(FeatureExtractor):
 
     See Also
     --------
-    describe_network : What the layers are and cost.
+    describe_network : The layers and their cost.
     ArchitectureDisplay : The network with the cut, drawn.
 
     Notes

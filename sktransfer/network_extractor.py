@@ -41,9 +41,9 @@ class ImageFeatureExtractor(FeatureExtractor):
         model, which is part of every pickle.
     layer : str, list of str or None, default=None
         The layer whose output is wanted, by its name in the network; :func:`describe_network` lists
-        them. Of several layers the features are concatenated in the order given, from one forward
+        them. The features of several layers are concatenated in the order given, from one forward
         pass. None is the embedding: what comes before the classifier, averaged over all places.
-        Of a sequence of tokens it is the class token where there is one, else their mean.
+        For a sequence of tokens it is the class token if there is one, else their mean.
     weights : 'pretrained', path-like or None, default='pretrained'
         ``'pretrained'`` are those of the model or file, and of a name those for ImageNet, from
         ``$SKTRANSFER_WEIGHTS_DIR`` or by Keras' own function, which takes them from its cache or
@@ -51,16 +51,16 @@ class ImageFeatureExtractor(FeatureExtractor):
         folder in which Keras' official file lies. None draws random weights (He normal) by
         `random_state`, as a control.
     preprocessing : 'auto' or mapping, default='auto'
-        What the network was trained on: pixels from 0 to 255 times ``'scale'``, less ``'mean'``,
-        over ``'std'``, one number or one per channel, in the ``'order'`` ``'RGB'`` or ``'BGR'``.
-        ``'auto'`` takes what Keras' `preprocess_input` does for the named network, or what timm
-        records. Models and files seldom do: there it must be given.
+        What the network was trained on: pixels from 0 to 255 times ``'scale'``, minus ``'mean'``,
+        divided by ``'std'``, one number or one per channel, in the ``'order'`` ``'RGB'`` or
+        ``'BGR'``. ``'auto'`` takes what Keras' `preprocess_input` does for the named network, or
+        what timm records. Models and files seldom record it: then it must be given.
     pooling : {'avg', 'max'}, None or list of these, default=None
-        Whether each feature map becomes its mean or maximum: one value per channel. So do tokens.
+        Whether each feature map becomes its mean or maximum: one value per channel; tokens too.
         A list gives each layer its own; then a layer may be named several times.
     image_shape : tuple of int or None, default=None
         `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows and other arrays. None
-        takes the square that the number of columns makes, grey or RGB.
+        means the square that fits the number of columns, grey or RGB.
     value_range : 'auto' or array-like of two floats, default='auto'
         The values of black and white. ``'auto'`` takes them from the dtype (bool 1, uint8 255,
         uint16 65535), from each file's bit depth, or else the smallest of 1, 16, 255, 4095, 65535
@@ -101,7 +101,7 @@ default='auto'
     cache : 'temporary', path-like, FeatureStore or None, default='temporary'
         Where features are stored, so that no image is computed twice. ``'temporary'`` is a store on
         disk that this process shares with its workers and removes at its end. A path is kept
-        between runs. None keeps nothing.
+        between runs. None stores nothing.
     verbose : int, default=0
         Above 0, a progress bar.
     random_state : int, RandomState instance or None, default=None
@@ -147,7 +147,7 @@ default='auto'
     --------
     VGGFeatureExtractor : The same for VGG, with more engines.
     ImageClassifier : The network with a head, trained in part.
-    describe_network : What the layers are and cost.
+    describe_network : The layers and their cost.
 
     Notes
     -----

@@ -209,7 +209,7 @@ def test_versions_are_measured_side_by_side(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     rows = json.loads(run.stdout)
-    assert [row["features"] for row in rows] == ["not kept", "kept"]
+    assert [row["features"] for row in rows] == ["not cached", "cached"]
     assert all(row["before_images_per_s"] > 0 and row["x_before"] > 0 for row in rows)
 
 

@@ -44,7 +44,7 @@ def test_both_sides_are_what_cross_validation_gives(
     assert list(result["rows"][0]["scores"]) == ["accuracy", "precision", "recall", "f1", "roc_auc"]
     # The expected time comes before anything else is done.
     expected, _, rest = err.partition("\n")
-    assert "for the features of 355 images, less those that the cache holds" in expected
+    assert "for the features of 355 images, less if some are cached" in expected
     assert "raw pixels:   0%" in rest
 
 

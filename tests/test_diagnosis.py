@@ -414,7 +414,7 @@ def _fail(*_: Any, **__: Any) -> None:
         (make_pipeline(_random(), _random()), "Got Pipeline with 2 of them"),
         (
             GridSearchCV(make_pipeline(_random(), SVC()), {"svc__C": [1, 2]}),
-            r"Got GridSearchCV with none\. Of a search pass its best_estimator_",
+            r"Got GridSearchCV with none\. For a search, pass its best_estimator_",
         ),
     ],
 )

@@ -195,7 +195,7 @@ def test_mistakes_with_the_preprocessing_explain_features(make: Any, coloured: n
         assert name in diagnosis.names, str(diagnosis)
     explained = {
         "standardised as for torchvision": centre(pixels, TORCH),
-        "turned to BGR, as VGG wants it": centre(pixels, CAFFE),
+        "turned to BGR, as VGG expects it": centre(pixels, CAFFE),
         "the preprocessing was called twice": centre(centre(pixels, TF), TF),
     }
     for what, inputs in explained.items():

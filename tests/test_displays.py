@@ -369,7 +369,7 @@ def test_wrong_extractors_are_refused(params, match):
             SimpleNamespace(layer="flatten"),
             r"a VGGFeatureExtractor\. Got a SimpleNamespace",
         ),
-        (None, r"Got a NoneType instead\. Of a pipeline, pass the step"),
+        (None, r"Got a NoneType instead\. For a pipeline, pass the step"),
         (networks.Cut, r"Got the class Cut instead"),
     ],
 )

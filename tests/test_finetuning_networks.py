@@ -277,7 +277,7 @@ def test_other_frameworks_are_refused_with_what_to_use(name: str, digits: Data) 
             r"within a block, where several tensors pass. Did you mean 'conv5_block3_1_conv'\?",
         ),
         ("conv5_blok3_1_conv", "instead. Did you mean 'conv5_block3_1_conv'"),
-        ("avg_pool", "from which on there is nothing to train"),
+        ("avg_pool", "and there is nothing to train from there on"),
         ("", "There are conv1_conv, conv2_block1_1_conv, conv2_block2_1_conv, "),
     ],
 )

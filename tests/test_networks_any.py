@@ -557,11 +557,11 @@ def test_a_model_without_preprocessing_is_an_error_that_shows_the_usual_ones() -
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ({"scale": 0}, "scale 0 is no positive number"),
+        ({"scale": 0}, "scale 0 is not a positive number"),
         ({"mean": [1, 2]}, "mean .1, 2. is not one number, or three"),
         ({"std": [1, 0, 1]}, "std .1, 0, 1. is not one positive number"),
         ({"order": "GBR"}, "order 'GBR' is neither"),
-        ({"means": 0}, "means is none of order, scale, mean, std"),
+        ({"means": 0}, "means is not one of order, scale, mean, std"),
         ({"mean": float("nan")}, "mean nan is not one number"),
         ({"std": 10**400}, "std 10+ is not one positive number"),
     ],
@@ -585,7 +585,7 @@ def test_models_that_cannot_be_cut() -> None:
     for model, rule in [
         (Subclassed(), "has no graph to cut"),
         (two, "with 2 inputs"),
-        (grey, "one channel. Put a layer that makes grey of RGB before it"),
+        (grey, "one channel. Put a layer that converts RGB to grey before it"),
         (vector, r"must take images of the shape \(height, width, 3\)"),
         (keras.Sequential([layers.Flatten()]), "which is not built"),
     ]:
@@ -692,7 +692,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 def test_what_is_for_vgg_alone_says_so() -> None:
     with pytest.raises(ValueError, match=r"'engine'.*must be 'keras' or 'openvino'.*Got 'ncnn'"):
         _named("MobileNetV2", engine="ncnn").fit(IMAGES)
-    with pytest.raises(ValueError, match=r"'precision'.*in which VGGFeatureExtractor alone"):
+    with pytest.raises(ValueError, match=r"'precision'.*which only VGGFeatureExtractor supports"):
         _named("MobileNetV2", precision="float16").fit(IMAGES)
 
 

@@ -159,7 +159,7 @@ def test_another_conversion_is_noticed(model: Any) -> None:
     ranges = tuple((1 + first, *rest) for first, *rest in runner.config.ranges)
     other = replace(runner, config=replace(runner.config, ranges=ranges))
     take_on(extractor, get_reader(extractor), other, None)
-    with pytest.raises(ValueError, match=r"must be converted as it was.*call fit again"):
+    with pytest.raises(ValueError, match=r"differently than at calibration.*call fit again"):
         extractor.transform(OTHERS)
 
 

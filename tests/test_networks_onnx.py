@@ -544,7 +544,7 @@ def test_files_that_are_no_image_networks(tmp_path: Path) -> None:
     squash = [helper.make_node("ReduceMean", ["images"], ["y"], keepdims=0)]
     for name, model, rule in [
         ("text", make_model(identity, [], ["y"], shape=("n", 16)), r"has the shape \(any, 16\)"),
-        ("grey", make_model(identity, [], ["y"], shape=("n", 1, 8, 8)), "makes grey of RGB"),
+        ("grey", make_model(identity, [], ["y"], shape=("n", 1, 8, 8)), "converts RGB to grey"),
         ("scalar", make_model(squash, [], ["y"]), "must give numbers of each image by itself"),
     ]:
         path = save(model, tmp_path / f"{name}.onnx")

@@ -326,7 +326,7 @@ def test_findings_show_the_images_on_which_they_rest(results, tmp_path):
     numbers = ", ".join(map(str, found.images[:12]))
     texts = [str(each.attributes.get("alt")) for each in page.find_all("img")]
     assert any(text.startswith(f"Images that show {found.name}: {numbers}") for text in texts)
-    assert not any("taken for which" in text for text in texts)
+    assert not any("predicted as which" in text for text in texts)
     shown = show_found(extractor, X, diagnosis.findings, "x")[0].pictures[found.images[0]]
     assert shown.shape == (64, 64, 1)
     assert shown.max() == 255

@@ -195,7 +195,7 @@ def test_unrequested_metadata_are_refused(digits: Any, computed: list[int]) -> N
 
 
 def test_weights_without_a_step_are_refused(digits: Any, computed: list[int]) -> None:
-    with pytest.raises(ValueError, match=r"pass it as 'gaussiannb__sample_weight'"):
+    with pytest.raises(ValueError, match=r"pass 'gaussiannb__sample_weight' instead"):
         _search().fit(*digits, sample_weight=np.ones(80))
     assert computed == []
     _search(layers=["block1_pool"]).fit(*digits, gaussiannb__sample_weight=np.ones(80))

@@ -1,4 +1,4 @@
-"""The best of many: what it is worth, and what cannot be told from it."""
+"""The best of many: its score corrected for selection, and what is not significantly worse."""
 
 from __future__ import annotations
 

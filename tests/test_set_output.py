@@ -226,7 +226,7 @@ def test_a_dask_collection_is_not_computed_into_a_frame(way: str, digits: Any) -
     X = digits[0].astype(np.uint8)
     lazy = da.from_array(X, chunks=(20, -1)).map_blocks(never, dtype=np.uint8)
     extractor = _extractor(value_range=(0, 16)).fit(X)
-    message = r"gives a Dask array of a Dask collection.* Got transform_output='(pandas|polars)'"
+    message = r"returns a Dask array for a Dask collection.* Got transform_output='(pandas|polars)'"
     with _asked_for(way, extractor):
         with pytest.raises(TypeError, match=message):
             extractor.transform(lazy)

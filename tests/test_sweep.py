@@ -179,7 +179,7 @@ def test_a_sweep_says_what_the_choice_is_worth(result: LayerSweep) -> None:
         expected.append(scores[scores[:, others].mean(axis=1).argmax(), fold])
     assert result.nested_score == pytest.approx(np.mean(expected))
     n = len(rows)
-    said = f"counting that it was chosen from {n} rows: accuracy {result.nested_score:.3f}"
+    said = f"corrected for choosing among {n} rows: accuracy {result.nested_score:.3f}"
     assert said in str(result)
     assert f"({n * (n - 1) // 2} comparisons counted)" in str(result)
 

@@ -337,7 +337,7 @@ def test_other_networks_are_named(tmp_path: Path) -> None:
         "features.1.running_mean": torch.ones(3),
     }
     path = _write(tmp_path, "new", state)
-    with pytest.raises(OSError, match="of a VGG with batch normalization, which is another"):
+    with pytest.raises(OSError, match="of a VGG with batch normalization, a different"):
         _extractor(path).fit(IMAGES)
 
 

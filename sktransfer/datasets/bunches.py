@@ -1,4 +1,4 @@
-"""The parts that loaders of data sets share: which images are picked, and how they are handed over.
+"""Shared parts of the data set loaders: the choice of images, and the returned `Bunch`.
 
 Digits are picked by one rule, :func:`select`: of two, the first one named is 1 and the second 0.
 """

@@ -55,7 +55,7 @@ def _check_headers(images: Header, labels: Header, name: str, who: str) -> None:
             f"{images.shape} and dtype {images.dtype} in {name!r}."
         )
     if len(labels.shape) != 1 and (len(labels.shape) != 2 or labels.shape[1] != 1):
-        cure = " Of one-hot labels, save labels.argmax(axis=1)." if len(labels.shape) == 2 else ""
+        cure = " For one-hot labels, save labels.argmax(axis=1)." if len(labels.shape) == 2 else ""
         raise ValueError(
             f"{who} needs one label per image. Got labels of shape {labels.shape} in {name!r}."
             f"{cure}"

@@ -86,7 +86,7 @@ class ResultDisplay(Display):
         Raises
         ------
         TypeError
-            If `estimator` is neither, or its last step is no classifier.
+            If `estimator` is neither, or its last step is not a classifier.
         ValueError, OSError
             As the function that computes the result raises them.
         ImportError

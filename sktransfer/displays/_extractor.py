@@ -13,5 +13,5 @@ def check_extractor(extractor: Any, who: str, *, any_network: bool = False) -> N
         name = getattr(extractor, "__name__", type(extractor).__name__)
         raise TypeError(
             f"The 'extractor' parameter of {who} must be a VGGFeatureExtractor. Got "
-            f"{kind}{name} instead. Of a pipeline, pass the step that extracts the features."
+            f"{kind}{name} instead. For a pipeline, pass the step that extracts the features."
         )

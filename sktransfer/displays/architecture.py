@@ -120,7 +120,7 @@ class ArchitectureDisplay(Display):
         Raises
         ------
         TypeError
-            If `extractor` is no VGGFeatureExtractor.
+            If `extractor` is not a VGGFeatureExtractor.
         ValueError
             If its parameters name no network, layer or size that exists.
         ImportError

@@ -20,14 +20,14 @@ _ROW_HEIGHT, _MARGINS = 0.42, 0.8  # inches
 
 
 class TransferComparisonDisplay(ResultDisplay):
-    """Drawing of :func:`compare_transfer`: scores of each row, and beside them its difference.
+    """Drawing of :func:`compare_transfer`: the scores of each row, and its difference beside them.
 
-    On the left stand the scores: a small dot for each fold, and a larger mark for their mean. On
-    the right stands the difference of each row of features to the best row of raw pixels, with its
+    On the left are the scores: a small dot for each fold, and a larger mark for their mean. On
+    the right is the difference of each row of features to the best row of raw pixels, with its
     95 % interval: one that crosses the dashed line is within noise. Rows as in the article have no
-    difference there, as they are compared with another row.
+    difference there, because they are compared with another row.
 
-    It is recommended to use :meth:`from_estimator`, or to give the result of
+    It is recommended to use :meth:`from_estimator`, or to pass the result of
     :func:`compare_transfer`.
 
     Parameters

@@ -27,9 +27,9 @@ class TransferCurveDisplay(ResultDisplay):
     """Learning curves on a logarithmic axis of labels.
 
     Points are means over repeats, bands their 95 % intervals, and dashed lines the fitted power
-    laws, led on to twice the labels; a law in doubt is dotted. The axis of labels has its ticks at
-    the numbers that were measured. Scores from 0 to 1 stand on an axis that is logarithmic in what
-    they lack, as its name says: 0.98 and 0.99 are as far apart as 0.8 and 0.9.
+    laws, extrapolated to twice the labels; a law in doubt is dotted. The axis of labels has its
+    ticks at the numbers that were measured. Scores from 0 to 1 have an axis that is logarithmic in
+    1 - score, as its name says: 0.98 and 0.99 are as far apart as 0.8 and 0.9.
 
     It is recommended to use :meth:`from_estimator` to create a display, or to pass a result of
     :func:`transfer_curve`.

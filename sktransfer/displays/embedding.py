@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class EmbeddingDisplay(Display):
     """Images as points in the plane, placed by their features and coloured by their labels.
 
-    Classes that lie apart here can be told apart by these features. The reverse does not hold:
-    what two dimensions mix, more may separate, so that scores decide and not this picture.
+    Classes that are separate here can be distinguished by these features. The reverse does not
+    hold: classes that overlap in two dimensions may be separate in more, so compare scores.
 
     It is recommended to use :meth:`from_estimator` to create a display.
 
@@ -47,9 +47,9 @@ class EmbeddingDisplay(Display):
     target_names : sequence of str or None, default=None
         What the labels stand for, in their sorted order; None spells the labels themselves.
     axis_names : tuple of str, default=('dimension 1', 'dimension 2')
-        What the axes are called.
+        Labels of the axes.
     title : str or None, default=None
-        What stands above.
+        The title of the drawing.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class EmbeddingDisplay(Display):
 
     See Also
     --------
-    compare_transfer : What the features are worth, in scores.
+    compare_transfer : Scores of the features.
     FeatureMapDisplay : What the network sees of one image.
 
     Examples
@@ -115,12 +115,12 @@ class EmbeddingDisplay(Display):
         y : array-like of shape (n_images,) or None, default=None
             Labels, of at most 42 classes; None draws all images alike.
         projection : transformer or None, default=None
-            What brings the features onto the plane: any transformer of scikit-learn with
+            Projects the features onto the plane: any transformer of scikit-learn with
             ``fit_transform``, such as ``TSNE(random_state=0)``, or a pipeline that scales first.
-            Never changed. Of what it gives, the first two columns are drawn. None takes
+            Never changed. The first two columns of its output are drawn. None means
             ``PCA(2)``.
         max_images : int, default=1000
-            Of more images, a random sample of that size is computed and drawn.
+            If there are more images, a random sample of this size is computed and drawn.
         target_names : sequence of str or None, default=None
             What the labels stand for, in their sorted order; None spells the labels themselves.
         random_state : int, RandomState instance or None, default=0
@@ -136,7 +136,7 @@ class EmbeddingDisplay(Display):
         Raises
         ------
         TypeError
-            If `extractor` or `projection` is no transformer.
+            If `extractor` or `projection` is not a transformer.
         ValueError
             If images and labels do not match, there are fewer than two images or more than 42
             classes, or the projection gives fewer than two columns.

@@ -32,8 +32,8 @@ class FeatureMapDisplay(Display):
 
     First the image as the network gets it, resized and in its value range, then for each layer a
     row with its strongest feature maps: those whose values differ most from place to place, by
-    their standard deviation. Within a row all maps share one scale, which stands above it as a
-    colour bar. Below each map stands its channel, numbered as in the extractor's
+    their standard deviation. Within a row all maps share one scale, shown above it as a
+    colour bar. Below each map is its channel, numbered as in the extractor's
     `get_feature_names_out`.
 
     It is recommended to use :meth:`from_estimator` to create a display.
@@ -54,7 +54,7 @@ class FeatureMapDisplay(Display):
     See Also
     --------
     ArchitectureDisplay : The layers, drawn.
-    EmbeddingDisplay : Many images by what the network makes of them.
+    EmbeddingDisplay : Many images, placed by their features.
 
     References
     ----------
@@ -119,7 +119,7 @@ class FeatureMapDisplay(Display):
         Raises
         ------
         TypeError
-            If `extractor` is no VGGFeatureExtractor.
+            If `extractor` is not a VGGFeatureExtractor.
         ValueError
             If a layer has no feature maps or lies deeper than the cut, or `image` is not one image.
         OSError
@@ -146,7 +146,7 @@ class FeatureMapDisplay(Display):
         cmap : str or matplotlib Colormap, default='viridis'
             Colours from the smallest to the largest value.
         ax : matplotlib Axes, default=None
-            Axes to draw in; their frame is taken off. If `None`, a new figure of column width
+            Axes to draw in; their frame is removed. If `None`, a new figure of column width
             (3.5 inches) is created.
 
         Returns

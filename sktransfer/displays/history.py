@@ -21,7 +21,7 @@ _Rows = Sequence[Mapping[str, Any]]
 class HistoryDisplay(Display):
     """Drawing of the history of fine-tuned estimators, side by side.
 
-    Training rows are dashed and thin, validation rows solid where there are any. A mark stands at
+    Training rows are dashed and thin, validation rows solid where there are any. A mark shows
     the epoch from which unfrozen layers are trained with the head. Trials of a learning
     rate are left out, and not counted.
 
@@ -91,8 +91,8 @@ class HistoryDisplay(Display):
                 raise TypeError(
                     f"The 'estimator' parameter of {cls.__name__}.from_estimator must be a fitted "
                     f"ImageClassifier or VGGClassifier, or a regressor, or a mapping of names to "
-                    f"such. Got {each!r}: "
-                    "fit it first; of a pipeline, pass the last step."
+                    f"these. Got {each!r}: "
+                    "fit it first; for a pipeline, pass the last step."
                 )
         histories = {name: each.history_ for name, each in named.items()}
         return cls(histories).plot(metric=metric, ax=ax)

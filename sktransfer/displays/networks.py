@@ -21,8 +21,8 @@ class NetworkSweepDisplay(Display):
     """Drawing of :func:`sweep_networks`: the score of each network against its cost.
 
     One point for each row, with a colour and a marker for each network, and milliseconds per image
-    on a logarithmic scale. A line joins the rows of the Pareto front, than which no faster row is
-    as good. Whiskers are one standard deviation over the folds.
+    on a logarithmic scale. A line joins the rows of the Pareto front: no faster row scores as
+    well. Whiskers are one standard deviation over the folds.
 
     Parameters
     ----------

@@ -39,12 +39,12 @@ _MANY_LAYERS = 6
 class LayerSweepDisplay(ResultDisplay):
     """Drawing of :func:`sweep_layers`: the score of each layer, by input size and pooling.
 
-    Layers stand in the order of the network. Input sizes differ in colour, poolings in marker and
-    line. Points are means, bars what the scores of the folds spread over (one standard deviation to
-    either side). Rows of one layer stand side by side, so that none hides another. A ring marks the
+    Layers are in the order of the network. Input sizes differ in colour, poolings in marker and
+    line. Points are means, bars one standard deviation of the scores of the folds to either
+    side. Rows of one layer are side by side, so that none hides another. A ring marks the
     best row, and a grey band its spread.
 
-    It is recommended to use :meth:`from_estimator`, or to give the result of :func:`sweep_layers`.
+    It is recommended to use :meth:`from_estimator`, or to pass the result of :func:`sweep_layers`.
 
     Parameters
     ----------

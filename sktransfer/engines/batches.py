@@ -1,4 +1,4 @@
-"""Batches of one shape: whatever runs in another shape may give other bits."""
+"""Batches of one fixed shape, because another shape may change the last bits."""
 
 from __future__ import annotations
 

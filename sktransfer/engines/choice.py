@@ -54,8 +54,7 @@ def choose_engine_for(cut: AnyCut, engine: str, precision: str, *, who: str) -> 
         if not any(precision in precisions for precisions in able.values()):
             raise ValueError(
                 f"The 'precision' parameter of {who} must be 'float32', 'bfloat16' or 'int8' for "
-                f"{cut.architecture}. Got {precision!r}, in which VGGFeatureExtractor alone "
-                "computes."
+                f"{cut.architecture}. Got {precision!r}, which only VGGFeatureExtractor supports."
             )
     return choose_engine(engine, precision, side_of(cut.input_size), who=who, able=able)
 

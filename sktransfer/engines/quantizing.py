@@ -3,8 +3,8 @@
 As for VGG, the inputs of convolutions and dense layers are rounded to 256 levels, up to the largest
 value met in calibration; kernels to 255, with a scale for each output channel. Inputs that are
 never negative get levels from zero on, others get them on both sides of zero. The inputs of
-depthwise convolutions, whose channels never meet, have a range each. All else is computed in
-float32, the values that leave a wanted layer too.
+depthwise convolutions, whose channels never meet, have one range per channel. Everything else is
+computed in float32, including the output of a wanted layer.
 
 A range belongs to an operation by its position in the converted network, which is the same
 wherever the same cut is converted.
@@ -75,8 +75,8 @@ def quantize(model: openvino.Model, ranges: tuple[InputRange, ...]) -> None:
     found = _weighted(model)
     if [position for position, _ in found] != [position for position, *_ in ranges]:
         raise ValueError(
-            "A network in int8 must be converted as it was when it was calibrated. Got other "
-            f"operations, by OpenVINO {version('openvino')}: call fit again."
+            f"OpenVINO {version('openvino')} converts the network differently than at calibration, "
+            "and the int8 ranges no longer fit its operations: call fit again."
         )
     for (_, node), (_, lows, highs) in zip(found, ranges, strict=True):
         value = node.input_value(0)

@@ -1,4 +1,4 @@
-"""Engines: what they have in common, and the table of networks that are ready to run.
+"""Networks that are ready to run: what all engines have in common, and a table of networks.
 
 Compiled networks never sit on an estimator, which is cloned, pickled and sent to other processes:
 they live in one table per process, found again by what determines them.

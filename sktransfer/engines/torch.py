@@ -1,4 +1,4 @@
-"""A network of timm run by PyTorch, in which it was written."""
+"""PyTorch as the engine of timm's networks."""
 
 from __future__ import annotations
 

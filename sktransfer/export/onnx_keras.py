@@ -4,7 +4,7 @@ Keras' own export needs a converter that cannot write all of the networks of ``k
 with TensorFlow 2.21 and tf2onnx 1.17 it makes inputs of what a normalization holds, and gives up at
 the exact GELU. Here the graph is read off the model's configuration, which is plain data.
 
-Maps are held channels first, as ONNX's operators want them; all else lies as in Keras.
+Maps are held channels first, as ONNX's operators need them; everything else is as in Keras.
 """
 
 from __future__ import annotations

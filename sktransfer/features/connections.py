@@ -1,7 +1,7 @@
 """SQLite's connections and forks: none is open while this process forks.
 
 A forked child inherits the locks that SQLite notes in memory, of statements that it never ends. So
-a fork waits for the work on databases to pause, and closes them; whoever goes on opens them anew.
+a fork waits for the work on databases to pause, and closes them; the next use opens them again.
 
 References
 ----------

@@ -1,4 +1,4 @@
-"""The base of extractors: what they do, whatever the network."""
+"""The base class of all extractors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class FeatureExtractor(Documented, CallbackSupportMixin, TransformerMixin, BaseE
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Check everything, read shape and value range off the images, and find the weights.
+        """Check everything, determine shape and value range of the images, and find the weights.
 
         No network is built and no image is computed, unless int8 is to be calibrated.
 
@@ -67,8 +67,8 @@ class FeatureExtractor(Documented, CallbackSupportMixin, TransformerMixin, BaseE
         ----------
         X : array-like, DataFrame, or list of paths, PIL images or arrays
             Images in any form that the user guide lists; never changed. Of Dask collections only
-            shape and dtype are read and nothing is computed, so that a dtype that does not tell
-            black and white needs `value_range`.
+            shape and dtype are read and nothing is computed, so `value_range` is needed if the
+            dtype does not determine black and white.
         y : None
             Ignored; here for scikit-learn's pipelines.
 
@@ -121,13 +121,13 @@ class FeatureExtractor(Documented, CallbackSupportMixin, TransformerMixin, BaseE
         Returns
         -------
         ndarray of shape (n_images, n_features_out)
-            float32, C-contiguous. Of a Dask array, data frame, series or bag, a Dask array: its
-            blocks are computed when it is, on whatever computes it.
+            float32, C-contiguous. For a Dask array, data frame, series or bag, a Dask array: its
+            blocks are computed when it is computed, wherever that is.
 
         Raises
         ------
         TypeError
-            If `set_output` or scikit-learn's configuration asks for a data frame of a Dask
+            If `set_output` or scikit-learn's configuration asks for a data frame from a Dask
             collection, which would compute all of it.
         OSError
             If image files cannot be read, naming all of them, or the weights are unavailable.

@@ -111,8 +111,8 @@ def transform(estimator: Any, X: Any) -> np.ndarray:
     container = _get_output_config("transform", estimator)["dense"]
     if container != "default":
         raise TypeError(
-            f"{type(estimator).__name__} gives a Dask array of a Dask collection, and a data frame "
-            f"only of images in memory. Got transform_output={container!r}: call "
+            f"{type(estimator).__name__} returns a Dask array for a Dask collection, and a data "
+            f"frame only for images in memory. Got transform_output={container!r}: call "
             "set_output(transform='default'), or pass X.compute()."
         )
     images = estimator._reader.read(stand_in(X, type(estimator).__name__))

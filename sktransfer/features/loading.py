@@ -1,7 +1,7 @@
 """Loading of images: read and preprocessed in threads, a chunk ahead of the network.
 
 Threads decode, convert and resize, which is most of the work with files, while the network runs on
-the chunk before. What comes out is in the order of the images, however many threads there are.
+the previous chunk. The output is in the order of the images, however many threads there are.
 """
 
 from __future__ import annotations

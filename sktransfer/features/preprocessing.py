@@ -1,9 +1,9 @@
 """Preprocessing: from pixels of any size and value range to what a network was trained on.
 
 VGG's authors trained on photographs with blue before green before red, values from 0 to 255, the
-mean of each channel over ImageNet subtracted and nothing divided; others scaled pixels otherwise,
-which `PixelScaling` says. This module is the one definition of what is done: every engine gets its
-images from here.
+mean of each channel over ImageNet subtracted and nothing divided; other networks need another
+scaling, which `PixelScaling` describes. This module alone defines what is done: every engine gets
+its images from here.
 
 Resizing is a product with two sparse matrices, one per axis, whose rows are the weights of the
 source pixels. That equals Keras' own resizing, whatever the backend, and each image's values are

@@ -1,7 +1,7 @@
 """The runner, which computes features of images, and holds all that decides their bits.
 
-What comes out is the same with a store and without: rows never depend on their neighbours, so that
-computing a few of them is computing them in any other company.
+The features are the same with a store and without: rows never depend on their neighbours, so a
+few of them can be computed without the others.
 """
 
 from __future__ import annotations
@@ -281,8 +281,8 @@ class Runner:
             n_bytes = 4 * n_images * math.prod(self.cut.trunk[0].output_shape)
             raise NotEnoughMemory(
                 f"{images.who} ran out of memory in a batch of {n_images:,} images, which take "
-                f"{n_bytes:,} bytes once they are preprocessed, and more before and in the "
-                "network. Set a smaller batch_size or input_size. What the cache holds stays there."
+                f"{n_bytes:,} bytes once they are preprocessed, plus memory for decoding and for "
+                "the network. Set a smaller batch_size or input_size. Cached features are kept."
             ) from error
         return out
 

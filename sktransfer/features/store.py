@@ -199,7 +199,7 @@ class FeatureStore:
         Raises
         ------
         ValueError
-            If it is no int, or negative.
+            If it is not an int, or negative.
         """
         if max_bytes is not None and not (isinstance(max_bytes, Integral) and max_bytes >= 0):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Files that are written beside their place, and take it once they are whole."""
+"""Temporary files beside their final place, moved there once they are complete."""
 
 from __future__ import annotations
 

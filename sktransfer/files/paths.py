@@ -1,4 +1,4 @@
-"""Paths that users give: one that no system can look up is one clear error."""
+"""Paths that users give, with one clear error for those that no system can look up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Giving a complete file its name without replacing what has the name already."""
+"""Moving a complete file into place without replacing an existing one."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A ``.safetensors`` file is a table of names and the bytes of tensors. A ``.pth`` file of PyTorch is
 a pickle beside such bytes: in an archive, or in older files one after the other. A pickle can name
-any function to be called. Here it may name those few that put a tensor's description together, in
-place of which stand functions of this module; any other name is an error.
+any function to be called. Here it may name only the few that put a tensor's description together,
+which functions of this module replace; any other name is an error.
 
 References
 ----------
@@ -206,7 +206,7 @@ def _open_archive(file: BinaryIO) -> TensorFile:
     names = archive.namelist()
     pickles = [name for name in names if name.endswith("data.pkl") and name.count("/") <= 1]
     if len(pickles) != 1:
-        raise RefusedError("it is an archive, and none of PyTorch's tensors")
+        raise RefusedError("it is an archive, but not one of PyTorch's tensors")
     folder = pickles[0].removesuffix("data.pkl")
     if archive.getinfo(pickles[0]).file_size > _HEADER_BYTES:
         raise RefusedError("the description of its tensors is too long")

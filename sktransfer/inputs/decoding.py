@@ -282,7 +282,7 @@ def explain(error: Exception) -> str:
     """Say in a few words why an image could not be read."""
     if isinstance(error, FileNotFoundError):
         is_address = re.match(r"[a-z][a-z0-9+]+:/", str(error.filename))
-        return "an address, and no file: download it first" if is_address else "no such file"
+        return "an address, not a file: download it first" if is_address else "no such file"
     if isinstance(error, PermissionError):
         return "no permission to read it"
     if type(error).__name__ == "UnidentifiedImageError":

@@ -28,10 +28,10 @@ _WHO = "with_labels"
 
 
 def with_labels(dataset: Any, *, image: Any = None, label: Any = None) -> tuple[Any, np.ndarray]:
-    """Split a source of images with labels into `X` and `y` of one order, for ``fit(X, y)``.
+    """Split a source of images with labels into `X` and `y` in the same order, for ``fit(X, y)``.
 
-    Data sets that shuffle give another order each time that they are read. Here images and labels
-    come from one pass, so that they belong together whatever the order.
+    Data sets that shuffle give another order each time they are read. Here images and labels
+    come from one pass, so they belong together whatever the order.
 
     Parameters
     ----------
@@ -47,15 +47,15 @@ def with_labels(dataset: Any, *, image: Any = None, label: Any = None) -> tuple[
     Returns
     -------
     X : object
-        The images in a form that `fit` takes. Those of sources that can only be read from their
-        beginning on are in memory; those of others are not read before they are needed.
+        The images in a form that `fit` takes. Those of sources that can only be read from the
+        beginning are in memory; others are read when they are needed.
     y : ndarray of shape (n_images,) or (n_images, n_outputs)
         The labels.
 
     Raises
     ------
     TypeError
-        If it is no such source.
+        If it is not such a source.
     ValueError
         If images or labels cannot be found in it.
 
@@ -93,7 +93,7 @@ def with_labels(dataset: Any, *, image: Any = None, label: Any = None) -> tuple[
     raise TypeError(
         f"{_WHO} needs a source of images with labels: a data set of Hugging Face, TensorFlow or "
         "PyTorch, a loader, a data frame, or the path of an .npz file. Got "
-        f"{type(dataset).__name__}: pass images and labels to fit by themselves."
+        f"{type(dataset).__name__}: pass images and labels to fit separately."
     )
 
 

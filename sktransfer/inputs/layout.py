@@ -1,4 +1,4 @@
-"""The shape of one image inside the data, and where its channels stand."""
+"""Layout of images: the shape of one image in the data, and where its channels are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_STRIP = 64
 
 
 class ImageWarning(UserWarning):
-    """The layout or the value range of the images was guessed, and may be guessed wrong."""
+    """The layout or the value range of the images was guessed, and the guess may be wrong."""
 
 
 def check_shape_parameter(shape: Sequence[int] | None, who: str) -> None:

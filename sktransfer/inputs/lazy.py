@@ -1,4 +1,4 @@
-"""Dask collections of images: what they look like, without computing them."""
+"""Dask collections of images: their shape, columns and dtypes, without computing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that a source on disk gives when they are asked for: one by one, or as blocks of rows."""
+"""Images that are read from disk on demand: one by one, or as blocks of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of one extractor's images: what its user said of them, and what `fit` saw."""
+"""The reader of an extractor's images: the user's settings, and what `fit` found."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Image files on other machines and in archives, which fsspec reads, only when asked for.
 
-Each is fetched when it is decoded, within limits, and kept nowhere: the store of features knows it
-again by its pixels.
+Each is fetched when it is decoded, within limits, and not saved: the store of features recognises
+it by its pixels.
 """
 
 from __future__ import annotations

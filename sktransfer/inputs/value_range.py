@@ -1,8 +1,8 @@
 """The value range of pixels: which values are black and white, and whether all are finite.
 
-Pixels come as 0..1, 0..16, 0..255, 0..4095 or 0..65535, and nothing in an array says which. Read in
-the wrong range all images look alike to the network, so that the choice is made once, in ``fit``,
-kept, and warned of where it is doubtful.
+Pixels come as 0..1, 0..16, 0..255, 0..4095 or 0..65535, and nothing in an array says which. In
+the wrong range all images look alike to the network. So the choice is made once, in ``fit``,
+and stored, with a warning if it is doubtful.
 """
 
 from __future__ import annotations
@@ -296,7 +296,7 @@ def check_alpha(images: Images, value_range: ValueRange | None) -> None:
         if 0 < high <= 1 + rounding and opaque >= 16:
             warnings.warn(
                 f"{images.who} uses {opaque:g} as opaque in alpha, the fourth channel, which is "
-                f"doubtful: no alpha exceeds {high:g} (dtype {array.dtype}), so that all images "
+                f"doubtful: no alpha exceeds {high:g} (dtype {array.dtype}), so all images "
                 f"are nearly white. If 1 is opaque, multiply alpha by {opaque:g}.",
                 ImageWarning,
                 stacklevel=2,

@@ -1,4 +1,4 @@
-"""VGG16 and VGG19: their layers, where they are cut, and how Keras builds them."""
+"""Networks: VGG16 and VGG19 from tables, any other as it is read, and cuts of them."""
 
 from sktransfer.networks.building import build
 from sktransfer.networks.cut import Cut, plan_cut

@@ -24,7 +24,7 @@ from sktransfer.results.tables import format_markdown, format_table
 
 @dataclass(frozen=True, repr=False)
 class NetworkDescription(Result):
-    """A network up to a cut, layer by layer; printed, it is a table.
+    """A network up to a cut, layer by layer; ``print`` shows a table.
 
     :meth:`to_csv` and :meth:`to_frame` give :meth:`rows`.
 
@@ -141,7 +141,8 @@ def describe_network(
     Returns
     -------
     NetworkDescription
-        A table of layers with output shape, parameters, multiply-adds and, of VGG, receptive field.
+        A table of layers with output shape, parameters, multiply-adds and, for VGG, receptive
+        field.
 
     Raises
     ------

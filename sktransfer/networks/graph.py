@@ -1,4 +1,4 @@
-"""Cuts of any network: its layers as they were read off it, and the wanted ones among them."""
+"""Cuts of any network: its layers as they were read, and the wanted ones among them."""
 
 from __future__ import annotations
 

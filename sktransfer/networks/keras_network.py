@@ -100,7 +100,7 @@ class KerasNetwork:
             if _output_of(each) is output:
                 return each
         raise ValueError(
-            "Without a layer that is named, a Keras model must end with a layer that is called "
+            "Without a named layer, a Keras model must end with a layer that is called "
             "once and gives one tensor (n, ...) of two to four dimensions. Got "
             f"{self.model.name!r}, whose output has the shape {tuple(output.shape)}: name a layer."
         )
@@ -308,7 +308,7 @@ def _check_graph(model: Any, who: str) -> None:
     if len(shape) == 3 and shape[-1] == 1:
         raise ValueError(
             f"{rule} must take images with three channels. Got {model.name!r}, whose input has the "
-            f"shape {shape}, one channel. Put a layer that makes grey of RGB before it: "
+            f"shape {shape}, one channel. Put a layer that converts RGB to grey before it: "
             f"x = keras.Input({(*shape[:2], 3)}); keras.Model(x, model(keras.ops.mean(x, -1, "
             "keepdims=True)))."
         )

@@ -84,7 +84,7 @@ def _find_images(graph: onnx.GraphProto, path: Path, rule: str) -> onnx.ValueInf
     shape = dimensions(images)
     if len(shape) != 4 or 3 not in (shape[1], shape[3]):
         grey = (
-            " Of one channel, export it with a layer before that makes grey of RGB."
+            " If it has one channel, export it with a layer before it that converts RGB to grey."
             if len(shape) == 4 and 1 in (shape[1], shape[3])
             else ""
         )

@@ -1,4 +1,4 @@
-"""Where a single tensor passes through a Keras model: there it can be cut in two."""
+"""Passages: places of a Keras model at which a single tensor passes, where it can be cut."""
 
 from __future__ import annotations
 

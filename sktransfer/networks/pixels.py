@@ -1,4 +1,4 @@
-"""What networks were trained to see: the order, scale, mean and deviation of the channels.
+"""Pixel scaling: channel order, scale, mean and deviation.
 
 It is data, not code, so that it can be compared, shown, and recorded with every feature.
 """
@@ -69,7 +69,7 @@ def read_scaling(given: Any, who: str) -> PixelScaling:
     faults = []
     unknown = sorted(set(map(str, given)) - set(_KEYS)) if isinstance(given, Mapping) else ["it"]
     if unknown:
-        faults.append(f"{', '.join(unknown)} is none of {', '.join(_KEYS)}")
+        faults.append(f"{', '.join(unknown)} is not one of {', '.join(_KEYS)}")
     else:
         order = given.get("order", "RGB")
         scale = given.get("scale", 1.0)
@@ -79,7 +79,7 @@ def read_scaling(given: Any, who: str) -> PixelScaling:
         if order not in list(_ORDERS):
             faults.append(f"order {order!r} is neither 'RGB' nor 'BGR'")
         if not (is_finite(scale) and scale > 0):
-            faults.append(f"scale {scale!r} is no positive number")
+            faults.append(f"scale {scale!r} is not a positive number")
         if mean is None:
             faults.append(f"mean {given['mean']!r} is not one number, or three")
         if std is None or min(std) <= 0:
@@ -87,8 +87,8 @@ def read_scaling(given: Any, who: str) -> PixelScaling:
     if faults:
         raise ValueError(
             f"The 'preprocessing' parameter of {who} must be 'auto' or say how pixels from 0 to "
-            "255 become the network's input: times 'scale', less 'mean', over 'std', channels in "
-            f"'order'. Got {given!r}: {'; '.join(faults)}. {show_usual()}"
+            "255 become the network's input: times 'scale', minus 'mean', divided by 'std', "
+            f"channels in 'order'. Got {given!r}: {'; '.join(faults)}. {show_usual()}"
         )
     return PixelScaling(order, float(scale), mean, std)  # type: ignore[arg-type]
 
@@ -135,7 +135,7 @@ def measure_scaling(preprocess_input: Callable[[np.ndarray], Any], name: str) ->
         if np.allclose(_ask(preprocess_input, pixels), expected, rtol=1e-4, atol=1e-3):
             return found
     raise ValueError(
-        f"Keras preprocesses images for {name} in a way that is no scaling of channels. Pass "
+        f"Keras preprocesses images for {name} in a way that is not a scaling of channels. Pass "
         f"preprocessing=. {show_usual()}"
     )
 

@@ -1,4 +1,4 @@
-"""Results in short: the answer, and one table of 100 letters at most."""
+"""Short results: the answer, and one table of 100 characters at most."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from sktransfer.results.tables import Table, format_table, spell_number, spell_spread, wrap
 
-_NAME = 36  # letters of a name in the first column
+_NAME = 36  # characters of a name in the first column
 _HEAD = 18  # and in the head of another one
 _MORE = "--verbose shows all tables and how they were computed."
 
@@ -117,4 +117,4 @@ def _break_name(cells: list[str]) -> list[list[str]]:
 
 def _find_missing(notes: list[str]) -> list[str]:
     missing = [note for note in notes if re.search(r": not shown\.|^skipped: ", note)]
-    return [note.replace(", or no 'optional' in Python", "") for note in missing]
+    return [note.replace(", or in Python leave the name out of 'optional'", "") for note in missing]

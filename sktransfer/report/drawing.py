@@ -1,4 +1,4 @@
-"""Displays as pictures inside the page, for readers of light and of dark pages."""
+"""Drawings inside the report page, in light and in dark colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images and predictions for a report: examples of each class, and what a classifier mistakes."""
+"""Images and predictions for a report: examples of each class, and a classifier's mistakes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LookedAt:
     examples : list of list of ndarray
         Pictures of each class, from black as 0 to white as 255.
     counts : ndarray of shape (n_classes, n_classes)
-        How many images of a class (row) were taken for each (column).
+        How many images of a class (row) were predicted as each (column).
     mistakes : list of Mistake
         Those that the classifier is surest of.
     n_folds : int
@@ -151,14 +151,14 @@ def draw_examples(seen: LookedAt) -> Callable[[], Drawn]:
 
 
 def draw_mistakes(seen: LookedAt) -> Callable[[], Drawn]:
-    """Return what draws the images that are most surely wrong."""
+    """Return what draws the most confident wrong predictions."""
 
     def draw() -> Drawn:
         n_rows = -(-len(seen.mistakes) // _N_COLUMNS)
         figure, axes = _grid(n_rows, _N_COLUMNS, title=0.3)
         for ax, mistake in zip(axes.ravel(), seen.mistakes, strict=False):
             _show(ax, mistake.picture)
-            title = f"{mistake.label}, taken for {mistake.predicted}\n({mistake.probability:.0%})"
+            title = f"{mistake.label}, predicted {mistake.predicted}\n({mistake.probability:.0%})"
             ax.set_title(title, fontsize=7, parse_math=False)
         return Drawn(figure)
 

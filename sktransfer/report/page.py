@@ -35,10 +35,10 @@ from sktransfer.results.tables import Table
 class TransferReport:
     """Results as one web page, in a file that needs nothing else.
 
-    The answers stand first, a sentence for each result. Then come, for each result, a picture, one
+    The answers come first, a sentence for each result. Then come, for each result, a picture, one
     table and everything else, and at the end how all this was made. Given images, labels and a
-    classifier, the page also shows examples of each class, a confusion matrix, and the images that
-    the classifier is most surely wrong about; given a diagnosis and images, those on which its
+    classifier, the page also shows examples of each class, a confusion matrix, and the most
+    confident wrong predictions; given a diagnosis and images, those on which its
     findings rest. The page fetches nothing and runs no script, follows
     the reader's choice of light or dark, fits a phone and paper, and is made for keyboards and
     screen readers.
@@ -209,7 +209,7 @@ class _Picture:
 
     draw: Callable[[], Any]
     alt: str
-    caption: str = "The numbers stand in the tables below."
+    caption: str = "The numbers are in the tables below."
 
     def words(self) -> dict[str, str]:
         return {"alt": self.alt, "caption": self.caption}
@@ -359,7 +359,7 @@ def _of_found(found: Found) -> _Picture:
 def _of_images(seen: LookedAt) -> _Section:
     shown = ", ".join(seen.names[: len(seen.examples)])
     wrong = [
-        f"{each.label} taken for {each.predicted} ({each.probability:.0%})"
+        f"{each.label} predicted as {each.predicted} ({each.probability:.0%})"
         for each in seen.mistakes
     ]
     counts = [
@@ -369,19 +369,19 @@ def _of_images(seen: LookedAt) -> _Section:
         _Picture(draw_examples(seen), f"Images of the classes {shown}.", "Examples of each class."),
         _Picture(
             draw_confusion(seen),
-            "How many images of each class were taken for which: the table below in colours.",
-            "Rows are classes, columns what their images were taken for.",
+            "How many images of each class were predicted as which: the table below in colours.",
+            "Rows are classes, columns predictions.",
         ),
     ]
     if seen.mistakes:
-        words = "The images that the classifier is most surely wrong about, with its probability."
+        words = "The most confident wrong predictions, with their probability."
         pictures.append(_Picture(draw_mistakes(seen), f"{'; '.join(wrong)}.", words))
     return _Section(
         name="images",
         title="Images and mistakes",
         subject=f"Every image was predicted by a classifier fitted on others, in {seen.n_folds} "
         f"folds; {seen.accuracy:.3f} of them are right.",
-        table=("Classes, and what they were taken for", ["class", *seen.names], counts),
+        table=("Classes, and what was predicted", ["class", *seen.names], counts),
         pictures=pictures,
     )
 

@@ -1,4 +1,4 @@
-"""Tables and sentences as text, and pandas where one is asked for."""
+"""Tables and sentences as text, and pandas data frames."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Downloads of files whose size and MD5 are known.
 
 pooch compares the hash, tries again and puts files into place. Its own downloader takes whatever a
-server sends, for as long as it sends something, so that another one stands here.
+server sends, for as long as it sends something, so this module has its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The place of a weights file: the user's path, an official file, or the package's own.
+"""Where a weights file lies: at the user's path, as an official file, or in the package.
 
-Which of them is the user's choice alone: where it cannot be met, that is an error.
+The user alone chooses which: if that one is unavailable, it is an error.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ def locate_official(architecture: str, *, dense: bool, who: str) -> Path:
     if not may_download.get():
         raise FileNotFoundError(
             f"The ImageNet weights of {architecture.upper()} ({spell_bytes(wanted.n_bytes)}) are "
-            "not on this machine, and optional weights are not downloaded. Ask for them by name, "
-            "and they are downloaded once: --weights imagenet, or no 'optional' in Python."
+            "not on this machine, and optional weights are not downloaded. To download them, pass "
+            "--weights imagenet, or in Python leave the name out of 'optional'."
         )
     return _download(architecture, wanted, folders[-1], who)
 

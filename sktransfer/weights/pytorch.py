@@ -59,7 +59,7 @@ def _read(file: TensorFile, cut: Cut) -> Contents:
     tensors = file.tensors
     if any(name.endswith("running_mean") for name in tensors):
         raise RefusedError(
-            "it is of a VGG with batch normalization, which is another network: "
+            "it is of a VGG with batch normalization, a different network: "
             "ImageFeatureExtractor('timm/vgg16_bn', weights=...) reads it"
         )
     names = _find_layers(tensors, cut.architecture)

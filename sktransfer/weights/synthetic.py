@@ -1,7 +1,7 @@
 """The weights that come with the package: VGG16, trained on images that formulas draw.
 
-They need no network, and no photograph went into them. The file is laid out as Keras' own, so that
-it is read as any other weights file; only where it lies, and what it does not hold, is known here.
+They need no network, and were trained without photographs. The file is laid out as Keras' own, so
+it is read as any other weights file; only its place, and what it lacks, are known here.
 """
 
 from __future__ import annotations

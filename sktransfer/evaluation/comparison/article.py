@@ -1,4 +1,4 @@
-"""The article's own comparison: logistic regression as it stands, without and with transfer."""
+"""The article's comparison: unscaled logistic regression, without and with transfer."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def compare_as_in_article(
         **scoring.describe(),
         target_names=[str(name) for name in (target_names or labels.classes)],
         metrics=list(rows[0].scores),
-        classifier="LogisticRegression() on values as they are",
+        classifier="LogisticRegression() on unscaled values",
         rows=rows,
         n_tests=n_tests,
     )
@@ -83,5 +83,5 @@ def compare_as_in_article(
 def _expect(row: ComparisonRow, extractor: FeatureExtractor, n_images: int) -> str:
     return (
         f"{row.name} ({extractor.engine_}): about {say_seconds(row.seconds_per_image * n_images)} "
-        f"for the features of {n_images:,} images, less those that the cache holds"
+        f"for the features of {n_images:,} images, less if some are cached"
     )

@@ -80,7 +80,7 @@ def compare_transfer(
         the `image_shape` and `value_range` of the first extractor.
     y : array-like of shape (n_images,) or (n_images, n_labels)
         Labels of at least two classes, each with at least as many images as folds; numbers; or
-        columns of 0 and 1 for labels of which an image may have several. Whole numbers are classes
+        columns of 0 and 1 if an image may have several labels. Whole numbers are classes
         unless `classifier` is a regressor.
     extractors : mapping of str to VGGFeatureExtractor
         A row for each, under its name, and one for the control of each configuration. To use your
@@ -93,7 +93,7 @@ def compare_transfer(
         scikit-learn splitter, or pairs of training and test indices.
     scoring : str, callable, list, tuple, dict or None, default=None
         Metrics as for scikit-learn's ``cross_validate``. None means accuracy, precision, recall,
-        F1 and ROC AUC; of numbers R2 and the mean absolute and root mean squared errors; of sets
+        F1 and ROC AUC; for numbers R2 and the mean absolute and root mean squared errors; for sets
         of labels ``label_accuracy``, the share of right labels, then the share of images with all
         labels right, and macro averages of precision, recall and F1. The first metric ranks the
         rows and is tested.
@@ -104,10 +104,11 @@ def compare_transfer(
         many images of each class are drawn from the training images of every fold. The draws are
         the same for every row, and smaller draws are part of larger ones. ``'auto'`` means 3 and
         10, if every class has at least twice as many training images in every fold. Rows as in the
-        article are scored with all labels only. Without classes, so many images in all are drawn,
-        and ``'auto'`` means 10 and 30.
+        article are scored with all labels only. Without classes, this many images are drawn in
+        all, and ``'auto'`` means 10 and 30.
     n_controls : int, default=3
-        With how many seeds the random weights of a control are drawn; at least 1. Its scores are
+        How many times the random weights of a control are drawn, each with its own seed; at least
+        1. Its scores are
         means over the draws, and the tests count their spread: one draw may be a lucky one. Each
         draw costs a pass of all images through the network.
     positive : object, default=None

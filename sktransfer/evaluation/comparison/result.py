@@ -33,7 +33,7 @@ _SHOWN_FOLDS = 30
 
 @dataclass(repr=False)
 class TransferComparison(Result):
-    """The scores of raw pixels and of features on the same folds; printed, they are tables.
+    """The scores of raw pixels and of features on the same folds; ``print`` shows tables.
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each row, number of labels and fold, with
     ``features`` (the row's name), ``fold`` (from 1), one column per metric, ``positive`` (the name
@@ -59,7 +59,7 @@ class TransferComparison(Result):
     metrics : list of str
         What was scored. The first one decides which rows are best, and is tested.
     classifier : str
-        The classifier of all rows but that of the article.
+        The classifier of all rows except those as in the article.
     rows : list of ComparisonRow
         Raw pixels first.
     n_tests : int
@@ -256,7 +256,7 @@ class TransferComparison(Result):
 
     def _family(self) -> str:
         if self.n_tests == 1:
-            return "This is the only test, so that no correction for several is needed."
+            return "This is the only test, so no correction is needed."
         return (
             f"p-values and 95 % intervals are corrected for all {self.n_tests} tests of this "
             "comparison together (Holm): the chance of any false finding among them is 5 %."
@@ -284,8 +284,8 @@ class TransferComparison(Result):
             )
         if any(row.kind == "article" for row in self.rows):
             notes.append(
-                "Rows as in the article are compared with raw pixels as in the article: the "
-                "values as they are, and 100 iterations, on both sides."
+                "Rows as in the article are compared with raw pixels as in the article: unscaled "
+                "values, and 100 iterations, on both sides."
             )
         if numbers := self._few_numbers():
             notes.append(

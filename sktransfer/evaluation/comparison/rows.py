@@ -79,9 +79,9 @@ class ComparisonRow(Recalls):
         Folds in which the classifier stopped before it converged.
     against_raw : PairedDifference or None
         How much better than the best row of raw pixels, by the first metric; None for raw pixels.
-        Of a row as in the article, how much better than raw pixels as in the article.
+        For a row as in the article, how much better than raw pixels as in the article.
     against_control : PairedDifference or None
-        Of trained weights, how much better than the same network with random ones, drawn with
+        For trained weights, how much better than the same network with random ones, drawn with
         several seeds.
     balanced_against_raw, balanced_against_control : PairedDifference or None
         The same in balanced accuracy, where the first metric is accuracy and the classes are of
@@ -92,11 +92,11 @@ class ComparisonRow(Recalls):
         The first metric's mean for each seed of random weights, which the scores are the means of.
         One value where nothing was drawn.
     confusion : list of list of float
-        Images by class (rows) and by what they were taken for (columns), in the order of the
-        result's `classes`, over all folds; of several draws the mean, and with `sample_weight` the
+        Images by class (rows) and by prediction (columns), in the order of the
+        result's `classes`, over all folds; the mean of several draws, and with `sample_weight` the
         sums of weights. Empty where no classes are predicted.
     label_recalls : list of float
-        Of sets of labels, the share of the test images with each label for which it was predicted;
+        For sets of labels, the share of the test images with each label for which it was predicted;
         else empty.
     control : str or None
         The name of that row.
@@ -126,7 +126,7 @@ class ComparisonRow(Recalls):
 
     @property
     def pays_from(self) -> tuple[int, int, int] | None:
-        """How many images bring one more correct prediction than raw pixels.
+        """How many images give one more correct prediction than with raw pixels.
 
         The estimate and the ends of its 95 % interval: one over the gain in accuracy. None unless
         accuracy is certainly higher.

@@ -62,8 +62,8 @@ def say_resolution(rows: Sequence[ComparisonRow], n_images: int, n_tests: int) -
     if not undecided or smallest < _COARSE:
         return ""
     return (
-        f"{n_images} images are few: of them, only a difference of about {min(smallest, 1):.2f} or "
-        "more could be proved."
+        f"With only {n_images} images, a difference below about {min(smallest, 1):.2f} cannot be "
+        "detected."
     )
 
 

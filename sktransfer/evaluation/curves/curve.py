@@ -41,7 +41,7 @@ RAW, UNIT_RAW = "raw pixels", "raw pixels from 0 to 1"
 
 
 class CurveWarning(UserWarning):
-    """A power law fits badly, or does not say where a learning curve ends."""
+    """A power law fits badly, or does not determine the asymptote of a learning curve."""
 
 
 def transfer_curve(
@@ -76,8 +76,8 @@ def transfer_curve(
         Images in any form that :class:`VGGFeatureExtractor` accepts. Raw pixels use the
         `image_shape` and `value_range` of the first extractor.
     y : array-like of shape (n_images,) or (n_images, n_labels)
-        Labels of at least two classes; numbers; or columns of 0 and 1 for labels of which an image
-        may have several. Whole numbers are classes unless `classifier` or an estimator is a
+        Labels of at least two classes; numbers; or columns of 0 and 1 if an image may have
+        several labels. Whole numbers are classes unless `classifier` or an estimator is a
         regressor.
     extractors : mapping of str to VGGFeatureExtractor or ImageFeatureExtractor
         A row for each, under its name. For each configuration with trained weights, a row of the
@@ -101,10 +101,10 @@ def transfer_curve(
         test set.
     groups : array-like of shape (n_images,) or None, default=None
         Images of one group, such as those of one patient, are either learned from or tested on. A
-        share in `test` is then met about, and the numbers of test images of the repeats differ.
+        share in `test` is then met approximately, and the number of test images varies by repeat.
     scoring : str, callable or None, default=None
-        One metric, as scikit-learn names them; higher is better. None means accuracy, R2 of
-        numbers, and of several labels ``label_accuracy``, the share of them that are right.
+        One metric, as scikit-learn names them; higher is better. None means accuracy, R2 for
+        numbers, and for sets of labels ``label_accuracy``, the share of right labels.
     optional : collection of str, default=()
         Names of extractors that are shown only if their weights are on this machine: nothing is
         downloaded for them. Otherwise the reason is shown in their place.

@@ -33,7 +33,7 @@ class Design:
     n_images : int
         Images there are.
     n_test : int
-        Images of them on which each repeat was scored.
+        How many of them each repeat was scored on.
     is_test_fixed : bool
         Whether these were the same in all repeats.
     n_units : int or None

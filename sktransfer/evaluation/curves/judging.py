@@ -1,4 +1,4 @@
-"""Judging of curves: means, slopes and laws of each row, who wins, and labels saved."""
+"""Judging of curves: means, slopes and laws of each row, the best rows, and labels saved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning curves as power laws: where they lead, how fast, and whether the data can tell."""
+"""Power laws fitted to learning curves: asymptote, rate, and whether the data determine them."""
 
 from __future__ import annotations
 

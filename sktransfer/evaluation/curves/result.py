@@ -22,7 +22,7 @@ _COLUMN = 24  # letters
 
 @dataclass(repr=False)
 class TransferCurve(Result):
-    """Scores against numbers of labels; printed, tables and what they say.
+    """Scores against numbers of labels; ``print`` shows tables and their meaning in words.
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each score, with ``features`` (the row's
     name), ``labels``, ``repeat`` (from 1) and one column that is called as the metric.
@@ -33,7 +33,7 @@ class TransferCurve(Result):
     n_images : int
         Images in all.
     n_test : int
-        Images of them on which each repeat was scored.
+        How many of them each repeat was scored on.
     is_test_fixed : bool
         Whether these were the same in all repeats.
     n_repeats : int
@@ -155,7 +155,7 @@ class TransferCurve(Result):
         n_pairs = count_pairs(len(self.available))
         if n_pairs < 2:
             return ""
-        return f"; those of leads count all {n_pairs} pairs of rows, of which any might lead"
+        return f"; those of leads count all {n_pairs} pairs of rows, since any row might lead"
 
     def tables(self) -> list[Table]:
         """Return every table as text."""

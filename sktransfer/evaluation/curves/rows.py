@@ -1,4 +1,4 @@
-"""Rows of a curve, and what comparing them finds."""
+"""Rows of a curve, and the results of comparing them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sktransfer.evaluation.probing.recalls import Recalls
 
 @dataclass
 class CurveRow(Recalls):
-    """One way to see the images, and what each number of labels gave.
+    """One kind of features, or an estimator, and its scores by the number of labels.
 
     Attributes
     ----------
@@ -30,7 +30,8 @@ class CurveRow(Recalls):
         Mean gain per doubling of labels over the first part of the curve.
     error_reduction : Estimate or None
         Part of the error, which is 1 minus the score, that each doubling of labels removes there;
-        unlike the slope, no smaller for a curve that starts higher. None for scores beyond 0 to 1.
+        unlike the slope, it is not smaller for a curve that starts higher. None for scores beyond
+        0 to 1.
     law : PowerLaw or None
         The power law that the means follow.
     no_law : str or None
@@ -42,17 +43,17 @@ class CurveRow(Recalls):
     n_not_converged : int
         Draws on which the classifier stopped at `max_iter`.
     confusion : list of list of float
-        With all labels, images by class (rows) and by what they were taken for (columns), in the
+        With all labels, images by class (rows) and by prediction (columns), in the
         order of the result's `classes`: the mean of all repeats, and with `sample_weight` of sums
         of weights. Empty where no classes are predicted.
     label_recalls : list of float
-        Of sets of labels, with all labels, the share of the test images with each label for which
+        For sets of labels, with all labels, the share of the test images with each label for which
         it was predicted; else empty.
     balanced : list of float
         With all labels, the balanced accuracy of every repeat, where the metric is accuracy and the
         classes are of unequal size; else empty.
     control : str or None
-        Of trained weights, the name of the row with random ones.
+        For trained weights, the name of the row with random ones.
     unavailable : str or None
         Why the row could not be computed.
     """

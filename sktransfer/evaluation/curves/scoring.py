@@ -1,4 +1,4 @@
-"""Scores of every row of a curve on the same draws, and what becomes of each class."""
+"""Scores of every row of a curve on the same draws, with the confusion of its classes."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ N_TRIED = 8
 AGAIN = "features = extractor.fit_transform(X)"
 #: What other networks want, and their users give to this one.
 _OTHERS = {
-    TF: "values from -1 to 1 went into the network, as other networks want them",
+    TF: "values from -1 to 1 went into the network, as other networks expect them",
     TORCH: "values were standardised as for torchvision",
-    CAFFE: "ImageNet's means were subtracted, and the channels turned to BGR, as VGG wants it",
+    CAFFE: "ImageNet's means were subtracted, and the channels turned to BGR, as VGG expects it",
 }
 
 

@@ -1,6 +1,6 @@
 """The anatomy of the network that is diagnosed: its layers, other cuts of it, and other sizes.
 
-VGG's is known from tables, without its weights; that of any other network is read off it.
+VGG's is known from tables, without its weights; that of any other network is read from it.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def diagnose(
         A group for each image, such as the person or the film that it is of. Folds keep groups
         together, in all scores and in the search for copies.
     cv : int or splitter, default=5
-        Folds in which the classifier is scored and copies are searched.
+        Folds in which the classifier is scored and copies are searched for.
     max_images : int, default=200
         Size of the stratified sample, with at least as many images of each class as folds.
     random_state : int, default=0

@@ -1,4 +1,4 @@
-"""Checks of the user's classifier: what it makes of features that a reference probe can use."""
+"""Checks of the user's classifier, against a reference probe on the same features."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def fitted_otherwise(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "scored-on-training",
             "warning",
-            "The fitted pipeline has seen these images: it knows them far better than a pipeline "
-            "that is fitted on other images of the same set. Its score on them is no measure of "
-            "what it will do on new ones.",
+            "The fitted pipeline has seen these images: it scores far better on them than a "
+            "pipeline that is fitted on other images of the same set. Its score on them says "
+            "nothing about new ones.",
             {"mean share found of each class, as fitted": found, "on images not seen": anew},
-            "cross_val_score(pipeline, X, y)  # or score it on images kept apart before fitting",
+            "cross_val_score(pipeline, X, y)  # or score it on images held out before fitting",
         )
 
 
@@ -124,9 +124,9 @@ def weak_classifier(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "weak-classifier",
         "error" if plain.is_chance else "warning",
-        "The classifier is far below logistic regression on the same features, which therefore "
-        "tell the classes: its own parameters keep it from learning. Usual causes are a C or a "
-        "gamma that is too small or too large, too few neighbours or trees, or a step such as "
+        "The classifier is far below logistic regression on the same features. So the features "
+        "distinguish the classes, and its own parameters keep it from learning. Usual causes are a "
+        "C or gamma that is too small or too large, too few neighbours or trees, or a step such as "
         "Normalizer or softmax shares before it, which leaves values too small for its penalty.",
         {
             "accuracy": plain.mean,
@@ -153,8 +153,8 @@ def chance_level(e: Evidence) -> Iterator[Finding]:
         "The classifier does no better on these features than guessing. The other findings may "
         "say why; if there are none, the images may not show what the labels say."
         if is_proved
-        else "It cannot be shown on so few images that the classifier does better than guessing; "
-        "nor that it does not.",
+        else "These images are too few to show whether the classifier does better than guessing, "
+        "or not.",
         {
             "accuracy": probe.mean,
             "spread over folds": float(probe.accuracy.std()),

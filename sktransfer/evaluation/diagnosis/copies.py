@@ -63,7 +63,7 @@ def duplicate_images(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "identical-images",
             "error",
-            "All images are the same: one image was repeated, or every read gave the first.",
+            "All images are the same: one image was repeated, or every read returned the first.",
             evidence,
             "X = np.stack([np.asarray(image) for image in images])  # check how X was filled",
         )

@@ -91,8 +91,8 @@ def heavy_compression(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "heavy-compression",
         "warning",
-        "Images fall into blocks of 8 x 8 pixels: JPEG at its lowest quality dropped most of what "
-        "was in them.",
+        "Images fall into blocks of 8 x 8 pixels: JPEG at its lowest quality dropped most of their "
+        "detail.",
         {
             "images": len(found),
             "of": len(waves),
@@ -128,15 +128,15 @@ def turned_images(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "turned-images",
         "warning",
-        "Some images seem to be turned: they are far more like the others when they lie on their "
-        "side or stand on their head, as where the orientation that a camera notes was lost.",
+        "Some images seem to be rotated by 90, 180 or 270 degrees: turned back, they are far more "
+        "like the others. Perhaps the EXIF orientation was lost.",
         {
             "images": len(found),
             "of": n,
             "to be turned back by degrees": [int(90 * way) for way in ways[order[:5]]],
             "distance from the nearest when turned, in parts": float(np.median(ratio[found])),
         },
-        "# turn them back; of files, PIL.ImageOps.exif_transpose(image) before np.asarray(image)",
+        "# turn them back; for files, PIL.ImageOps.exif_transpose(image) before np.asarray(image)",
         e.places(order),
     )
 

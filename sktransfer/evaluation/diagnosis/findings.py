@@ -21,19 +21,19 @@ class Finding:
     Attributes
     ----------
     name : str
-        What it is called in the documentation, as in ``scaled-twice``.
+        Its name in the documentation, such as ``scaled-twice``.
     severity : {'info', 'warning', 'error'}
-        An error spoils the result; a warning costs accuracy, or lets scores look better than they
-        are; an info is worth knowing.
+        An error spoils the result; a warning costs accuracy, or makes scores look better than they
+        are; an info is good to know.
     message : str
         What is wrong, in plain words.
     evidence : dict of str to object
         The numbers on which it rests.
     remedy : str
-        Python code that fixes it, with `X`, `y`, `extractor` and `pipeline` for what was given.
+        Python code that fixes it, with `X`, `y`, `extractor` and `pipeline` as the arguments.
     images : list of int
-        Positions in `X` of images that show it, the clearest first and at most 20 (of wrong labels
-        all); empty where it is not about single images.
+        Positions in `X` of images that show it, the clearest first and at most 20 (all for wrong
+        labels); empty if it is not about single images.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Finding:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis(Result):
-    """The findings of :func:`diagnose`, the gravest first; printed, a report.
+    """The findings of :func:`diagnose`, most severe first; ``print`` shows a report.
 
-    Findings of one severity stand in the order in which the data flow, so that what is named first
-    is often the cause of what follows. :meth:`to_csv` and :meth:`to_frame` give a record for each
+    Findings of one severity are in the order of the data flow, so the first is often the cause of
+    those after it. :meth:`to_csv` and :meth:`to_frame` give a record for each
     finding, with its attributes.
 
     Attributes

@@ -64,7 +64,7 @@ def check_features(features: np.ndarray, n_images: int, anatomy: Anatomy) -> Non
     cures = []
     if n_rows != n_images:
         cures.append(
-            "pass the images that the rows are of, and no others, in their order: an image that "
+            "pass exactly the images of these rows, in the order of the rows: an image that "
             "could not be read may have been left out"
         )
     if n_columns != cut.n_features:

@@ -44,7 +44,7 @@ def spelled_alike(e: Evidence) -> Iterator[Finding]:
         "labels-spelled-alike",
         "error",
         "Classes differ only by how their name is spelled: spaces, capitals, or hyphens. They are "
-        "taken for different classes, which no classifier can tell apart.",
+        "treated as different classes, which no classifier can tell apart.",
         {"spellings": alike[:5], "classes": len(e.labels.classes)},
         "y = np.array([str(label).strip().lower() for label in y])",
         e.places(np.flatnonzero(concerned)),
@@ -85,9 +85,9 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "wrong-labels",
         "warning",
-        "Some images look like those of another class, to their neighbours as to a classifier that "
-        "has not seen them, while nearly all others are where they belong: their labels are "
-        "probably wrong.",
+        "Some images look like another class, both by their nearest neighbours and to a classifier "
+        "that has not seen them, while nearly all others look like their own class: their labels "
+        "are probably wrong.",
         {
             "images": len(found),
             "of": len(own),

@@ -142,9 +142,9 @@ def scale(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "stretched",
             "warning",
-            "The images are strips, and become squares by stretching: shapes are as distorted as "
-            "the filters have never seen them.",
-            {"longer side, in shorter ones": float(np.median(ratios)), "images": len(strips)},
+            "The images are strips, and are stretched to squares: shapes are more distorted than "
+            "anything the filters were trained on.",
+            {"longer side over shorter one": float(np.median(ratios)), "images": len(strips)},
             "extractor.set_params(aspect='pad')  # or cut each strip into squares",
             e.places(strips),
         )

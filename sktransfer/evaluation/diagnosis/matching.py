@@ -1,4 +1,4 @@
-"""Which rows of given features are those of which images, and in what order they stand."""
+"""Matching of given features to images: which row belongs to which image, in what order."""
 
 from __future__ import annotations
 

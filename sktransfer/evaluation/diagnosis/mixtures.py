@@ -1,4 +1,4 @@
-"""Checks of images that do not belong together: of different ranges, inverted, or hidden."""
+"""Checks of mixed images: of different value ranges, inverted, or hidden by alpha."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ def mixed_ranges(e: Evidence) -> Iterator[Finding]:
     yield Finding(
         "mixed-ranges",
         "error",
-        "A part of the images has another range than the rest, as where some were divided by 255 "
-        "and some were not: to the network they are nearly black.",
+        "Some images have another range than the rest, as if only some were divided by 255: to the "
+        "network they are nearly black.",
         {
             "images": len(group),
             "of": n,
@@ -138,8 +138,8 @@ def _class_in_another_range(e: Evidence, high: np.ndarray) -> Iterator[Finding]:
     yield Finding(
         "class-in-another-range",
         "error",
-        "The images of one class have another range than the rest: how they were read tells the "
-        "class, and a score says nothing of what they show.",
+        "The images of one class have another range than the rest: how they were read gives away "
+        "the class, and a score says nothing about what they show.",
         {
             "classes": [plain(label) for label in dim],
             "brightest of them, of 255": float(high[~rest].max()),
@@ -179,8 +179,8 @@ def mixed_polarity(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "class-in-another-range",
             "error",
-            "Black and white are exchanged in the images of one class: how they were read tells "
-            "the class, and a score says nothing of what they show.",
+            "Black and white are exchanged in the images of one class: how they were read gives "
+            "away the class, and a score says nothing about what they show.",
             evidence,
             "# read the images of every class in the same way",
             e.places(np.flatnonzero(smaller)),

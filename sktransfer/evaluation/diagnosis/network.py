@@ -1,4 +1,4 @@
-"""Checks of the network: its preprocessing, weights that nobody trained, kernels turned round."""
+"""Checks of the network: its preprocessing, untrained weights, flipped kernels."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def preprocessing(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             "other-preprocessing",
             "warning",
-            "Pixels are scaled otherwise than they were when the network was trained: the "
-            "parameter 'preprocessing' says other than its makers do.",
+            "Pixels are scaled differently than when the network was trained: the parameter "
+            "'preprocessing' differs from the preprocessing of its makers.",
             {"preprocessing": str(own), "its makers'": str(makers)},
             remedy,
         )

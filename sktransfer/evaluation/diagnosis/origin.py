@@ -1,4 +1,4 @@
-"""Checks of features that were computed elsewhere: what they are of, and in what order."""
+"""Checks of features that were computed elsewhere: of which images, and in what order."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ def _say_places(
         yield Finding(
             "features-of-other-images",
             "error",
-            "Some rows of the given features are those of no image here: of other images, of "
-            "images that changed since, or never filled in.",
+            "Some rows of the given features match no image here: they are of other images, of "
+            "images that have changed since, or were never filled in.",
             evidence
             | {
                 "such rows": float((~match.is_same).mean()),
@@ -225,8 +225,8 @@ def _say_unexplained(
         return Finding(
             "features-scaled",
             "info",
-            "The given features were scaled after they were computed, each column by itself, as "
-            "by a StandardScaler. Where it was fitted on all images, it has seen the test sets.",
+            "The given features were scaled after they were computed, each column separately, as "
+            "by a StandardScaler. If it was fitted on all images, it has seen the test sets.",
             evidence | {"median correlation of columns": float(np.median(columns))},
             "pipeline = make_pipeline(extractor, StandardScaler(), LogisticRegression())",
         )
@@ -240,9 +240,8 @@ def _say_unexplained(
         return Finding(
             "features-of-other-images",
             "error",
-            "No row of the given features is that of any image looked at, and images that look "
-            "alike do not have rows that are alike: the features are of other images, or of "
-            "another network and in another order.",
+            "No given row matches a sampled image, and similar images have dissimilar rows: the "
+            "features are of other images, or of another network and in another order.",
             evidence,
             AGAIN,
         )
@@ -259,8 +258,8 @@ def _say_unexplained(
         "features-of-other-weights",
         "warning",
         "The given features are of these images in this order, but neither this network nor a "
-        "common mistake with it gives them: the weights or the network are others, the images "
-        "were changed (flipped, cropped, turned), or several mistakes come together.",
+        "common mistake with it explains them: they come from other weights or another network, "
+        "the images were changed (flipped, cropped, turned), or several mistakes were made.",
         evidence,
         f"# name the weights that were used: extractor.set_params(weights=...), or\n{AGAIN}",
     )

@@ -1,4 +1,4 @@
-"""Checks of the pixels: their range, what was done to them before, channels, size."""
+"""Checks of the pixels: value range, earlier preprocessing, channels, size."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _less_means(
             f"These images went through preprocess_input already: ImageNet's channel means are "
             f"subtracted, in the order {order}. The extractor does that itself.",
             evidence,
-            f"X = {undo}  # better: give the images before preprocess_input",
+            f"X = {undo}  # better: pass the images before preprocess_input",
         )
     return None
 
@@ -121,7 +121,7 @@ def _scaled_for_the_network(
         "preprocessing puts them. The extractor does that itself.",
         evidence | {"smallest by channel": lows.tolist(), "preprocessing": str(scaling)},
         f"X = ((X * np.float32({list(scaling.std)}) + np.float32({list(scaling.mean)})) "
-        f"/ {scaling.scale:g}){turned}  # better: give the images before",
+        f"/ {scaling.scale:g}){turned}  # better: pass the images before",
     )
 
 
@@ -304,7 +304,7 @@ def channel_order(e: Evidence) -> Iterator[Finding]:
                 "images in colour": int(coloured.sum()),
                 "red minus blue": float(means.mean()),
                 "its standard errors": z[0],
-                "red minus blue, upper less lower half": float(tilt.mean()),
+                "red minus blue, upper minus lower half": float(tilt.mean()),
                 "their standard errors": z[1],
             },
             swap,

@@ -1,4 +1,4 @@
-"""Shortcuts: properties beside what the images show that tell the classes alone."""
+"""Shortcuts: properties other than the content of images that alone predict their classes."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def shortcuts(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             name,
             "warning",
-            f"How the images were made tells the class: {what} alone do as well as the features, "
-            "and without them the features tell less. Such a score does not carry over to images "
-            "that were made otherwise.",
+            f"How the images were made gives away the class: {what} alone do as well as the "
+            "features, and without them the features are less accurate. Such a score does not "
+            "carry over to images made in another way.",
             {
                 f"accuracy on {what}": probe.mean,
                 "accuracy on features": e.feature_probe.mean,
@@ -60,11 +60,11 @@ def shortcuts(e: Evidence) -> Iterator[Finding]:
 
 
 _REMEDIES = {
-    "shortcut-corner": "# take away what stands in the corners: logos, dates, marks; or crop",
+    "shortcut-corner": "# remove what is in the corners: logos, dates, marks; or crop",
     "shortcut-frame": "X = X[:, 2:-2, 2:-2]  # cut the frame off, from the images of all classes",
     "shortcut-brightness": "# take the images of all classes under the same light, or level them: "
     "\nX = X - X.mean(axis=(1, 2), keepdims=True)  # with value_range to match",
-    "shortcut-size": "# bring all images to one size and shape before they are told apart, or "
+    "shortcut-size": "# bring all images to one size and shape before they are classified, or "
     "collect\n# them from the same places",
     "shortcut-format": "# take the images of all classes from the same source, in the same format",
 }
@@ -99,9 +99,9 @@ def _in_the_file(e: Evidence) -> Iterator[Finding]:
         yield Finding(
             name,
             "warning",
-            f"How the images were made tells the class: {what} alone does as well as the features. "
-            "What a resized image still shows of it, as blur or as compression, the network sees; "
-            "such a score does not carry over to images from elsewhere.",
+            f"How the images were made gives away the class: {what} alone does as well as the "
+            "features. The network sees traces of it in the resized images, such as blur or "
+            "compression; such a score does not carry over to images from elsewhere.",
             {
                 f"accuracy on {what}": probe.mean,
                 "accuracy on features": e.feature_probe.mean,

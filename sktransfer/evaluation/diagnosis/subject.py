@@ -75,15 +75,15 @@ def read_subject(estimator: Any) -> Subject:
     places = [i for i, step in enumerate(steps) if isinstance(step, FeatureExtractor)]
     if len(places) != 1:
         hint = (
-            " Of a search pass its best_estimator_."
+            " For a search, pass its best_estimator_."
             if hasattr(estimator, "cv_results_") or hasattr(estimator, "param_grid")
             else ""
         )
         found = "none" if not places else f"{len(places)} of them"
         raise TypeError(
             f"{_WHO} needs a VGGFeatureExtractor or an ImageFeatureExtractor, or a Pipeline in "
-            f"which one is a step. Got {type(estimator).__name__} with {found}.{hint} Of unions "
-            f"and column transformers pass the extractor itself.{name_extractor_in(*steps)}"
+            f"which one is a step. Got {type(estimator).__name__} with {found}.{hint} For "
+            f"unions and column transformers, pass the extractor itself.{name_extractor_in(*steps)}"
         )
     if is_regressor(steps[-1]):
         raise ValueError(

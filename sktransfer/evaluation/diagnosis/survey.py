@@ -1,6 +1,6 @@
 """A survey of the sampled images: sizes, values, colours, digests, and a small copy.
 
-Images of any size are loaded one group at a time and let go, so that what stays is small.
+Images of any size are loaded one group at a time and released, so that memory stays small.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Traces of damage in the pixels of one image: what no small copy of it would show."""
+"""Traces of damage in the pixels of one image, which a small copy would not show."""
 
 from __future__ import annotations
 

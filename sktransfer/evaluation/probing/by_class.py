@@ -1,4 +1,4 @@
-"""What becomes of each class, as tables: the share found of it, and what it was taken for."""
+"""Recalls and confusion matrices as tables."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Cheap scores of features: neighbours, class centres, and estimates that fit no classifier.
 
-They say in milliseconds which features are likely to be good, where a linear probe takes seconds.
+They show in milliseconds which features are likely to be good, where a linear probe takes seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What predictions are worth: of classes, of numbers and of sets of labels."""
+"""Metrics for classes, numbers and sets of labels."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Tests image by image: how well one row does on each image, and another one on the same.
 
 Accuracy is a mean over images. Of two rows with equal accuracy, each is right on some images where
-the other one is wrong; how many these are says how large a difference chance alone can make. The
-scores of ten folds say less: they know nothing of single images. R2 is a sum over images too, of
-squared errors, as the spread of the numbers is the same for all rows.
+the other one is wrong; their number determines how large a difference chance alone can make. The
+scores of ten folds contain less information, nothing about single images. R2 is a sum over images
+too, of squared errors, as the spread of the numbers is the same for all rows.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class NetworkPlan:
     extractors : list of FeatureExtractor
         Fitted, one for each seed of random weights; empty where the weights are unavailable.
     control : str or None
-        Of trained weights, the name of the row with random ones.
+        For trained weights, the name of the row with random ones.
     unavailable : str or None
         Why there is no extractor.
     """
@@ -66,7 +66,7 @@ def name_extractor(extractor: FeatureExtractor) -> str:
     """Name a row by what decides its features."""
     weights = "random weights"
     if isinstance(extractor.weights, Mapping):
-        weights = "weights of its own"
+        weights = "custom weights"
     elif extractor.weights is not None:
         weights = Path(extractor.weights).name
     network = name_network(extractor)

@@ -1,4 +1,4 @@
-"""Rows that say how many images of each class were found."""
+"""Recalls of a row: the share of each class that it finds."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from sktransfer.evaluation.probing.metrics import balance, recalls_of
 
 
 class Recalls:
-    """What a row of a result says of each class, from its confusion matrix."""
+    """What a row of a result says about each class, from its confusion matrix."""
 
     confusion: list[list[float]]
     label_recalls: list[float]
 
     @property
     def recalls(self) -> list[float]:
-        """Of every class or label, the share of its test images that were found."""
+        """The share of the test images of each class or label that were found."""
         return self.label_recalls or recalls_of(self.confusion)
 
     @property

@@ -1,4 +1,4 @@
-"""What the best of many candidates is worth, and which others may be as good.
+"""Selection bias: the score of the best of many candidates, and which others may be as good.
 
 The best of many equal candidates looks better than it is, because it was chosen for its luck, and
 some other candidate looks much worse. Both have to count how many there were.

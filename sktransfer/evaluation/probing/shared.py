@@ -1,4 +1,4 @@
-"""What is the same for all rows that are compared: target, folds, classifier and scores."""
+"""Probing settings that all rows share: target, folds, classifier and metrics."""
 
 from __future__ import annotations
 

@@ -36,10 +36,10 @@ class PairedDifference:
         The 95 % confidence interval of it. NaN where no test is possible.
     p_value : float
         How often chance alone would give so large a difference, in either direction, corrected for
-        the number of tests. 1 where nothing differs; NaN where no test is possible, such as where
-        all folds differ by the same amount, which leaves no spread to judge by.
+        the number of tests. 1 if nothing differs; NaN if no test is possible, such as if
+        all folds differ by the same amount.
     finding : {'higher', 'lower', 'within noise', 'equal', 'unclear'}
-        What to make of it: p below 5 %, or not; nothing differs; or no test is possible.
+        The conclusion: p is below 5 %, or not; nothing differs; or no test is possible.
     """
 
     mean: float

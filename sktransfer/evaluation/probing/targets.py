@@ -1,4 +1,4 @@
-"""What is predicted for each image: a class, a number or a set of labels; checked first."""
+"""Targets: classes, numbers or sets of labels, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logistic regression that is quick where features are many and images few."""
+"""Logistic regression that is fast with many features and few images."""
 
 from __future__ import annotations
 

@@ -55,10 +55,10 @@ def sweep_networks(
         Classes, numbers or sets of labels, as for :func:`sweep_layers`.
     networks : list, or mapping of str to extractor
         Names and paths as :class:`ImageFeatureExtractor` takes them, ``'vgg16'`` and ``'vgg19'``,
-        or extractors by name, which say weights, preprocessing, engine and store.
+        or extractors by name, which set weights, preprocessing, engine and store.
     layers : mapping of str to list of str or None, default=None
-        Which layers of a network are scored, by the network's name. None, and networks that are not
-        named, means the embedding: what comes before the classifier.
+        The layers to score of each network, by its name. For networks that are not named, and
+        with None, it is the embedding: the features before the classifier.
     poolings : list of {'avg', 'max'} or None, default=('avg',)
         Mean or maximum of each feature map, or None for all values.
     input_sizes : list of int or tuple of int, or None, default=None

@@ -24,7 +24,7 @@ class NetworkRow(TestedRow):
     network : str
         Its name.
     milliseconds : float or None
-        What one image takes, from pixels to features.
+        Time for one image, from pixels to features.
     megabytes : float
         What the weights up to the layer take in float32.
     variant, scores, n_not_converged, to_best, error, confusion, label_recalls, balanced_to_best
@@ -49,7 +49,7 @@ class NetworkRow(TestedRow):
 
 @dataclass(repr=False)
 class NetworkSweep(SweepResult[NetworkRow]):
-    """The scores of several networks on the same folds; printed, they are a table.
+    """The scores of several networks on the same folds; ``print`` shows a table.
 
     :meth:`to_csv` and :meth:`to_frame` give a record for each row, with ``network``, ``layer``,
     ``pooling`` (``'flat'`` for all values), ``input_size``, ``width``, ``multiply_adds``, one
@@ -72,12 +72,12 @@ class NetworkSweep(SweepResult[NetworkRow]):
 
     @property
     def cheapest(self) -> NetworkRow | None:
-        """The fastest row that cannot be told from the best one."""
+        """The fastest row that is not significantly worse than the best one."""
         return min(self._near, key=lambda row: (self._cost(row), -self.mean(row)), default=None)
 
     @property
     def front(self) -> list[NetworkRow]:
-        """The Pareto front: rows than which no faster one is as good, fastest first."""
+        """The Pareto front, fastest first: no faster row scores as well."""
         front: list[NetworkRow] = []
         for row in sorted(self.rows, key=lambda row: (self._cost(row), -self.mean(row))):
             if not front or self.mean(row) > self.mean(front[-1]):
@@ -120,9 +120,9 @@ class NetworkSweep(SweepResult[NetworkRow]):
         counted = f"{self.n_comparisons} comparisons counted"
         if not n_near:
             return f"{answer} All others are worse ({counted})."
-        told = f"{n_near} of {len(self.rows) - 1} others cannot be told from it ({counted})"
+        told = f"Not significantly worse: {n_near} of {len(self.rows) - 1} others ({counted})"
         if cheapest is best:
-            return f"{answer} It is also the fastest of those that are as good: {told}."
+            return f"{answer} {told}; none of them is faster."
         return f"{answer} {told}; the fastest of them is {self._summary(cheapest)}."
 
     def tables(self) -> list[Table]:
@@ -135,7 +135,7 @@ class NetworkSweep(SweepResult[NetworkRow]):
             "mean ± standard deviation over the folds",
             "ms: milliseconds per image, pixels to features; MB: weights up to the layer, float32",
             "difference from the best row, with its 95 % interval, all pairs of rows counted",
-            "+ on the Pareto front: no faster row is as good",
+            "+ on the Pareto front: no faster row scores as well",
         ]
         if any(row.n_not_converged for row in self.rows):
             notes.append("* the classifier stopped before it converged")

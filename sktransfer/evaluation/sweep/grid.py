@@ -1,6 +1,6 @@
 """The grid of layers x poolings x input sizes: its cuts, what each gives, and what is skipped.
 
-All of it follows from names and sizes, before a weight is read or an image looked at.
+All of it follows from names and sizes, before any weight or image is read.
 """
 
 from __future__ import annotations

@@ -57,8 +57,8 @@ def sweep_layers(
     interrupted sweep continues where it stopped, and a later search or pipeline finds the features.
     Classifiers are fitted from small inputs to large and from narrow features to wide.
 
-    The best of many rows looks better than it is, because it was chosen. The result says what it is
-    worth when the choice is counted (`nested_score`), and which rows cannot be told from it
+    The best of many rows looks better than it is, because it was chosen. The result gives its score
+    corrected for selection (`nested_score`), and the rows that are not significantly worse
     (`not_worse`).
 
     Parameters
@@ -67,13 +67,13 @@ def sweep_layers(
         Images in any form that :class:`VGGFeatureExtractor` accepts; never changed.
     y : array-like of shape (n_images,) or (n_images, n_labels)
         Labels of at least two classes, each with at least as many images as folds; numbers; or
-        columns of 0 and 1 for labels of which an image may have several. Whole numbers are classes
+        columns of 0 and 1 if an image may have several labels. Whole numbers are classes
         unless `classifier` is a regressor.
     extractor : VGGFeatureExtractor, ImageFeatureExtractor or None, default=None
         Sets everything except layer, pooling and input size: network, weights, engine, store. None
         means ``VGGFeatureExtractor()``.
     layers : list of str, default=('block1_pool', ..., 'block5_pool')
-        Layers by their Keras names. Of a network other than VGG, the default is the last layer of
+        Layers by their Keras names. For a network other than VGG, the default is the last layer of
         each resolution.
     poolings : list of {'avg', 'max'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are

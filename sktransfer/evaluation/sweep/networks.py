@@ -1,4 +1,4 @@
-"""The layers of whatever network an extractor has, by input size."""
+"""Layers of an extractor's network, by input size."""
 
 from __future__ import annotations
 

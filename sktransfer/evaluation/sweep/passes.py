@@ -1,7 +1,7 @@
 """Many cuts from few forward passes: planned by what the store and the memory hold, then run.
 
-One pass computes all cuts of an input size up to the deepest and keeps each by itself in the store,
-from which they are read again. Where there is no store, or not enough room in it, a pass serves as
+One pass computes all cuts of an input size up to the deepest and stores each separately, from where
+they are read again. If there is no store, or not enough room in it, a pass computes as
 many cuts as fit into memory together.
 """
 

@@ -41,7 +41,7 @@ class SweepRow(TestedRow):
     scores : dict of str to list of float
         Each metric's value on every fold.
     milliseconds : float or None
-        What one image takes an extractor that cuts here, from pixels to features; None where there
+        Time for one image, from pixels to features, of an extractor with this cut; None if there
         was no time left to measure it.
     classifier_seconds : float
         Time to fit and score the classifier on all folds.
@@ -53,15 +53,15 @@ class SweepRow(TestedRow):
     error : float or None
         The standard error of this difference.
     confusion : list of list of float
-        Images by class (rows) and by what they were taken for (columns), in the order of the
+        Images by class (rows) and by prediction (columns), in the order of the
         result's `classes`, over all folds; with `sample_weight` the sums of weights. Empty where no
         classes are predicted.
     cheap : dict of str to float
         Scores that cost little: the accuracies of five nearest neighbours (``knn``) and of the
-        nearest class centre (``centroid``), and LogME, H-score and LEEP, on the images of CKA. Of
-        numbers and of sets of labels, nearest neighbours and LogME only.
+        nearest class centre (``centroid``), and LogME, H-score and LEEP, on the images of CKA. For
+        numbers and sets of labels, nearest neighbours and LogME only.
     label_recalls : list of float
-        Of sets of labels, the share of the test images with each label for which it was predicted;
+        For sets of labels, the share of the test images with each label for which it was predicted;
         else empty.
     balanced_to_best : PairedDifference or None
         By how much balanced accuracy differs from that of the row where it is highest; None for
@@ -86,7 +86,7 @@ class SweepRow(TestedRow):
 
 @dataclass(repr=False)
 class LayerSweep(SweepResult[SweepRow]):
-    """The scores of all variants on the same folds; printed, they are a table.
+    """The scores of all variants on the same folds; ``print`` shows a table.
 
     :meth:`to_csv` gives a record for each row and fold, and one for each variant that was skipped,
     with ``layer``, ``pooling`` (``'flat'`` for all values), ``input_size``, ``width``,
@@ -126,10 +126,10 @@ class LayerSweep(SweepResult[SweepRow]):
 
     @property
     def cheapest(self) -> SweepRow | None:
-        """The row of fewest multiply-adds, then values, within one standard error of the best.
+        """The row with the fewest multiply-adds, then values, within a standard error of the best.
 
         The standard error is that of the difference between both, and allows for the training
-        images that folds share. Of rows that cost the same the higher one counts.
+        images that folds share. Among rows of equal cost, the one with the higher score counts.
         """
         near = [
             row
@@ -141,7 +141,7 @@ class LayerSweep(SweepResult[SweepRow]):
 
     @property
     def not_worse(self) -> list[SweepRow]:
-        """The best row, and all rows that cannot be told from it.
+        """The best row, and all rows that are not significantly worse.
 
         If all rows were equally good, the chance that any of them is missing would be 5 %.
         """
@@ -149,7 +149,7 @@ class LayerSweep(SweepResult[SweepRow]):
 
     @property
     def nested_score(self) -> float:
-        """What the best row is worth, counting that it was chosen; NaN without rows.
+        """The score of the best row, corrected for selection; NaN without rows.
 
         On every fold, the row that is best on the other folds is scored, and these scores are
         averaged.
@@ -217,7 +217,7 @@ class LayerSweep(SweepResult[SweepRow]):
         lines = [f"best: {self._summary(best)}"]
         if len(self.rows) > 1:
             lines.append(
-                f"counting that it was chosen from {len(self.rows)} rows: {self.metric} "
+                f"corrected for choosing among {len(self.rows)} rows: {self.metric} "
                 f"{self.nested_score:.3f}"
             )
             lines.append(self._tell_from_best())
@@ -232,7 +232,7 @@ class LayerSweep(SweepResult[SweepRow]):
         if not others:
             return f"all other rows are worse ({how})"
         n_others = len(self.rows) - 1
-        return f"{len(others)} of {n_others} other rows cannot be told from it, marked = ({how})"
+        return f"not significantly worse (marked =): {len(others)} of {n_others} other rows, {how}"
 
     def tables(self) -> list[Table]:
         """Return the table as text."""
@@ -248,13 +248,13 @@ class LayerSweep(SweepResult[SweepRow]):
         if self.rows:
             notes += [
                 "mean ± standard deviation over the folds",
-                "ms: milliseconds per image up to the cut, by itself",
+                "ms: milliseconds per image up to the cut, measured separately",
                 f"CKA: linear CKA with the best row, on {self.n_cka_images} images",
             ]
         if self.rows and self.rows[0].cheap:
             notes.append(f"cheap scores, on {self.n_cka_images} images: {_CHEAP[self.target]}")
         if len(self.not_worse) > 1:
-            notes.append("= cannot be told from the best row")
+            notes.append("= not significantly worse than the best row")
         if any(row.n_not_converged for row in self.rows):
             notes.append("* the classifier stopped before it converged")
         return notes + [f"skipped: {each}" for each in self.skipped]

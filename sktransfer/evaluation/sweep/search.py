@@ -90,9 +90,9 @@ class LayerSearchCV(Documented, GridSearchCV):
     cv_results_ : dict of ndarray
         Scores and times of all candidates.
     nested_score_ : float
-        What the best candidate is worth, counting that it was chosen: on every fold the candidate
+        Score of the best candidate, corrected for selection: on every fold the candidate
         that is best on the other folds is scored, and these scores are averaged. `best_score_` is
-        higher by luck, the more so the more candidates there are. Only where one metric decides.
+        higher by luck, the more so the more candidates there are. Only if one metric decides.
     skipped_ : list of Skipped
         The cuts that were skipped, each with its reason.
 
@@ -189,7 +189,7 @@ class LayerSearchCV(Documented, GridSearchCV):
         **params : dict
             What ``GridSearchCV.fit`` takes: `groups`, and parameters of steps such as
             ``logisticregression__sample_weight``. With scikit-learn's metadata routing, all
-            metadata that are requested, such as `sample_weight`, which then weighs scores too.
+            metadata that are requested, such as `sample_weight`, which then weights scores too.
 
         Returns
         -------
@@ -201,7 +201,7 @@ class LayerSearchCV(Documented, GridSearchCV):
 
     @property
     def nested_score_(self) -> float:
-        """What the best candidate is worth, counting that it was chosen."""
+        """The score of the best candidate, corrected for selection."""
         name = self.refit if self.multimetric_ else "score"
         if not isinstance(name, str):
             raise AttributeError(
@@ -222,9 +222,9 @@ class LayerSearchCV(Documented, GridSearchCV):
             process_routing(self, "fit", **params)
         elif "sample_weight" in params:
             raise ValueError(
-                f"{type(self).__name__}.fit takes sample_weight where scikit-learn's metadata "
-                "routing is enabled, which weighs scores too, and else under the name of a step. "
-                f"Got it by itself: pass it as '{self.estimator.steps[-1][0]}__sample_weight'."
+                f"{type(self).__name__}.fit takes sample_weight only with scikit-learn's metadata "
+                "routing enabled, which weights the scores too. Got it without: pass "
+                f"'{self.estimator.steps[-1][0]}__sample_weight' instead."
             )
         if _shares_features(extractor):
             fill_store(extractor, variants, X)

@@ -1,4 +1,4 @@
-"""What both kinds of sweeps have in common: rows with their classes, and what is said of them."""
+"""Base classes of both kinds of sweeps: rows with their classes, and sentences about them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class SweepResult(Result, Generic[Row]):
         if top is not best:
             which += f"{top.balanced_accuracy:.3f}"
         return (
-            f"{said}, {which}; {near} of {len(self.rows) - 1} other rows cannot be told from that "
+            f"{said}, {which}; not significantly worse: {near} of {len(self.rows) - 1} other rows "
             f"({count_pairs(len(self.rows))} comparisons counted)"
         )
 

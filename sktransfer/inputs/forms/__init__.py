@@ -1,1 +1,1 @@
-"""What other libraries hold images in, one module each, turned into lists, arrays and sources."""
+"""Image containers of other libraries, one module each, turned into lists, arrays and sources."""

@@ -15,7 +15,7 @@ _DATA_URL = re.compile(r"data:[^,]*;base64,")
 def from_base64(X: Iterable[Any]) -> list[bytes]:
     """Decode image files that are given as text in base64.
 
-    An estimator takes text as the paths of files, so that this has to be asked for.
+    Estimators read text as paths of files, so text in base64 has to be decoded first.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ def label_of(element: Any, name: str, who: str, key: Any = None) -> Any:
     if key is None and not isinstance(element, Mapping | tuple | list):
         raise ValueError(
             f"{who} needs elements of an image and its label. Got a {name} of "
-            f"{type(element).__name__}, which has no label: pass the labels by themselves."
+            f"{type(element).__name__}, which has no label: pass the labels separately."
         )
     return _part(element, 1 if key is None else key, key, LABEL_NAMES, "label", name, who)
 

@@ -1,4 +1,4 @@
-"""The one place that tells the forms of other libraries apart."""
+"""Opening of image containers: the one place that recognises those of other libraries."""
 
 from __future__ import annotations
 

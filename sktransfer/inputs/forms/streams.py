@@ -1,4 +1,4 @@
-"""Data sets that can only be read from their beginning on: TensorFlow's, and loaders.
+"""Data sets that can only be read from the beginning: TensorFlow's, and loaders.
 
 They give batches, or single images, with labels or without, and may give them in another order each
 time. They are read in one pass, and every pass is used as it comes.

@@ -56,8 +56,8 @@ class FineTuner(CallbackSupportMixin, ImagesAndTargets):
             Labels of at least two classes for a classifier, numbers for a regressor, which alone
             takes several for each image.
         sample_weight : array-like of shape (n_images,), default=None
-            Weight of each image in the loss. Two is the same as the image given twice, and zero
-            as left out.
+            Weight of each image in the loss. A weight of two equals giving the image twice, and
+            zero equals leaving it out.
         X_val : same as `X`, default=None
             Images that are only scored, after every epoch.
         y_val : same as `y`, default=None

@@ -1,4 +1,4 @@
-"""The classifiers."""
+"""Fine-tuned classifiers: `VGGClassifier` and `ImageClassifier`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TunedClassifier(ClassifierMixin, FineTuner):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Train for one epoch on some images, going on from where the last call ended.
+        """Train for one epoch on some images, continuing where the last call ended.
 
         The first call reads shape and value range off its images, and scales features by them.
         From then on all that `unfreeze` names is trained, with one optimizer throughout, unless
@@ -52,7 +52,7 @@ class TunedClassifier(ClassifierMixin, FineTuner):
         y : array-like of shape (n_images,)
             Their labels.
         classes : array-like of shape (n_classes,), default=None
-            All labels that any call will bring; needed in the first call only.
+            All labels that any call will have; needed in the first call only.
         sample_weight : array-like of shape (n_images,), default=None
             Weight of each image in the loss.
 
@@ -127,8 +127,8 @@ class TunedClassifier(ClassifierMixin, FineTuner):
         Returns
         -------
         ndarray of shape (n_images,) or (n_images, n_classes)
-            Of two classes the score of the second less that of the first, above zero where the
-            second is predicted; of more, a score for each.
+            For two classes, the score of the second minus that of the first, above zero where the
+            second is predicted; for more, a score for each.
         """
         outputs = self._outputs(X)
         return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
@@ -282,7 +282,7 @@ class ImageClassifier(TunedClassifier, NetworkParameters):
 
     {what it does}
     Layers compute as in inference while they are trained, as Keras' guide "Transfer learning &
-    fine-tuning" has it: batch normalization keeps its statistics and weights, and nothing is
+    fine-tuning" advises: batch normalization keeps its statistics and weights, and nothing is
     dropped.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Rows to train on, and to score only: distinct images with targets and weights."""
+"""Training and validation examples: distinct images with targets and weights."""
 
 from __future__ import annotations
 

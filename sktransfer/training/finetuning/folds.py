@@ -1,4 +1,4 @@
-"""Rows held out in turn, to choose what training itself cannot tell."""
+"""Folds of the training rows, for choices by held-out rows: penalty and learning rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head: scaling by what the features were at first, and dense layers."""
+"""The head: scaling by the first statistics of the features, and dense layers."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class VGGParameters(TuningParameters):
     }
 
     def to_extractor(self) -> VGGFeatureExtractor:
-        """Return a fitted extractor of the features that this model's head stands on.
+        """Return a fitted extractor of the features that this model's head takes.
 
         Returns
         -------
@@ -125,7 +125,7 @@ class NetworkParameters(TuningParameters):
     }
 
     def to_extractor(self) -> ImageFeatureExtractor:
-        """Return a fitted extractor of the features that this model's head stands on.
+        """Return a fitted extractor of the features that this model's head takes.
 
         Returns
         -------
@@ -156,23 +156,23 @@ _SECTIONS = {
         Images in any form that `fit` takes.
     """,
     "what it does": """
-    The network is cut at `layer`, as by an extractor, and a head stands on the
+    The network is cut at `layer`, as by an extractor, and a head takes the
     features: hidden layers, if any, and linear outputs. A linear head is scikit-learn's logistic
     regression, or ridge regression, on these features; hidden layers are trained. Then `unfreeze`
-    and all behind it are trained together with the head. What lies before is frozen: without
-    augmentation it runs once for every image, through the store of features, and epochs run only
-    what trains. The result depends on the images, targets, weights and the seed, and not on the
-    order of rows.
+    and all layers after it are trained together with the head. The layers before it are frozen:
+    without augmentation they run once for every image, through the store of features, and epochs
+    run only the trained layers. The result depends on the images, targets, weights and the seed,
+    and not on the order of rows.
     """,
     "parameters of VGG": """
     layer : str, default='flatten'
-        The layer on whose output the head stands.
+        The layer whose output the head takes.
     architecture, weights, pooling, image_shape, value_range, allow_remote, input_size, aspect, \
 interpolation, antialias, engine, precision, calibration, cache
-        As for :class:`VGGFeatureExtractor`. `engine` and `precision` run what is frozen, and
-        predict; training is Keras' in float32.
+        As for :class:`VGGFeatureExtractor`. `engine` and `precision` are for the frozen
+        layers and for predictions; Keras trains in float32.
     unfreeze : str or None, default=None
-        From where on the trunk is trained: a block such as ``'block5'``, a layer such as
+        Where the trained part of the trunk begins: a block such as ``'block5'``, a layer such as
         ``'block5_conv2'``, or ``'all'``. None trains the head only.
     """,
     "parameters of any network": """
@@ -181,31 +181,32 @@ interpolation, antialias, engine, precision, calibration, cache
         ``.keras`` file; or a functional or sequential Keras model. ONNX files and networks of timm
         cannot be trained: put :class:`ImageFeatureExtractor` before an estimator.
     layer : str or None, default=None
-        The layer on whose output the head stands; None is the embedding.
+        The layer whose output the head takes; None is the embedding.
     weights, preprocessing, pooling, image_shape, value_range, allow_remote, input_size, aspect, \
 interpolation, antialias, engine, precision, calibration, cache
-        As for :class:`ImageFeatureExtractor`. `engine` and `precision` run what is frozen, and
-        predict; training is Keras' in float32.
+        As for :class:`ImageFeatureExtractor`. `engine` and `precision` are for the frozen
+        layers and for predictions; Keras trains in float32.
     unfreeze : str or None, default=None
-        From where on the trunk is trained: a layer before which a single tensor passes, such as
-        the first of a residual or dense block, the beginning of such names, such as ``'conv5'`` of
-        ResNet50, or ``'all'``. All that is computed from that tensor is trained, except batch
-        normalization. None trains the head only. Another layer is an error that lists the places.
+        Where the trained part of the trunk begins: a layer before which a single tensor passes,
+        such as the first of a residual or dense block, the beginning of such names, such as
+        ``'conv5'`` of ResNet50, or ``'all'``. All that is computed from that tensor is trained,
+        except batch normalization. None trains the head only. Another layer is an error that lists
+        the places.
     """,
     "parameters": """
     hidden_layer_sizes : tuple of int, default=()
         Widths of the head's hidden layers, with ReLU. Without any, the head is linear.
     epochs : int, default=20
-        Epochs in which all that is not frozen is trained. Not used where that is nothing but a
-        head that scikit-learn fits.
+        Epochs in which everything that is not frozen is trained. Not used if that is only a head
+        that scikit-learn fits.
     head_epochs : 'auto' or int, default='auto'
-        What is done with the head alone at first, so that an untrained one does not spoil the
+        How the head alone is fitted first, so that an untrained one does not spoil the
         trunk. ``'auto'`` fits a head without hidden layers by scikit-learn: a
         :class:`~sklearn.linear_model.LogisticRegression`, whose `C` of 0.01 to 100 has the lowest
         loss in a cross-validation with five folds, or a :class:`~sklearn.linear_model.RidgeCV`.
-        Where not all rows fit into 64 MiB it is fitted on as many, and trained for 10 epochs on
-        all of them. Hidden layers are trained for 10 epochs. An int trains any head for so many
-        epochs by `optimizer`; where the trunk is frozen, for `epochs`.
+        If not all rows fit into 64 MiB, it is fitted on as many as fit, and trained for 10 epochs
+        on all of them. Hidden layers are trained for 10 epochs. An int trains any head for this
+        many epochs with `optimizer`; with a frozen trunk, for `epochs`.
     optimizer : str or dict, default='adam'
         Name of a Keras optimizer, or its configuration with schedule, clipping and decay, as
         ``keras.optimizers.serialize`` gives it or as in ``{'class_name': 'AdamW', 'config':
@@ -217,14 +218,14 @@ interpolation, antialias, engine, precision, calibration, cache
         that of `optimizer` (of a schedule the first, or 0.001 if that is zero): each trains on four
         fifths of the rows for a third of `epochs`, and that with the lowest loss on the other rows
         is taken. It stays the same in later calls with
-        `warm_start`, and of `partial_fit`, which takes the lowest where there was no trial.
+        `warm_start` and of `partial_fit`, which takes the lowest if there was no trial.
     augmentation : keras.Layer, list of keras.Layer, or None, default=None
         Keras preprocessing layers that change images in training, on RGB values from 0 to 255. Each
         gets a seed from `random_state` whatever its own. The whole network then runs in every
         epoch.
     early_stopping : bool, default=False
-        Whether each phase ends once the loss on rows held out, or on `X_val`, has not become
-        smaller for `n_iter_no_change` epochs, and goes back to its best epoch, or to where it
+        Whether each phase ends once the loss on rows held out, or on `X_val`, has not decreased
+        for `n_iter_no_change` epochs, and returns to its best epoch, or to where it
         started if no epoch was better.
     validation_fraction : float, default=0.1
         Part of the distinct rows that is held out, where `early_stopping` is set and no `X_val`
@@ -267,8 +268,8 @@ preprocessing_, engine_, precision_, random_seed_
     Raises
     ------
     ValueError, TypeError
-        If a parameter, the images or the targets are wrong, or the loss is no finite number. What
-        a former call learned is kept.
+        If a parameter, the images or the targets are wrong, or the loss is not a finite number.
+        What an earlier call learned is kept.
     OSError
         If weights, image files or a checkpoint cannot be read.
     """,
@@ -280,10 +281,10 @@ preprocessing_, engine_, precision_, random_seed_
     Notes
     -----
     Equal rows (the same image and target) are trained on once with the sum of their weights, so
-    that a weight of two is a row repeated. Features enter the head standardised by what they were
+    a weight of two equals a repeated row. Features enter the head standardised by their statistics
     before training, and divided by the square root of their number, so that a learning rate or a
-    `C` means the same at any width. Before a head that scikit-learn fits, features of less than the
-    mean variance are divided by the root of that, and are not scaled up.
+    `C` means the same at any width. For a head that scikit-learn fits, features of less than the
+    mean variance are divided by the root of the mean variance, and are not scaled up.
 
     References
     ----------

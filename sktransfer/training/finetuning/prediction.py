@@ -1,4 +1,4 @@
-"""What a fitted head gives, and what its outputs stand for: the seam for prediction and export."""
+"""Predictions of a fitted head, and the meaning of its outputs, for `predict` and for export."""
 
 from __future__ import annotations
 

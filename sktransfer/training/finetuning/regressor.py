@@ -1,4 +1,4 @@
-"""The regressors."""
+"""Fine-tuned regressors: `VGGRegressor` and `ImageRegressor`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TunedRegressor(RegressorMixin, FineTuner):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train for one epoch on some images, going on from where the last call ended.
+        """Train for one epoch on some images, continuing where the last call ended.
 
         The first call reads shape and value range off its images, and scales features and targets
         by them. From then on all that `unfreeze` names is trained, with one optimizer throughout,
@@ -38,7 +38,7 @@ class TunedRegressor(RegressorMixin, FineTuner):
         X : array-like, DataFrame, or list of paths, PIL images or arrays
             Images; never changed.
         y : array-like of shape (n_images,) or (n_images, n_outputs)
-            What is to be predicted.
+            The numbers to predict.
         sample_weight : array-like of shape (n_images,), default=None
             Weight of each image in the loss.
 
@@ -164,7 +164,7 @@ class ImageRegressor(TunedRegressor, NetworkParameters):
 
     {what it does}
     Layers compute as in inference while they are trained, as Keras' guide "Transfer learning &
-    fine-tuning" has it: batch normalization keeps its statistics and weights, and nothing is
+    fine-tuning" advises: batch normalization keeps its statistics and weights, and nothing is
     dropped.
 
     Parameters

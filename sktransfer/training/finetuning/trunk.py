@@ -1,4 +1,4 @@
-"""The network without its head: what of it can be trained, its Keras model and its weights."""
+"""The trunk: the network without its head, its trainable part, its Keras model and weights."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ class NetworkTrunk:
         names = [layer.name for layer in self.cut.trunk]
         meant, why = difflib.get_close_matches(unfreeze, listed, n=3, cutoff=0.5), ""
         if unfreeze in places:
-            why = ", from which on there is nothing to train"
+            why = ", and there is nothing to train from there on"
         elif unfreeze in names:
             why = ", which lies within a block, where several tensors pass"
             meant = [place for place in listed if place in names[: names.index(unfreeze)]][-1:]

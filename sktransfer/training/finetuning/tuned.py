@@ -53,7 +53,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
     _optimizers: OptimizerStates
 
     def transform(self, X: Any) -> np.ndarray:
-        """Compute the features of images that the head stands on.
+        """Compute the features of images that the head takes.
 
         Parameters
         ----------
@@ -63,13 +63,13 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         Returns
         -------
         ndarray of shape (n_images, n_features_out)
-            float32, C-contiguous; a Dask array of a Dask collection.
+            float32, C-contiguous; a Dask array for a Dask collection.
         """
         self._trained()
         return transform(self, X)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Name every feature that the head stands on by layer, place and channel.
+        """Name every feature that the head takes by layer, place and channel.
 
         Parameters
         ----------
@@ -153,7 +153,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
         Raises
         ------
         OSError
-            If there is no such file, or it is damaged or no weights file.
+            If there is no such file, or it is damaged or not a weights file.
         ValueError
             If it is of another network.
         """

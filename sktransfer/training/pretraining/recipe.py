@@ -43,7 +43,7 @@ class Recipe:
     learning_rate : float
         The highest.
     weight_decay : float
-        What kernels lose per step, times the learning rate.
+        Share that kernels lose per step, times the learning rate.
     precision : {'float32', 'bfloat16'}
         What convolutions compute in.
     """

@@ -20,14 +20,14 @@ _MADE_WITH = "made_with"
 
 @dataclass(frozen=True)
 class Pretraining:
-    """The result of :func:`pretrain`; printed, a sentence.
+    """The result of :func:`pretrain`; ``print`` shows a sentence.
 
     Attributes
     ----------
     path : Path
         The weights file.
     accuracy : float
-        How many of the held-out images get their own class from the network as it is written.
+        Share of the held-out images that the network, as it is written, classifies correctly.
     n_images : int
         How many images it was trained on.
     history : list of dict
@@ -35,7 +35,7 @@ class Pretraining:
         images trained on since the row before, ``held_out_accuracy``, ``learning_rate``,
         ``seconds`` and ``images_per_second``.
     recipe : dict
-        All that decided the weights, with the versions of what computed them.
+        Everything that determined the weights, with the versions of the libraries.
     weights_sha256 : str
         Hash of the weights, as the extractor's `weights_sha256_` has it.
     """

@@ -42,12 +42,12 @@ def pretrain(
     """Train VGG16 on images that a formula draws, and write its weights to a file.
 
     The network learns to classify the formula's images, and so do its second to fourth block
-    by their own heads. No image is seen twice, so that there is nothing to overfit. It is
+    by their own heads. No image is seen twice, so there is nothing to overfit. It is
     trained with BatchNorm, which is then folded into the convolutions:
-    what is written is a plain VGG16 without dense layers, in the layout of Keras' own files.
+    the file holds a plain VGG16 without dense layers, in the layout of Keras' own files.
 
-    Interrupted, the same call continues where it was; a finished file is read and not trained
-    again. On a CPU an interrupted run ends in the same bits as one that was not.
+    After an interruption, the same call continues where it stopped; a finished file is read and
+    not trained again. On a CPU an interrupted run ends with the same bits as any other.
 
     Parameters
     ----------
@@ -56,10 +56,10 @@ def pretrain(
         done.
     formula : callable or None, default=None
         ``formula(label, rng, size)`` draws one image of a class as a uint8 array of shape `(size,
-        size, 3)`, red before green before blue. `label` counts from 0, and all chance comes from
-        `rng`, a :class:`numpy.random.Generator`. None takes the package's own formulas.
+        size, 3)`, red before green before blue. `label` counts from 0, and everything random comes
+        from `rng`, a :class:`numpy.random.Generator`. None takes the package's own formulas.
     n_classes : int or None, default=None
-        How many labels there are. None asks the formula's attribute `n_classes`.
+        How many labels there are. None takes the formula's attribute `n_classes`.
     n_images : int, default=500_000
         How many images to train on, rounded up to whole batches.
     sizes : int or sequence of int, default=32
@@ -72,13 +72,13 @@ def pretrain(
         The highest learning rate of SGD with Nesterov's momentum. It rises over the first 200
         steps, and falls to 0 along a cosine.
     weight_decay : float, default=5e-3
-        What kernels lose per step, times the learning rate.
+        Share that kernels lose per step, times the learning rate.
     precision : {'float32', 'bfloat16'}, default='float32'
         What convolutions compute in; bfloat16 is faster where the processor has it. Weights and
         statistics are float32.
     weight_bits : int or None, default=None
         Bits to which kernels are rounded before they are written, 2 to 24, each output channel on
-        a scale of its own; the file is smaller the fewer they are. None rounds nothing.
+        a scale of its own; fewer bits make a smaller file. None rounds nothing.
     n_jobs : int or None, default=None
         Processes that draw images ahead of the training; None and 1 draw them in a thread of this
         process, -1 uses all processors. The images are the same.
@@ -96,7 +96,7 @@ def pretrain(
     ------
     ValueError, TypeError
         If a parameter is wrong, the formula gives something else than images, an unfinished run
-        beside `out` is another, or the loss is no finite number.
+        beside `out` is another, or the loss is not a finite number.
     OSError
         If `out` cannot be written, exists with another recipe, or the checkpoint is damaged.
 

@@ -192,7 +192,7 @@ def train(
     Raises
     ------
     ValueError
-        If the loss is no finite number.
+        If the loss is not a finite number.
     """
     from tqdm.auto import tqdm
 
@@ -225,7 +225,7 @@ def train(
                     f"{WHO} needs a loss that is a finite number. Got {loss} in step {run.step:,} "
                     f"of {n_steps:,}, at a learning rate of {rate:g}. Try "
                     f"learning_rate={recipe.learning_rate / 3:.1g}{or_exact}; the checkpoint "
-                    f"{str(checkpoint.path)!r} is no longer of use."
+                    f"{str(checkpoint.path)!r} is no longer useful."
                 )
             run.loss += loss
             run.n_right += int((outputs[:, -1].argmax(axis=1) == labels).sum())
