@@ -17,6 +17,7 @@ from sktransfer.features.fitted import get_runner, settings_of, take_on
 from sktransfer.features.fitting import fit_network
 from sktransfer.features.store import FeatureStore
 from sktransfer.networks.keras_network import KerasNetwork
+from sktransfer.networks.outputs import POOLINGS
 from sktransfer.weights import PRETRAINED
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class ImageFeatureExtractor(FeatureExtractor):
     """Features of images from any pretrained network, cut at a layer.
 
-    Does for the networks of ``keras.applications``, for Keras models and ONNX files what
+    Does for the networks of ``keras.applications`` and timm, for Keras models and ONNX files what
     :class:`VGGFeatureExtractor` does for VGG: reads images as scikit-learn users hold them, brings
     them to what the network was trained on, and computes it up to the deepest wanted layer and no
     further, with batch normalization in inference mode. `fit` trains nothing. A row's features
@@ -42,19 +43,24 @@ class ImageFeatureExtractor(FeatureExtractor):
         The layer whose output is wanted, by its name in the network; :func:`describe_network` lists
         them. Of several layers the features are concatenated in the order given, from one forward
         pass. None is the embedding: what comes before the classifier, averaged over all places.
-        Of a sequence of tokens it is the class token where there is one, else their mean.
+        Of a sequence of tokens it is the class token where one comes before the patches of the
+        image, and the mean of patches alone; where neither fits, `pooling` must be given. Networks
+        of timm pool by themselves.
     weights : 'pretrained', path-like or None, default='pretrained'
-        ``'pretrained'`` are those of the model or file, and of a name those for ImageNet, which
-        Keras' own function takes from its cache or downloads. A path names a weights file that
-        Keras wrote. None draws random weights (He normal) by `random_state`, as a control.
+        ``'pretrained'`` are those of the model or file, and of a name those that Keras' own
+        function, for ImageNet, or timm takes from its cache or downloads. A path names a weights
+        file that Keras wrote; of timm's networks a ``.pth`` or ``.safetensors`` file of tensors.
+        None draws random weights (He normal) by `random_state`, as a control.
     preprocessing : 'auto' or mapping, default='auto'
         What the network was trained on: pixels from 0 to 255 times ``'scale'``, less ``'mean'``,
         over ``'std'``, one number or one per channel, in the ``'order'`` ``'RGB'`` or ``'BGR'``.
         ``'auto'`` takes what Keras' `preprocess_input` does for the named network, or what timm
         records. Models and files seldom do: there it must be given.
-    pooling : {'avg', 'max'}, None or list of these, default=None
-        Whether each feature map becomes its mean or maximum: one value per channel. So do tokens.
-        A list gives each layer its own; then a layer may be named several times.
+    pooling : {'avg', 'max', 'cls'}, None or list of these, default=None
+        Whether each feature map becomes its mean or maximum: one value per channel. So do tokens;
+        of timm's networks without the class token and registers, as timm itself does it. ``'cls'``
+        takes the class token, the first one, of layers that give a sequence of tokens. A list gives
+        each layer its own; then a layer may be named several times.
     image_shape : tuple of int or None, default=None
         `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows and other arrays. None
         takes the square that the number of columns makes, grey or RGB.
@@ -77,9 +83,10 @@ class ImageFeatureExtractor(FeatureExtractor):
     antialias : bool, default=False
         Whether shrinking averages over the pixels that fall together, as in Keras.
     engine : {'auto', 'keras', 'openvino', 'torch'}, default='auto'
-        What runs the network; PyTorch those of timm only. ``'auto'`` takes Keras where its backend
-        computes on an accelerator, else OpenVINO if it is installed (``pip install
-        "sktransfer[fast]"``), else Keras or PyTorch. Name the engine in published work.
+        What runs the network; PyTorch those of timm only, on the processor. ``'auto'`` takes Keras
+        for networks of Keras where its backend computes on an accelerator, else OpenVINO, on the
+        processor, if it is installed (``pip install "sktransfer[fast]"``), else Keras or PyTorch.
+        Name the engine in published work.
     precision : {'float32', 'bfloat16', 'int8'}, default='float32'
         What the network computes in; bfloat16 and int8 by OpenVINO only. Features are float32 in
         any case.
@@ -116,7 +123,8 @@ class ImageFeatureExtractor(FeatureExtractor):
     preprocessing_ : dict
         What is done to pixels, in the form of the parameter `preprocessing`.
     weights_sha256_ : str
-        SHA-256 of all weights that the wanted layers depend on.
+        SHA-256 of all weights that the wanted layers depend on; of a network of timm, of all that
+        it has.
     random_seed_ : int or None
         Seed of the random weights; None with others.
     engine_ : {'keras', 'openvino', 'torch'}
@@ -170,6 +178,7 @@ class ImageFeatureExtractor(FeatureExtractor):
             tuple,
         ],
         **COMMON_CONSTRAINTS,
+        "pooling": [StrOptions(set(POOLINGS)), None, list, tuple],
         "engine": [StrOptions({"auto", *ALL_ENGINES})],
     }
 

@@ -59,8 +59,8 @@ def sweep_networks(
     layers : mapping of str to list of str or None, default=None
         Which layers of a network are scored, by the network's name. None, and networks that are not
         named, means the embedding: what comes before the classifier.
-    poolings : list of {'avg', 'max'} or None, default=('avg',)
-        Mean or maximum of each feature map, or None for all values.
+    poolings : list of {'avg', 'max', 'cls'} or None, default=('avg',)
+        Mean or maximum of each feature map, the class token of sequences, or None for all values.
     input_sizes : list of int or tuple of int, or None, default=None
         Sides in pixels, or heights and widths. None means the size that each extractor has, or that
         its network was trained at.
