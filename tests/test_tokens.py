@@ -76,8 +76,8 @@ def test_patches_alone_and_with_a_class_token(size: tuple[int, int], engine: str
 def test_with_registers_the_pooling_must_be_given(n_before: int) -> None:
     model = _model(n_before)
     message = (
-        r"^The 'pooling' parameter of ImageFeatureExtractor must be one of 'avg', 'max', 'cls' where"
-        rf" .* 'tokens' gives {24 + n_before} tokens for an image of 32 x 48 pixels.* layer='tokens'"
+        r"^The 'pooling' parameter of ImageFeatureExtractor must be one of 'avg', 'max', 'cls' .*"
+        rf"'tokens' gives {24 + n_before} tokens for an image of 32 x 48 pixels.* layer='tokens'"
     )
     with pytest.raises(ValueError, match=message):
         _extractor(model).fit(IMAGES)
