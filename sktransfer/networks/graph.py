@@ -133,7 +133,7 @@ class Network(Protocol):
 
     @property
     def embedding(self) -> tuple[str, str | None]:
-        """The layer of the embedding, and how it is pooled."""
+        """The layer of the embedding, and how it is pooled; None of tokens: nothing tells."""
 
     def ancestors(self, name: str) -> Sequence[str]:
         """List what a layer is computed from, itself included, by name."""

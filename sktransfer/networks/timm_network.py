@@ -168,7 +168,10 @@ class TimmNetwork:
                     finally:
                         for hook in hooks:
                             hook.remove()
-                return tuple(_to_vector(seen[name], *how) for name, *how in outputs)
+                return tuple(
+                    _to_vector(seen[name], pooling, is_first, n_prefix)
+                    for name, pooling, is_first, n_prefix in outputs
+                )
 
         return Features().eval()
 
