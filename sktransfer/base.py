@@ -67,6 +67,7 @@ __all__ = [
 
 # What other libraries call the poolings.
 _POOLINGS = {"average": "avg", "gap": "avg", "gmp": "max", "maximum": "max", "mean": "avg"}
+_POOLINGS |= dict.fromkeys(("class", "class_token", "cls_token", "first", "token"), "cls")
 
 
 class Documented:
@@ -77,13 +78,17 @@ class Documented:
 
     def _validate_params(self) -> None:
         pooling = getattr(self, "pooling", None)
-        if isinstance(pooling, str) and pooling not in ("avg", "max"):
+        if isinstance(pooling, str):
+            # The names are the first of its constraints.
+            names, *_ = self._parameter_constraints["pooling"]  # type: ignore[attr-defined]
+            known = sorted(names.options)
             lower = pooling.lower()
             meant = _POOLINGS.get(lower, lower)
-            if meant in ("avg", "max"):
+            if pooling not in known and meant in known:
                 raise InvalidParameterError(
-                    f"The 'pooling' parameter of {type(self).__name__} must be 'avg', 'max' or "
-                    f"None. Got {pooling!r} instead. Did you mean {meant!r}?"
+                    f"The 'pooling' parameter of {type(self).__name__} must be "
+                    f"{', '.join(map(repr, known))} or None. Got {pooling!r} instead. Did "
+                    f"you mean {meant!r}?"
                 )
         super()._validate_params()  # type: ignore[misc]
 

@@ -18,6 +18,7 @@ from sktransfer.features.fitting import fit_network
 from sktransfer.features.preprocessing import INTERPOLATIONS
 from sktransfer.features.store import FeatureStore
 from sktransfer.networks.keras_network import KerasNetwork
+from sktransfer.networks.outputs import POOLINGS
 from sktransfer.weights import PRETRAINED
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class ImageFeatureExtractor(FeatureExtractor):
     """Features of images from any pretrained network, cut at a layer.
 
-    Does for the networks of ``keras.applications``, for Keras models and ONNX files what
+    Does for the networks of ``keras.applications`` and timm, for Keras models and ONNX files what
     :class:`VGGFeatureExtractor` does for VGG: reads images as scikit-learn users hold them, brings
     them to what the network was trained on, and computes it up to the deepest wanted layer and no
     further, with batch normalization in inference mode. `fit` trains nothing. A row's features
@@ -43,21 +44,26 @@ class ImageFeatureExtractor(FeatureExtractor):
         The layer whose output is wanted, by its name in the network; :func:`describe_network` lists
         them. The features of several layers are concatenated in the order given, from one forward
         pass. None is the embedding: what comes before the classifier, averaged over all places.
-        For a sequence of tokens it is the class token if there is one, else their mean.
+        For a sequence of tokens it is the class token if one comes before the patches of the
+        image, and the mean of patches alone; if neither fits, `pooling` must be given. Networks of
+        timm pool by themselves.
     weights : 'pretrained', path-like or None, default='pretrained'
         ``'pretrained'`` are those of the model or file, and of a name those for ImageNet, from
         ``$SKTRANSFER_WEIGHTS_DIR`` or by Keras' own function, which takes them from its cache or
         downloads them. A path names a weights file that Keras wrote, or for a name of Keras a
-        folder in which Keras' official file lies. None draws random weights (He normal) by
-        `random_state`, as a control.
+        folder in which Keras' official file lies. For a name of timm they come from timm's cache
+        or the hub, and a path names a ``.pth`` or ``.safetensors`` file of tensors. None draws
+        random weights (He normal) by `random_state`, as a control.
     preprocessing : 'auto' or mapping, default='auto'
         What the network was trained on: pixels from 0 to 255 times ``'scale'``, minus ``'mean'``,
         divided by ``'std'``, one number or one per channel, in the ``'order'`` ``'RGB'`` or
         ``'BGR'``. ``'auto'`` takes what Keras' `preprocess_input` does for the named network, or
         what timm records. Models and files seldom record it: then it must be given.
-    pooling : {'avg', 'max'}, None or list of these, default=None
-        Whether each feature map becomes its mean or maximum: one value per channel; tokens too.
-        A list gives each layer its own; then a layer may be named several times.
+    pooling : {'avg', 'max', 'cls'}, None or list of these, default=None
+        Whether each feature map becomes its mean or maximum: one value per channel; tokens too, for
+        timm's networks without the class token and registers, as timm itself does it. ``'cls'``
+        takes the class token, the first one, of layers that give a sequence of tokens. A list gives
+        each layer its own; then a layer may be named several times.
     image_shape : tuple of int or None, default=None
         `(h, w)`, `(h, w, c)` or `(c, h, w)` of the images in flat rows and other arrays. None
         means the square that fits the number of columns, grey or RGB.
@@ -85,9 +91,10 @@ default='auto'
         Whether shrinking averages over the pixels that fall together, as in Keras. ``'auto'`` does
         so for networks of timm, and not for others.
     engine : {'auto', 'keras', 'openvino', 'torch'}, default='auto'
-        What runs the network; PyTorch those of timm only. ``'auto'`` takes Keras where its backend
-        computes on an accelerator, else OpenVINO if it is installed (``pip install
-        "sktransfer[fast]"``), else Keras or PyTorch. Name the engine in published work.
+        What runs the network; PyTorch those of timm only, on the processor. ``'auto'`` takes Keras
+        for networks of Keras where its backend computes on an accelerator, else OpenVINO, on the
+        processor, if it is installed (``pip install "sktransfer[fast]"``), else Keras or PyTorch.
+        Name the engine in published work.
     precision : {'float32', 'bfloat16', 'int8'}, default='float32'
         What the network computes in; bfloat16 and int8 by OpenVINO only. Features are float32 in
         any case.
@@ -126,7 +133,8 @@ default='auto'
     resizing_ : dict
         How images are resized: `size`, `aspect`, `interpolation` and `antialias`.
     weights_sha256_ : str
-        SHA-256 of all weights that the wanted layers depend on.
+        SHA-256 of all weights that the wanted layers depend on; of a network of timm, of all that
+        it has.
     random_seed_ : int or None
         Seed of the random weights; None with others.
     engine_ : {'keras', 'openvino', 'torch'}
@@ -183,6 +191,7 @@ default='auto'
         "aspect": [StrOptions({"auto"}), *COMMON_CONSTRAINTS["aspect"]],
         "interpolation": [StrOptions({"auto", *INTERPOLATIONS})],
         "antialias": [StrOptions({"auto"}), "boolean"],
+        "pooling": [StrOptions(set(POOLINGS)), None, list, tuple],
         "engine": [StrOptions({"auto", *ALL_ENGINES})],
     }
 

@@ -11,7 +11,9 @@ def check_extractor(extractor: Any, who: str, *, any_network: bool = False) -> N
     if isinstance(extractor, type) or not any(hasattr(extractor, name) for name in names):
         kind = "the class " if isinstance(extractor, type) else "a "
         name = getattr(extractor, "__name__", type(extractor).__name__)
+        wanted = "a VGGFeatureExtractor"
+        wanted += " or an ImageFeatureExtractor" if any_network else ""
         raise TypeError(
-            f"The 'extractor' parameter of {who} must be a VGGFeatureExtractor. Got "
-            f"{kind}{name} instead. For a pipeline, pass the step that extracts the features."
+            f"The 'extractor' parameter of {who} must be {wanted}. Got {kind}{name} instead. Of a "
+            "pipeline, pass the step that extracts the features."
         )

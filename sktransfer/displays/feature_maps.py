@@ -94,7 +94,7 @@ class FeatureMapDisplay(Display):
 
         Parameters
         ----------
-        extractor : VGGFeatureExtractor
+        extractor : VGGFeatureExtractor or ImageFeatureExtractor
             Fitted or not; never changed. Fitted, it reads the image in the value range that it
             found in `fit`.
         image : path-like, PIL image, or ndarray of shape (n_values,), (h, w), (h, w, c) or \
@@ -102,8 +102,8 @@ class FeatureMapDisplay(Display):
             One image in any form that the extractor takes images in.
         layers : list of str or None, default=None
             Convolutional or pooling layers, none deeper than the extractor's own cut, so that
-            their weights are available. None takes the last layer of each block, as far as the
-            cut reaches.
+            their weights are available. None takes the last layer of each block of VGG, or of each
+            resolution of another network, as far as the cut reaches.
         n_maps : int, default=6
             Feature maps of each layer, 1 to 64.
         cmap : str or matplotlib Colormap, default='viridis'
@@ -119,7 +119,7 @@ class FeatureMapDisplay(Display):
         Raises
         ------
         TypeError
-            If `extractor` is not a VGGFeatureExtractor.
+            If `extractor` is neither a VGGFeatureExtractor nor an ImageFeatureExtractor.
         ValueError
             If a layer has no feature maps or lies deeper than the cut, or `image` is not one image.
         OSError

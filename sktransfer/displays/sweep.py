@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _POOLINGS: dict[str | None, tuple[str, Any]] = {
     "avg": ("o", "-"),
     "max": ("^", (0, (4, 1.5))),
+    "cls": ("D", "-."),
     None: ("s", (0, (1, 1))),
 }
 _FLAT = "flat (all values)"

@@ -104,7 +104,7 @@ def _to_vector(output: Any, pooling: str | None, is_channels_last: bool) -> Any:
         shape = [*shape[1:], shape[0]]
     if pooling is None or len(shape) == 1:
         return op.reshape(value, op.constant([n_images, math.prod(shape)], np.int64), False)
-    if pooling == "first":
+    if pooling == "cls":
         first = op.gather(value, op.constant(0, np.int64), op.constant(1, np.int64))
         return first
     mean_or_max = {"avg": op.reduce_mean, "max": op.reduce_max}[pooling]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
 
 from sktransfer.engines.batches import split
 from sktransfer.engines.keras import IMAGES_PER_CALL
-
-# What the wanted modules give is caught by hooks on modules that engines share.
-_lock = threading.Lock()
 
 
 def images_per_call(input_size: int) -> int:
@@ -34,7 +30,7 @@ class TorchEngine:
 
         for first, batch in split(inputs, self._n_images):
             images = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
-            with _lock, torch.inference_mode():
+            with torch.inference_mode():
                 results = self._module(images)
             for result, out in zip(results, outputs, strict=True):
                 rows = out[first : first + len(result)]

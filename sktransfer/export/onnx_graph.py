@@ -193,7 +193,7 @@ def add_vector(
     """
     if n_axes == 1:
         return tensor
-    if pooling == "first":
+    if pooling == "cls":
         return graph.add("Gather", tensor, graph.constant(0, np.int64), axis=1)
     if pooling is None:
         if n_axes == 3 and not is_channels_last:

@@ -26,10 +26,11 @@ from sktransfer.features.preprocessing import ASPECTS, INTERPOLATIONS
 from sktransfer.features.runner import Runner
 from sktransfer.features.store import FeatureStore
 from sktransfer.inputs.reader import Reader
+from sktransfer.networks.outputs import MAP_POOLINGS
 
 #: Constraints of the parameters that all extractors have in common.
 COMMON_CONSTRAINTS: dict = {
-    "pooling": [StrOptions({"avg", "max"}), None, list, tuple],
+    "pooling": [StrOptions(set(MAP_POOLINGS)), None, list, tuple],
     "image_shape": ["array-like", None],
     "value_range": [StrOptions({"auto"}), "array-like"],
     "allow_remote": ["boolean"],

@@ -66,7 +66,7 @@ def to_vector(pooling: str | None, name: str, tensor: Any) -> Any:
     if pooling is None or n_places < 1:
         name = f"{name}_{pooling or 'vector'}"
         return layers.Flatten(name=name, dtype="float32", data_format="channels_last")(tensor)
-    if pooling == "first":
+    if pooling == "cls":
         return tensor[:, 0]
     mean_or_max = {"avg": ops.mean, "max": ops.max}[pooling]
     # Each row by itself first: one long sum in float32 would lose digits.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sktransfer.networks.graph import say_unknown
+from sktransfer.networks.graph import check_known
 from sktransfer.networks.layers import (
     ARCHITECTURES,
     TRAINED_SIZE,
@@ -196,13 +196,8 @@ def _describe_any(network: Any, cut: str, input_size: Any) -> NetworkDescription
     size = None if isinstance(input_size, str) else input_size
     application = find_named(network, who, param="architecture")
     opened = open_network(network, size, who=who, param="architecture")
-    names = [layer.name for layer in opened.layers[1:]]
-    last = names[-1] if cut == "auto" else cut
-    if last not in names:
-        raise ValueError(
-            f"The 'cut' parameter of {who} must be a layer of {opened.architecture}. "
-            f"{say_unknown(last, names)}"
-        )
+    last = opened.layers[-1].name if cut == "auto" else cut
+    check_known([last], opened, f"The 'cut' parameter of {who}")
     above = {"input", *opened.ancestors(last)}
     return NetworkDescription(
         opened.architecture,

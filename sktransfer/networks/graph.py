@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from sktransfer.networks.cut import Cut
-from sktransfer.networks.outputs import Outputs, name_values, settle_poolings
+from sktransfer.networks.outputs import (
+    POOLINGS,
+    Outputs,
+    name_values,
+    settle_poolings,
+    spell_size,
+)
+from sktransfer.networks.tokens import are_patches
 
 #: The name of the features that a network gives without a layer being named.
 EMBEDDING = "embedding"
@@ -58,7 +65,7 @@ class NetworkCut(Outputs):
         The network, by what tells it from all others.
     layers : tuple of NetworkLayer
         The wanted layers, in the order in which their features are concatenated.
-    poolings : tuple of {'avg', 'max', 'first'} or None
+    poolings : tuple of {'avg', 'max', 'cls'} or None
         For each of them, how maps or tokens become one value per channel.
     input_size : int or tuple of int
         Side of the square image, or height and width, in pixels.
@@ -126,7 +133,7 @@ class Network(Protocol):
 
     @property
     def embedding(self) -> tuple[str, str | None]:
-        """The layer of the embedding, and how it is pooled."""
+        """The layer of the embedding, and how it is pooled; None of tokens: nothing tells."""
 
     def ancestors(self, name: str) -> Sequence[str]:
         """List what a layer is computed from, itself included, by name."""
@@ -160,17 +167,18 @@ def plan_network_cut(
     poolings: tuple[str | None, ...]
     if layer is None:
         name, own = network.embedding
-        is_plain = len(known[name].output_shape) == 1
+        check_known([name], network, rule)
         if not (pooling is None or isinstance(pooling, str)):
-            (pooling,) = settle_poolings([EMBEDDING], pooling, rule, who)
-        names, poolings = [name], (None if is_plain else pooling or own,)
+            (pooling,) = settle_poolings([EMBEDDING], pooling, rule, who, POOLINGS)
+        names, poolings = [name], (_pool_embedding(network, known[name], own, pooling, who),)
     else:
         names = [layer] if isinstance(layer, str) else list(layer)
         if not names:
             raise ValueError(f"{rule} must name at least one layer. Got an empty list instead.")
-        _check_known(names, known, rule, network.architecture)
-        poolings = settle_poolings(names, pooling, rule, who)
+        check_known(names, network, rule)
+        poolings = settle_poolings(names, pooling, rule, who, POOLINGS)
         _check_pooled(names, poolings, known, who)
+    _check_class_tokens(network, [known[name] for name in names], poolings, who)
     wanted = {each for name in names for each in network.ancestors(name)}
     first, *others = network.layers
     trunk = (first, *(each for each in others if each.name in wanted))
@@ -187,13 +195,49 @@ def plan_network_cut(
     )
 
 
-def _check_known(
-    names: Sequence[Any], known: Mapping[str, NetworkLayer], rule: str, architecture: str
-) -> None:
+def _pool_embedding(
+    network: Network, layer: NetworkLayer, own: str | None, pooling: str | None, who: str
+) -> str | None:
+    """Say how the embedding is pooled: as the user says, else as the network means it."""
+    rule = f"The 'pooling' parameter of {who}"
+    if len(layer.output_shape) == 1:
+        # A mean leaves a vector as it is, and a network of Keras' own was built with a maximum.
+        is_built = pooling == "max" and getattr(network, "is_headless", False)
+        if not (pooling in (None, "avg") or is_built):
+            raise ValueError(
+                f"{rule} pools maps and tokens. Got {pooling!r} for the embedding of "
+                f"{network.architecture}, which is a vector already: leave it at None, or name a "
+                "layer before."
+            )
+        return None
+    if pooling is None and own is None:
+        raise ValueError(
+            f"{rule} must be one of {', '.join(map(repr, POOLINGS))} where it is not known which "
+            f"tokens are patches. Got None for {network.architecture}, whose {layer.name!r} gives "
+            f"{layer.output_shape[0]} tokens for an image of {spell_size(network.input_size)} "
+            "pixels, neither its patches alone nor with one class token before them: 'cls' takes "
+            "the first token, 'avg' and 'max' all of them, and layer="
+            f"{layer.name!r} keeps them as they are."
+        )
+    return pooling or own
+
+
+def check_known(names: Sequence[Any], network: Network, rule: str) -> None:
+    """Check that a network can be cut at all of some layers; `rule` is how an error begins."""
+    known = [layer.name for layer in network.layers[1:]]
+    unclear: Mapping[str, tuple[int, ...]] = getattr(network, "unclear", {})
     for name in names:
+        if name in unclear:
+            raise ValueError(
+                f"{rule} must be one of which it is known where the channels stand. Got {name!r} "
+                f"of {network.architecture}, which gives {' x '.join(map(str, unclear[name]))} "
+                f"values for an image of {spell_size(network.input_size)} pixels, with the "
+                "channels first or last: name a module around it or next to it, or set another "
+                "input_size."
+            )
         if name not in known:
             raise ValueError(
-                f"{rule} must be a layer of {architecture}. {say_unknown(name, known)}"
+                f"{rule} must be a layer of {network.architecture}. {say_unknown(name, known)}"
             )
 
 
@@ -226,3 +270,29 @@ def _check_pooled(
             f"with {', '.join(map(repr, flat))}, which give plain vectors. Set pooling=None, or "
             "leave these layers out."
         )
+
+
+def _check_class_tokens(
+    network: Network,
+    layers: Sequence[NetworkLayer],
+    poolings: Sequence[str | None],
+    who: str,
+) -> None:
+    for layer, pooling in zip(layers, poolings, strict=True):
+        if pooling == "cls" and not _has_class_token(network, layer):
+            raise ValueError(
+                f"The 'pooling' parameter of {who} takes the class token, by 'cls', of layers that "
+                f"give a sequence of tokens with one. Got 'cls' with {layer.name!r}, which gives "
+                f"{' x '.join(map(str, layer.output_shape))} values for an image of "
+                f"{spell_size(network.input_size)} pixels, and no class token: set 'avg', 'max' or "
+                "None."
+            )
+
+
+def _has_class_token(network: Network, layer: NetworkLayer) -> bool:
+    """Tell whether a class token may come first; the network may know, else the user does."""
+    tell: Callable[[NetworkLayer], bool] | None = getattr(network, "has_class_token", None)
+    if tell is not None:
+        return tell(layer)
+    shape = layer.output_shape
+    return len(shape) == 2 and not are_patches(shape[0], network.input_size)

@@ -16,6 +16,7 @@ import numpy as np
 from sktransfer.networks.building import to_vector
 from sktransfer.networks.graph import NetworkCut, NetworkLayer
 from sktransfer.networks.outputs import as_shape, as_size, spell_size
+from sktransfer.networks.tokens import how_to_pool
 
 if TYPE_CHECKING:
     import keras
@@ -90,7 +91,7 @@ class KerasNetwork:
         if not self.is_headless:
             last = self._before_classifier(last)
         shape = next(each.output_shape for each in self.layers if each.name == last)
-        return last, how_to_pool(shape)
+        return last, how_to_pool(shape, self.input_size)
 
     @property
     def _last(self) -> keras.Layer:
@@ -196,17 +197,6 @@ class KerasNetwork:
             for layer, pooling in cut.outputs
         ]
         return keras.Model(self.model.inputs, outputs, name="cut")
-
-
-def how_to_pool(shape: Sequence[int]) -> str | None:
-    """Say how maps or tokens become an embedding: their mean, or the class token before them."""
-    if len(shape) == 1:
-        return None
-    # Patches lie in a square: one token more than that is the class token, and stands first.
-    is_with_class = (
-        len(shape) == 2 and shape[0] > 2 and math.isqrt(shape[0] - 1) ** 2 == shape[0] - 1
-    )
-    return "first" if is_with_class else "avg"
 
 
 def _operations_of(model: keras.Model) -> Sequence[Any]:

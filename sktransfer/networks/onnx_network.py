@@ -167,7 +167,7 @@ class OnnxNetwork:
         end = self.model.graph.output[0].name
         name = self._before_classifier(end)
         name = name if name in known else end
-        return name, how_to_pool(known[name])
+        return name, how_to_pool(known[name], self.input_size)
 
     def _before_classifier(self, name: str) -> str:
         """Step back over a dense layer at the end; without one the end itself is meant."""

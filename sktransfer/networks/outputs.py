@@ -8,6 +8,11 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+#: How the maps of a layer become one value per channel.
+MAP_POOLINGS = ("avg", "max")
+#: The same of any layer; 'cls' takes the class token, the first one of a sequence of tokens.
+POOLINGS = (*MAP_POOLINGS, "cls")
+
 
 class Outputs:
     """The wanted layers of a network, each with a pooling: the base of every cut.
@@ -55,20 +60,26 @@ class Outputs:
 
 
 def settle_poolings(
-    names: Sequence[str], pooling: Any, rule: str, who: str
+    names: Sequence[str],
+    pooling: Any,
+    rule: str,
+    who: str,
+    known: Sequence[str] = MAP_POOLINGS,
 ) -> tuple[str | None, ...]:
     """Say for each layer how it is pooled, and check that none is wanted twice in one way.
 
-    `rule` is how an error about the layers begins: ``"The 'layer' parameter of ..."``.
+    `rule` is how an error about the layers begins: ``"The 'layer' parameter of ..."``; `known` are
+    the poolings that there are.
     """
     if pooling is None or isinstance(pooling, str):
         poolings: tuple[str | None, ...] = (pooling,) * len(names)
     else:
         poolings = tuple(pooling)
-        if len(poolings) != len(names) or not set(poolings) <= {"avg", "max", None}:
+        if len(poolings) != len(names) or not set(poolings) <= {*known, None}:
             raise ValueError(
-                f"The 'pooling' parameter of {who} must be 'avg', 'max', None or a list with one "
-                f"of these for each of the {len(names)} layers. Got {pooling!r} instead."
+                f"The 'pooling' parameter of {who} must be {', '.join(map(repr, known))}, None or "
+                f"a list with one of these for each of the {len(names)} layers. Got {pooling!r} "
+                "instead."
             )
     pairs = list(zip(names, poolings, strict=True))
     repeated = sorted({name for name, how in pairs if pairs.count((name, how)) > 1})

@@ -17,13 +17,11 @@ from sktransfer.networks.frameworks import claim
 from sktransfer.networks.graph import NetworkCut, NetworkLayer
 from sktransfer.networks.outputs import as_shape, as_size
 from sktransfer.networks.pixels import PixelScaling
+from sktransfer.networks.timm_modules import EMBEDDING_LAYER, HOOKS, Modules, watch
+from sktransfer.networks.tokens import are_patches
 
 #: How the name of such a network begins.
 PREFIX = "timm/"
-#: What timm calls the output of a network without its classifier.
-EMBEDDING_LAYER = "pre_logits"
-# While shapes are found out: no other dimension is likely to be the same.
-_PROBE_IMAGES = 2
 # Pillow's names of kernels.
 _INTERPOLATIONS = {
     "nearest": "nearest",
@@ -73,49 +71,54 @@ class TimmNetwork:
         """Any number of images will do."""
         return None
 
+    @cached_property
+    def _modules(self) -> Modules:
+        return watch(self.model, self.input_size)
+
+    @property
+    def unclear(self) -> Mapping[str, tuple[int, ...]]:
+        """The modules that are no layers, since it is not known where their channels stand."""
+        return self._modules.unclear
+
+    @property
+    def layers(self) -> tuple[NetworkLayer, ...]:
+        """The modules that run once and give one tensor, and at the end the network's output."""
+        first = NetworkLayer("input", "Input", (*as_shape(self.input_size), 3), 0, 0)
+        return (first, *self._modules.layers)
+
     @property
     def embedding(self) -> tuple[str, str | None]:
-        """The output of the network, which is a vector."""
-        return EMBEDDING_LAYER, None
+        """The output of the network, which timm itself pools to a vector in most networks."""
+        last = self.layers[-1]
+        if last.name != EMBEDDING_LAYER:
+            raise ValueError(
+                "Without a layer that is named, a network of timm must give one tensor (n, ...) of "
+                f"two to four dimensions. Got {self.architecture}, which gives something else: "
+                f"name a layer, such as {last.name!r}."
+            )
+        if self.has_class_token(last):
+            return last.name, "cls"
+        return last.name, "avg" if len(last.output_shape) > 1 else None
 
-    @cached_property
-    def layers(self) -> tuple[NetworkLayer, ...]:
-        """All modules that give one tensor, once, in the order in which they run."""
-        import torch
+    def has_class_token(self, layer: NetworkLayer) -> bool:
+        """Tell whether a layer gives a sequence that begins with a class token."""
+        names = (name for name, _ in self.model.named_parameters())
+        is_there = any(name.rpartition(".")[2] == "cls_token" for name in names)
+        return is_there and self._count_prefix(layer.output_shape) > 0
 
-        found: dict[str, tuple[int, ...]] = {}
-        repeated: set[str] = set()
-
-        def watch(name: str) -> Any:
-            def see(module: Any, given: Any, output: Any) -> None:
-                repeated.update([name] if name in found else [])
-                shape = tuple(output.shape) if isinstance(output, torch.Tensor) else ()
-                if 2 <= len(shape) <= 4 and shape[0] == _PROBE_IMAGES:
-                    found[name] = shape[1:]
-
-            return see
-
-        modules = {name: module for name, module in self.model.named_modules() if name}
-        hooks = [module.register_forward_hook(watch(name)) for name, module in modules.items()]
-        try:
-            with torch.inference_mode():
-                out = self.model(torch.zeros(_PROBE_IMAGES, 3, *as_shape(self.input_size)))
-        finally:
-            for hook in hooks:
-                hook.remove()
-        layers = [NetworkLayer("input", "Input", (*as_shape(self.input_size), 3), 0, 0)]
-        for name, shape in found.items():
-            if name not in repeated:
-                layers.append(_describe(name, modules[name], channels_last(shape)))
-        n_parameters = sum(each.numel() for each in self.model.parameters())
-        kind = type(self.model).__name__
-        last = NetworkLayer(EMBEDDING_LAYER, kind, tuple(out.shape[1:]), n_parameters, None)
-        return (*layers, last)
+    def _count_prefix(self, shape: tuple[int, ...]) -> int:
+        """Count the tokens of a sequence before its patches: class token and registers."""
+        n_prefix = getattr(self.model, "num_prefix_tokens", 0)
+        n_patches = getattr(getattr(self.model, "patch_embed", None), "num_patches", None)
+        if len(shape) != 2 or shape[0] == n_patches:
+            return 0
+        n_others = shape[0] - n_prefix
+        return n_prefix if n_others == n_patches or are_patches(n_others, self.input_size) else 0
 
     def ancestors(self, name: str) -> Sequence[str]:
-        """List what runs before a module, itself included."""
+        """List all that runs before a module, itself included."""
         names = [layer.name for layer in self.layers[1:]]
-        return [EMBEDDING_LAYER] if name == EMBEDDING_LAYER else names[: names.index(name) + 1]
+        return names[: names.index(name) + 1]
 
     @cached_property
     def _sha256(self) -> str:
@@ -145,7 +148,12 @@ class TimmNetwork:
         import torch
 
         model = self.model
-        names = [layer.name for layer in cut.layers]
+        names = {layer.name for layer in cut.layers}
+        first = self._modules.channels_first
+        outputs = [
+            (layer.name, pooling, layer.name in first, self._count_prefix(layer.output_shape))
+            for layer, pooling in cut.outputs
+        ]
 
         class Features(torch.nn.Module):
             def __init__(self) -> None:
@@ -157,25 +165,27 @@ class TimmNetwork:
 
                 def keep(name: str) -> Any:
                     def see(module: Any, given: Any, output: Any) -> None:
-                        seen[name] = output
-                        if seen.keys() >= set(names) and not torch.jit.is_tracing():
+                        seen[name] = output.clone()  # what follows may change it in place
+                        if seen.keys() >= names and not torch.jit.is_tracing():
                             raise _Done
 
                     return see
 
                 modules = dict(self.model.named_modules())
-                hooks = [
-                    modules[name].register_forward_hook(keep(name))
-                    for name in set(names) - {EMBEDDING_LAYER}
-                ]
-                try:
-                    with suppress(_Done):
-                        seen[EMBEDDING_LAYER] = self.model(images)
-                finally:
-                    for hook in hooks:
-                        hook.remove()
+                with HOOKS:
+                    hooks = [
+                        modules[name].register_forward_hook(keep(name))
+                        for name in names - {EMBEDDING_LAYER}
+                    ]
+                    try:
+                        with suppress(_Done):
+                            seen[EMBEDDING_LAYER] = self.model(images)
+                    finally:
+                        for hook in hooks:
+                            hook.remove()
                 return tuple(
-                    _to_vector(pooling, seen[layer.name]) for layer, pooling in cut.outputs
+                    _to_vector(seen[name], pooling, is_first, n_prefix)
+                    for name, pooling, is_first, n_prefix in outputs
                 )
 
         return Features().eval()
@@ -185,29 +195,17 @@ class _Done(Exception):
     """Raised where every wanted module has run, so that no further one does."""
 
 
-def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Write the shape of a map of PyTorch with its channels last."""
-    return (*shape[1:], shape[0]) if len(shape) == 3 else shape
-
-
-def _describe(name: str, module: Any, shape: tuple[int, ...]) -> NetworkLayer:
-    kind = type(module).__name__
-    n_parameters = sum(each.numel() for each in module.parameters())
-    multiply_adds = 0
-    if kind in ("Conv2d", "Linear"):
-        multiply_adds = module.weight.numel() * math.prod(shape[:-1])
-    # What is made of other modules counts with them.
-    is_leaf = next(module.children(), None) is None
-    return NetworkLayer(name, kind, shape, n_parameters if is_leaf else 0, multiply_adds)
-
-
-def _to_vector(pooling: str | None, value: Any) -> Any:
+def _to_vector(value: Any, pooling: str | None, is_channels_first: bool, n_prefix: int) -> Any:
     """Make the features of a tensor: its values in a row, or one for each channel."""
     value = value.float()
-    if value.dim() == 4:
+    if is_channels_first:
         value = value.permute(0, 2, 3, 1)
     if pooling is None or value.dim() == 2:
         return value.flatten(1)
+    if pooling == "cls":
+        return value[:, 0]
+    if n_prefix:  # as timm itself pools patches, without what stands before them
+        value = value[:, n_prefix:]
     places = list(range(1, value.dim() - 1))
     return value.mean(places) if pooling == "avg" else value.amax(places)
 

@@ -59,7 +59,7 @@ class NetworkSource:
         The size of its images, in pixels; 'auto' is the network's own.
     layer : str, list of str or None
         The wanted layers, which decide how much of a named network is built.
-    pooling : 'avg', 'max', None or list of these
+    pooling : 'avg', 'max', 'cls', None or list of these
         How they are pooled.
     who : str
         The class named in errors.

@@ -76,13 +76,13 @@ def compare_transfer(
     Parameters
     ----------
     X : array-like, DataFrame, or list of paths, PIL images or arrays
-        Images in any form that :class:`VGGFeatureExtractor` accepts. The rows of raw pixels use
+        Images in any form that :class:`ImageFeatureExtractor` accepts. The rows of raw pixels use
         the `image_shape` and `value_range` of the first extractor.
     y : array-like of shape (n_images,) or (n_images, n_labels)
         Labels of at least two classes, each with at least as many images as folds; numbers; or
         columns of 0 and 1 if an image may have several labels. Whole numbers are classes
         unless `classifier` is a regressor.
-    extractors : mapping of str to VGGFeatureExtractor
+    extractors : mapping of str to VGGFeatureExtractor or ImageFeatureExtractor
         A row for each, under its name, and one for the control of each configuration. To use your
         own control, pass an extractor with ``weights=None`` and otherwise equal parameters.
     classifier : estimator or None, default=None

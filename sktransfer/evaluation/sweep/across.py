@@ -59,8 +59,8 @@ def sweep_networks(
     layers : mapping of str to list of str or None, default=None
         The layers to score of each network, by its name. For networks that are not named, and
         with None, it is the embedding: the features before the classifier.
-    poolings : list of {'avg', 'max'} or None, default=('avg',)
-        Mean or maximum of each feature map, or None for all values.
+    poolings : list of {'avg', 'max', 'cls'} or None, default=('avg',)
+        Mean or maximum of each feature map, the class token of sequences, or None for all values.
     input_sizes : list of int or tuple of int, or None, default=None
         Sides in pixels, or heights and widths. None means the size that each extractor has, or that
         its network was trained at.

@@ -19,6 +19,8 @@ from sktransfer.networks.outputs import as_shape, as_size, spell_size
 #: Default layers: the end of each block.
 BLOCK_ENDS = tuple(f"block{block}_pool" for block in range(1, 6))
 POOLINGS = ("avg", "max", None)
+#: Those that there are: not every network has class tokens.
+ALL_POOLINGS = (*POOLINGS, "cls")
 INPUT_SIZES = (32, 64, 224)
 #: On wider features, a linear classifier is too slow on most machines.
 MAX_WIDTH = 50_000
@@ -36,8 +38,8 @@ class Variant:
     ----------
     layer : str
         The layer.
-    pooling : {'avg', 'max'} or None
-        How each feature map becomes one value; None keeps all values.
+    pooling : {'avg', 'max', 'cls'} or None
+        How each feature map becomes one value; 'cls' is the class token, None keeps all values.
     input_size : int or tuple of int
         Side of the square image in pixels, or height and width.
     width : int
@@ -117,7 +119,9 @@ def plan_variants(
             for variant in _variants_of(layer, poolings, tables[size], size)
         ]
         for variant in sorted(found, key=lambda each: (each.width, each.multiply_adds)):
-            reason = _why_skipped(variant, None if max_width is None else int(max_width))
+            reason = _why_skipped(
+                variant, tables[size], None if max_width is None else int(max_width)
+            )
             if reason is None:
                 variants.append(variant)
             else:
@@ -131,11 +135,11 @@ def plan_variants(
 
 
 def _check_poolings(poolings: Any, who: str) -> list[Any]:
-    poolings = _check_list("poolings", poolings, "'avg', 'max' and None (all values)", who)
-    if not set(poolings) <= set(POOLINGS):
+    what = "'avg', 'max' and None (all values), or 'cls' (the class token)"
+    poolings = _check_list("poolings", poolings, what, who)
+    if not set(poolings) <= set(ALL_POOLINGS):
         raise ValueError(
-            f"The 'poolings' parameter of {who} must list 'avg', 'max' and None (all values). Got "
-            f"{poolings} instead."
+            f"The 'poolings' parameter of {who} must list {what}. Got {poolings} instead."
         )
     return poolings
 
@@ -160,8 +164,12 @@ def sort_key(size: Size) -> tuple[int, ...]:
     return math.prod(as_shape(size)), *as_shape(size)
 
 
-def _why_skipped(variant: Variant, max_width: int | None) -> str | None:
+def _why_skipped(variant: Variant, table: Sequence[Any], max_width: int | None) -> str | None:
     """Say why a variant is not computed, if it is not."""
+    if variant.pooling == "cls" and all(
+        len(layer.output_shape) != 2 for layer in table if layer.name == variant.layer
+    ):
+        return "this layer gives maps, which have no class token"
     if variant.width == 0 and variant.layer in DENSE_UNITS:
         return f"the dense layers exist at an input size of {TRAINED_SIZE} pixels only"
     if variant.width == 0:

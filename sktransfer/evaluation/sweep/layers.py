@@ -75,7 +75,7 @@ def sweep_layers(
     layers : list of str, default=('block1_pool', ..., 'block5_pool')
         Layers by their Keras names. For a network other than VGG, the default is the last layer of
         each resolution.
-    poolings : list of {'avg', 'max'} or None, default=('avg', 'max', None)
+    poolings : list of {'avg', 'max', 'cls'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are
         scored once, as they are.
     input_sizes : list of int or tuple of int, default=(32, 64, 224)

@@ -54,7 +54,7 @@ class LayerSearchCV(Documented, GridSearchCV):
         Its first step is a :class:`VGGFeatureExtractor`, its last step a classifier or regressor.
     layers : list of str, default=('block1_pool', ..., 'block5_pool')
         Layers by their Keras names.
-    poolings : list of {'avg', 'max'} or None, default=('avg', 'max', None)
+    poolings : list of {'avg', 'max', 'cls'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are
         tried once, as they are.
     input_sizes : list of int or tuple of int, default=(32, 64, 224)
