@@ -14,6 +14,6 @@ def check_extractor(extractor: Any, who: str, *, any_network: bool = False) -> N
         wanted = "a VGGFeatureExtractor"
         wanted += " or an ImageFeatureExtractor" if any_network else ""
         raise TypeError(
-            f"The 'extractor' parameter of {who} must be {wanted}. Got {kind}{name} instead. Of a "
+            f"The 'extractor' parameter of {who} must be {wanted}. Got {kind}{name} instead. For a "
             "pipeline, pass the step that extracts the features."
         )
