@@ -86,7 +86,11 @@ def images_per_call(engine: str, input_size: int) -> int:
 
 def images_for(cut: AnyCut, engine: str) -> int:
     """Return how many images every call of a cut takes."""
-    return cut.n_images or images_per_call(engine, side_of(cut.input_size))
+    if cut.n_images is not None:
+        return cut.n_images
+    n_images = images_per_call(engine, side_of(cut.input_size))
+    is_other = engine == "openvino" and not isinstance(cut, Cut)
+    return max(n_images, openvino.LEAST_IMAGES_OF_OTHERS) if is_other else n_images
 
 
 def describe_engine(config: EngineConfig, cut: AnyCut, layer: Any) -> str:
