@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 # Images per request, by input size: small images alone cannot pay for reading the kernels.
 _IMAGES_PER_CALL = ((48, 16), (80, 8))
-#: Images per request of networks other than VGG, at least. With depthwise convolutions two are up to
-#: 1.2 times as fast as one, and else about as fast (measured by `python benchmarks network-...`).
+#: Images per request of networks other than VGG, at least. With depthwise convolutions two are up
+#: to 1.2 times as fast as one, else about as fast (measured by `python benchmarks network-...`).
 LEAST_IMAGES_OF_OTHERS = 2
 #: Largest absolute value of a preprocessed pixel between black and white: 255 less the least mean.
 INPUT_RANGE = 255 - 103.939
