@@ -37,7 +37,7 @@ times.append(time.perf_counter())
 folds = StratifiedKFold(10, shuffle=True, random_state=0)
 scores = cross_val_score(make_pipeline(extractor, LogisticRegression()), X, y, cv=folds)
 times.append(time.perf_counter())
-raw = cross_val_score(LogisticRegression(), X, y, cv=folds)
+raw = cross_val_score(LogisticRegression(), X.reshape(len(X), -1), y, cv=folds)
 times.append(time.perf_counter())
 steps = [after - before for before, after in zip(times, times[1:])]
 print(json.dumps([scores.mean(), scores.std(), extractor.engine_, len(X), *steps]))
