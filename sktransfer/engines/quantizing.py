@@ -1,9 +1,9 @@
 """Networks other than VGG in int8: where their values are rounded, and to which levels.
 
-As for VGG, the inputs of convolutions and dense layers are rounded to 256 levels, up to the largest
-value met in calibration; kernels to 255, with a scale for each output channel. Inputs that are
-never negative get levels from zero on, others get them on both sides of zero. The inputs of
-depthwise convolutions, whose channels never meet, have one range per channel. Everything else is
+As for VGG, the inputs of convolutions and dense layers but the first are rounded to 256 levels, up
+to the largest value met in calibration; kernels to 255, with a scale for each output channel. Inputs
+that are never negative get levels from zero on, others get them on both sides of zero. The inputs
+of depthwise convolutions, whose channels never meet, have one range per channel. Everything else is
 computed in float32, including the output of a wanted layer.
 
 A range belongs to an operation by its position in the converted network, which is the same
@@ -92,17 +92,21 @@ def quantize(model: openvino.Model, ranges: tuple[InputRange, ...]) -> None:
 
 
 def _weighted(model: openvino.Model) -> list[tuple[int, Any]]:
-    """List the operations on images with weights, by their positions."""
+    """List the operations with weights behind the first on images, by their positions."""
     varying: set[str] = set()  # what depends on the images
+    behind: set[str] = set()  # and on weights
     found = []
     for position, node in enumerate(model.get_ordered_ops()):
         sources = [each.get_source_output().get_node() for each in node.inputs()]
         depends = [source.get_name() in varying for source in sources]
         if node.get_type_name() == "Parameter" or any(depends):
             varying.add(node.get_name())
-        if node.get_type_name() not in _WEIGHTED or depends != [True, False]:
-            continue
-        if sources[0].get_type_name() != "FakeQuantize":  # as in a file that is quantized already
+        is_behind = any(source.get_name() in behind for source in sources)
+        is_weighted = node.get_type_name() in _WEIGHTED and depends == [True, False]
+        if is_behind or is_weighted:
+            behind.add(node.get_name())
+        # What a file has quantized already stays as it is.
+        if is_weighted and is_behind and sources[0].get_type_name() != "FakeQuantize":
             found.append((position, node))
     return found
 

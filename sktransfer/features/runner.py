@@ -49,7 +49,7 @@ from sktransfer.networks.pixels import CAFFE, PixelScaling
 from sktransfer.weights import WeightsSource, hash_layers
 
 # Part of every recipe; a change of what images are turned into, or how, must change it.
-_RECIPE_FORMAT = 3
+_RECIPE_FORMAT = 4
 # Where batch_size='auto', what the preprocessed images of one chunk may take, and how many there
 # are: enough to keep the threads of an engine busy, and few, so that it need not wait for long.
 _CHUNK_BYTES = 32 << 20
