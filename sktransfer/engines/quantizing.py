@@ -1,10 +1,10 @@
 """Networks other than VGG in int8: where their values are rounded, and to which levels.
 
 As for VGG, the inputs of convolutions and dense layers but the first are rounded to 256 levels, up
-to the largest value met in calibration; kernels to 255, with a scale for each output channel. Inputs
-that are never negative get levels from zero on, others get them on both sides of zero. The inputs
-of depthwise convolutions, whose channels never meet, have one range per channel. Everything else is
-computed in float32, including the output of a wanted layer.
+to the largest value met in calibration; kernels to 255, with a scale for each output channel.
+Inputs that are never negative get levels from zero on, others get them on both sides of zero. The
+inputs of depthwise convolutions, whose channels never meet, have one range per channel. Everything
+else is computed in float32, including the output of a wanted layer.
 
 A range belongs to an operation by its position in the converted network, which is the same
 wherever the same cut is converted.
