@@ -45,8 +45,8 @@ def extractor(tmp_path: Path) -> ImageFeatureExtractor:
 
 
 def _sweep(extractor: ImageFeatureExtractor, folder: Path) -> None:
-    networks = {"file": extractor, "early": clone(extractor).set_params(layer="conv")}
-    sweep = sweep_networks(X, Y, networks=networks, cv=2)
+    networks = {"file": extractor, "early": clone(extractor)}
+    sweep = sweep_networks(X, Y, networks=networks, layers={"early": ["conv"]}, cv=2)
     assert [(row.network, row.variant.layer) for row in sweep.rows] == [
         ("file", "flat"),
         ("early", "conv"),
