@@ -251,7 +251,7 @@ def with_weights(
     params |= {"weights": named, "input_size": estimator.input_size_}
     other = VGGFeatureExtractor(**params)
     who = type(other).__name__
-    source = FittedWeights(other.weights, None, runner.cut, estimator.weights_sha256_, who)
+    source = FittedWeights(other.weights, None, runner.vgg_cut, estimator.weights_sha256_, who)
     reader = replace(get_reader(estimator), who=who)
     take_over(other, estimator, reader, replace(runner, weights=source, who=who), None)
     return other

@@ -243,12 +243,12 @@ def _draw_row(sheet: _Sheet, row: FeatureMaps, y: float, tile: float, cmap: Any)
     bar = sheet.place(right - _BAR, y + 0.06, _BAR, 0.1)
     bar.imshow(np.linspace(0, 1, 64)[None], cmap=cmap, aspect="auto")
     # A layer without activation is drawn in the colour of the smallest value.
-    limits = {"vmin": low, "vmax": high if high > low else low + 1}
+    top = high if high > low else low + 1
     axes = []
     for j, (channel, values) in enumerate(zip(row.channels, row.maps, strict=True)):
         x = _GAP + j * (tile + _GAP)
         inner = sheet.place(x, y + _LABEL, tile)
-        inner.imshow(values, cmap=cmap, interpolation="nearest", **limits)
+        inner.imshow(values, cmap=cmap, interpolation="nearest", vmin=low, vmax=top)
         below, size = y + _LABEL + tile + 0.01, 0.85 * sheet.font_size
         sheet.write(x + tile / 2, below, f"f{channel}", ha="center", fontsize=size)
         axes.append(inner)

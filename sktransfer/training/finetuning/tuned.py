@@ -226,7 +226,7 @@ class TunedNetwork(TransformerMixin, TuningParameters):
             runner = get_trunk_of(runner).hold(runner, arrays)
         learned = {"_head": head, "_runner": runner, "weights_sha256_": runner.sha256}
         # In one step: an interrupt in between would leave a head on the trunk of another network.
-        vars(self).update(learned)
+        self.__dict__.update(learned)
 
     def _trained(self) -> Head:
         check_is_fitted(self)
