@@ -48,8 +48,8 @@ class PredictInEachFold(TransformerMixin, BaseEstimator):
 def measure_folds(size: int, options: Options) -> list[Row]:
     """Measure VGG16 to flatten, scaled, and logistic regression, on scikit-learn's digits.
 
-    Every run has a fresh store, except "cached before", which has that of an earlier run. In int8 the
-    calibration, on eight images, is part of the run. Rows computed are counted by the store.
+    Every run has a fresh store, except "cached before", which has that of an earlier run. In int8
+    the calibration, on eight images, is part of the run. Rows computed are counted by the store.
     """
     X, y = load_digit_pair((8, 6), return_X_y=True)
     if size > 112 or options.is_quick:

@@ -3,8 +3,8 @@
     git worktree add ../before 7e12190
     python benchmarks/versions.py ../before [--rounds 5]
 
-Each round is a fresh process of either checkout, in turn, that transforms the same files. "cached" is
-with an empty store.
+Each round is a fresh process of either checkout, in turn, that transforms the same files. "cached"
+is with an empty store.
 """
 
 from __future__ import annotations
