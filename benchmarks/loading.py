@@ -23,8 +23,8 @@ _LAYERS = ("block1_pool", "block3_pool", "block5_pool")
 def measure_loading(options: Options) -> list[Row]:
     """Measure `transform` of files at 32 px, float32, with one loading thread and with all.
 
-    The network has all threads in both. "cached" is with a store, empty at first, which needs
-    the digest of every image. Where all processors are busy, no more can come out per second.
+    The network has all threads in both. "cached" is with a store, empty at the beginning, which
+    needs the digest of every image. Where all processors are busy, no more can come out per second.
     """
     n_images = options.few(256, 8)
     rows = []
@@ -47,9 +47,7 @@ def _measure(paths: list[str], kind: str, layer: str, features: str, options: Op
         counted, loading.count_threads = loading.count_threads, lambda: n_threads
         try:
             with tempfile.TemporaryDirectory() as folder:
-                extractor.set_params(
-                    cache=None if features == "not cached" else FeatureStore(folder)
-                )
+                extractor.set_params(cache=FeatureStore(folder) if features == "cached" else None)
                 found.append(extractor.transform(paths))
         finally:
             loading.count_threads = counted

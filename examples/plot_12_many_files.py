@@ -37,8 +37,7 @@ except OSError as error:
 
 # %%
 # The file is repaired, and the same call continues where it stopped. The result is the same, byte
-# for byte, as that of a run without interruption. (``on_error="skip"`` would have left the file
-# out.)
+# for byte, as that of a run without interruption. (``on_error="skip"`` would have left it out.)
 damaged.write_bytes(content)
 done = extract(files, out, extractor=vgg)
 print(f"{done.n_rows} rows in {out.name}, {out.stat().st_size / 2**20:.1f} MiB")
