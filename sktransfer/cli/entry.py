@@ -35,6 +35,8 @@ _COMMANDS = {
 # Parameters of the library whose options have other names.
 _OPTIONS = {
     "cv": "folds",
+    "input_size": "input_sizes",
+    "layer": "layers",
     "n_classes": "classes",
     "n_images": "images",
     "n_jobs": "jobs",
@@ -129,7 +131,7 @@ def _printable_output() -> Iterator[None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sktransfer", description="Features of pretrained VGG networks for scikit-learn."
+        prog="sktransfer", description="Features of pretrained networks for scikit-learn."
     )
     parser.add_argument("--version", action="version", version=f"sktransfer {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
