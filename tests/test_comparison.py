@@ -151,6 +151,28 @@ def test_optional_weights_that_are_missing_leave_their_row_with_the_reason(
         compare_transfer(X, y, extractors=extractors, cv=2)
 
 
+def test_what_cannot_be_used_is_an_error_or_a_line(
+    digits: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    X, y = digits
+    gone = _random(weights=tmp_path / "none.h5")
+    wrong = _random("block1_pol", weights="synthetic")
+    extractors = {"gone": gone, "own": _random(weights="synthetic"), "wrong": wrong}
+    result = compare_transfer(X, y, extractors=extractors, on_error="skip", cv=2)
+    found = {row.name: row.unavailable for row in result.rows[3:]}
+    names = ["gone", "own", "own, as in the article", "own, random weights", "wrong"]
+    assert list(found) == names
+    assert "none.h5" in found["gone"]
+    assert "Did you mean 'block1_pool'" in found["wrong"]
+    assert found["own"] is found["own, random weights"] is None
+    # The control alone says nothing of trained weights.
+    with pytest.raises(FileNotFoundError, match=r"none\.h5"):
+        extractors = {"gone": gone, "random": _random()}
+        compare_transfer(X, y, extractors=extractors, on_error="skip", cv=2)
+    with pytest.raises(ValueError, match="'on_error' parameter of compare_transfer must"):
+        compare_transfer(X, y, extractors={"random": _random()}, on_error="ignore", cv=2)
+
+
 def test_wrong_parameters_are_no_missing_weights(digits: tuple[np.ndarray, np.ndarray]) -> None:
     X, y = digits
     with pytest.raises(ValueError, match="Did you mean 'block1_pool'"):

@@ -42,7 +42,7 @@ from sktransfer.cli import main
 from sktransfer.engines import ready
 from sktransfer.engines.choice import is_installed
 from sktransfer.engines.processor import has_instructions
-from sktransfer.evaluation.probing.planning import name_extractor
+from sktransfer.evaluation.probing.naming import name_extractor
 from sktransfer.features.fitted import get_runner
 from sktransfer.networks.applications import find_application, list_applications
 from sktransfer.networks.pixels import USUAL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 
 #: The engines' names, repeated here so that help imports no engine.
@@ -10,6 +11,7 @@ PRECISIONS = ["float32", "bfloat16", "float16", "int8"]
 _NETWORKS = ["vgg16", "vgg19"]
 #: The usual ways of scaling pixels, by the names of the option `--preprocessing`.
 SCALINGS = ("caffe", "tf", "torch", "none")
+_NUMBERS = '\'{"scale": 0.0039, "mean": 0.5, "std": [0.2, 0.2, 0.3], "order": "RGB"}\''
 _SOURCES = "imagenet, synthetic, random or a weights file"
 #: What all commands take without --data. A pair would leave nothing to gain: raw pixels tell 8 from
 #: 6 with three labels.
@@ -37,6 +39,21 @@ def image_size(text: str) -> int | tuple[int, int]:
             f"must be a side in pixels, such as 64, or HEIGHTxWIDTH, such as 48x96, got {text!r}"
         ) from error
     return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def scaling(text: str) -> str | dict[str, object]:
+    """Read how pixels are scaled: a usual way by its name, or numbers as JSON."""
+    if text in SCALINGS:
+        return text
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise argparse.ArgumentTypeError(
+            f"must be {', '.join(SCALINGS)}, or JSON such as {_NUMBERS}, got {text!r}"
+        )
+    return given
 
 
 def _read_int(text: str, low: int, high: int | None) -> int:
@@ -117,14 +134,16 @@ def add_other_networks(network: argparse._ArgumentGroup, *, several: bool) -> No
         "--network",
         nargs="+" if several else None,
         metavar="NAME",
-        help="a network of keras.applications by name, such as resnet50, or a .keras or .onnx file"
-        + ("; several are compared" if several else ""),
+        help="a network of keras.applications by name, such as resnet50, one of timm, such as "
+        "timm/resnet50, or a .keras or .onnx file" + ("; several are compared" * several),
     )
     network.add_argument(
         "--preprocessing",
-        choices=list(SCALINGS),
-        help="how pixels are scaled for files, which do not record it: as Keras' networks in mode "
-        "caffe, tf or torch, or not at all (default: as the network tells)",
+        type=scaling,
+        metavar="SCALING",
+        help="how pixels are scaled for .keras and .onnx files that do not tell it: as Keras' "
+        "networks in mode caffe, tf or torch, not at all (none), or by numbers as JSON, such as "
+        f"{_NUMBERS}; other networks keep their own",
     )
 
 
@@ -184,14 +203,14 @@ def add_pooling(network: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_engine(network: argparse._ArgumentGroup) -> None:
+def add_engine(network: argparse._ArgumentGroup, *, any_network: bool = True) -> None:
     """Add what runs the network."""
+    torch = "; torch is for networks of timm alone" if any_network else ""
     network.add_argument(
         "--engine",
         default="auto",
-        choices=["auto", "keras", "openvino", "ncnn", "torch"],
-        help="the library that runs the network; torch is for networks of timm alone (default: "
-        "%(default)s)",
+        choices=["auto", "keras", "openvino", "ncnn", *(["torch"] if any_network else [])],
+        help=f"the library that runs the network{torch} (default: %(default)s)",
     )
 
 

@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="side of the images in pixels, 32 or more, or HEIGHTxWIDTH (default: %(default)s)",
     )
-    add_engine(network)
+    add_engine(network, any_network=False)
     network.add_argument(
         "--precision",
         nargs="+",
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _make_extractors(args: argparse.Namespace, verbose: int) -> dict[str, Any]:
     """Return an extractor for each precision."""
-    from sktransfer.evaluation.probing.planning import name_extractor
+    from sktransfer.evaluation.probing.naming import name_extractor
 
     extractors = {}
     for precision in _list_precisions(args):

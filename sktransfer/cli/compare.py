@@ -18,10 +18,11 @@ from sktransfer.cli._output import check_targets, write_result
 
 SUMMARY = "logistic regression on raw pixels against VGG features"
 DESCRIPTION = (
-    "Compare logistic regression on raw pixels with logistic regression on VGG features: the same "
-    "images, folds and scaling, with all labels and with few. Say whether transfer helped. Without "
-    "arguments, compare scikit-learn's ten digits with the package's own synthetic weights, with "
-    "ImageNet weights if they are on this machine, and with random weights as a control."
+    "Compare logistic regression on raw pixels with logistic regression on VGG features, or with "
+    "--network on those of other networks: the same images, folds and scaling, with all labels and "
+    "with few. Say whether transfer helped. Without arguments, compare scikit-learn's ten digits "
+    "with the package's own synthetic weights, with ImageNet weights if they are on this machine, "
+    "and with random weights as a control."
 )
 
 
@@ -67,14 +68,15 @@ def run(args: argparse.Namespace) -> int:
         positive=None if names is None else 1,
         target_names=names,
         optional=optional,
+        on_error="skip" if args.network else "raise",
         cv=args.folds,
         few_labels="auto" if args.few_labels is None else args.few_labels,
         n_controls=args.controls,
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )
-    best = result.best_transfer
-    estimator = extractors[best.name] if best is not None else list(extractors.values())[-1]
+    computed = [row for row in result.rows if row.name in extractors and row.unavailable is None]
+    estimator = extractors[(result.best_transfer or computed[-1]).name]
     labels = y if names is None else np.array(names)[y]
     shown = {"estimator": estimator, "X": X, "y": labels}
     write_result(args, result, "comparison", TransferComparisonDisplay, **shown)

@@ -18,11 +18,11 @@ from sktransfer.cli._output import check_targets, write_result
 
 SUMMARY = "scores by number of labels, with and without VGG features"
 DESCRIPTION = (
-    "Measure how scores grow with the number of labels: on raw pixels, on VGG features, and on "
-    "those of the same network with random weights. Print start, slope and asymptote of each "
-    "curve, and the labels saved. Without arguments, measure scikit-learn's ten digits with "
-    "the package's own synthetic weights, and with ImageNet weights if they are on this "
-    "machine."
+    "Measure how scores grow with the number of labels: on raw pixels, on VGG features, or with "
+    "--network on those of other networks, and on those of the same network with random weights. "
+    "Print start, slope and asymptote of each curve, and the labels saved. Without arguments, "
+    "measure scikit-learn's ten digits with the package's own synthetic weights, and with ImageNet "
+    "weights if they are on this machine."
 )
 
 
@@ -80,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         test=args.test,
         scoring=args.scoring,
         optional=optional,
+        on_error="skip" if args.network else "raise",
         random_state=args.seed,
         verbose=0 if args.quiet else 1,
     )

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from sktransfer.cli._data import read_data
-from sktransfer.cli._network import choose_weights, make_extractor, make_other, start_keras
+from sktransfer.cli._network import choose_weights, make_extractor, make_other, start_engines
 from sktransfer.cli._options import (
     add_cut,
     add_data,
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     n_images, args.max_images = args.max_images or _MAX_IMAGES, None
     X, y, _ = read_data(args)
     extractor = _make(args)
-    start_keras()
+    start_engines([extractor])
     diagnosis = diagnose(
         extractor,
         X,
@@ -84,7 +84,6 @@ def _make(args: argparse.Namespace) -> Any:
             args.network,
             layer=args.layer,
             pooling=args.pooling,
-            weights=args.weights or "imagenet",
             input_size=args.input_size or "auto",
         )
     layer = args.layer or "block3_pool"

@@ -35,6 +35,8 @@ _COMMANDS = {
 # Parameters of the library whose options have other names.
 _OPTIONS = {
     "cv": "folds",
+    "input_size": "input_sizes",
+    "layer": "layers",
     "n_classes": "classes",
     "n_images": "images",
     "n_jobs": "jobs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sktransfer.cli._network import make_extractor, make_other, start_keras
+from sktransfer.cli._network import make_extractor, make_other, start_engines
 from sktransfer.cli._options import (
     add_engine,
     add_network,
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         extractor = make_extractor(args, **params)
     one = Path(args.inputs[0])
     is_source = len(args.inputs) == 1 and (one.is_dir() or not one.exists() or _is_list(one))
-    start_keras()
+    start_engines([extractor])
     done = extract(
         args.inputs[0] if is_source else args.inputs,
         args.out,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from sktransfer.cli._data import read_data
-from sktransfer.cli._network import choose_weights, make_extractor, make_other, start_keras
+from sktransfer.cli._network import choose_weights, make_extractor, make_other, start_engines
 from sktransfer.cli._options import (
     add_cache,
     add_data,
+    add_engine,
     add_network,
     add_other_networks,
     add_outputs,
@@ -22,9 +24,10 @@ from sktransfer.cli._output import check_targets, write_result
 
 SUMMARY = "which layer, pooled how, at which input size"
 DESCRIPTION = (
-    "Score a linear classifier on the features of several layers, poolings and input sizes, and "
-    "say what each costs. Without --data, use scikit-learn's ten digits, and without "
-    "--weights the package's own synthetic weights."
+    "Score a linear classifier on the features of several layers, poolings and input sizes, or "
+    "with --network of several networks, and say what each costs. Without --data, use "
+    "scikit-learn's ten digits, and without --weights and --network the package's own synthetic "
+    "weights."
 )
 
 
@@ -35,16 +38,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_other_networks(network, several=True)
     network.add_argument(
         "--layers",
-        nargs="+",
+        nargs="*",
         metavar="LAYER",
-        help="layers by their Keras names (default: the last of each block)",
+        help="layers by their names (default: the last of each block); with one --network its "
+        "layers instead of its embedding, without names the last of each resolution",
     )
     network.add_argument(
         "--poolings",
         nargs="+",
         choices=["avg", "max", "flat"],
-        help="how feature maps become features; flat keeps all values (default: avg max flat, with "
-        "--network avg)",
+        help="how feature maps become features; flat keeps all values (default: avg max flat, of "
+        "embeddings avg)",
     )
     network.add_argument(
         "--input-sizes",
@@ -54,6 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="sides of the images in pixels, 32 or more, or HEIGHTxWIDTH; networks were trained "
         "at 224 (default: 32 64, with --network what each was trained at)",
     )
+    add_engine(network)
     add_precision(network, ["float32", "bfloat16", "int8"])
     running = add_run(parser, folds=5, seeds="folds, subset and random weights")
     running.add_argument(
@@ -73,65 +78,86 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
+    check_targets(args)
+    if args.layers is not None and len(args.network or []) > 1:
+        raise ValueError(
+            "The '--layers' option is for one network at a time, as each has layers of its own. "
+            f"Got it with {len(args.network)}: leave it out to compare their embeddings, or call "
+            "sktransfer.sweep_networks(layers=...)."
+        )
+    if args.network and args.layers is None:
+        return _run_networks(args)
+    return _run_layers(args)
+
+
+def _run_layers(args: argparse.Namespace) -> int:
+    """Sweep over the layers of one network."""
     from sktransfer.displays import LayerSweepDisplay
     from sktransfer.evaluation.sweep import sweep_layers
     from sktransfer.evaluation.sweep.grid import BLOCK_ENDS
+    from sktransfer.evaluation.sweep.networks import own_size
 
-    check_targets(args)
-    if args.network:
-        return _run_networks(args)
     X, y, names = read_data(args)
     layers = args.layers or BLOCK_ENDS
-    weights = args.weights or choose_weights(args.architecture, layers)
-    extractor = make_extractor(args, weights=weights, precision=args.precision, cache=args.cache)
-    start_keras()
+    if args.network:
+        extractor = make_other(args, args.network[0], **_given(args))
+        start_engines([extractor])
+        sizes = args.input_sizes or [own_size(extractor)]
+    else:
+        weights = args.weights or choose_weights(args.architecture, layers)
+        extractor = make_extractor(args, weights=weights, **_given(args))
+        start_engines([extractor])
+        sizes = args.input_sizes or [32, 64]
     result = sweep_layers(
         X,
         y,
         extractor=extractor,
         layers=layers,
         poolings=_poolings(args.poolings or ["avg", "max", "flat"]),
-        input_sizes=args.input_sizes or [32, 64],
-        cv=args.folds,
-        positive=None if names is None else 1,
-        max_width=args.max_width,
-        time_budget=args.time_budget,
-        random_state=args.seed,
-        verbose=0 if args.quiet else 1,
+        input_sizes=sizes,
+        **_measured(args, names),
     )
     write_result(args, result, "sweep", LayerSweepDisplay)
     return 0
 
 
-def _poolings(names: list[str]) -> list[str | None]:
-    return [None if name == "flat" else name for name in names]
-
-
 def _run_networks(args: argparse.Namespace) -> int:
+    """Sweep over the embeddings of networks."""
     from sktransfer.displays import NetworkSweepDisplay
-    from sktransfer.evaluation.probing.planning import name_network
+    from sktransfer.evaluation.probing.naming import name_networks
     from sktransfer.evaluation.sweep.across import sweep_networks
 
-    if args.layers:
-        raise ValueError(
-            "The '--layers' option is for one network of VGG. Got it with --network, which "
-            "compares embeddings: call sktransfer.sweep_networks(layers=...), or leave one out."
-        )
     X, y, names = read_data(args)
-    params = {"precision": args.precision, "cache": args.cache}
-    start_keras()
-    extractors = [make_other(args, network, **params) for network in args.network]
+    extractors = [make_other(args, network, **_given(args)) for network in args.network]
+    start_engines(extractors)
     result = sweep_networks(
         X,
         y,
-        networks={name_network(each): each for each in extractors},
+        networks=dict(zip(name_networks(extractors), extractors, strict=True)),
         poolings=_poolings(args.poolings or ["avg"]),
         input_sizes=args.input_sizes,
-        cv=args.folds,
-        positive=None if names is None else 1,
-        max_width=args.max_width,
-        random_state=args.seed,
-        verbose=0 if args.quiet else 1,
+        **_measured(args, names),
     )
     write_result(args, result, "networks", NetworkSweepDisplay)
     return 0
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of every extractor."""
+    return {name: getattr(args, name) for name in ("engine", "precision", "cache")}
+
+
+def _measured(args: argparse.Namespace, names: list[str] | None) -> dict[str, Any]:
+    """Return what the options say of every sweep."""
+    return {
+        "cv": args.folds,
+        "positive": None if names is None else 1,
+        "max_width": args.max_width,
+        "time_budget": args.time_budget,
+        "random_state": args.seed,
+        "verbose": 0 if args.quiet else 1,
+    }
+
+
+def _poolings(names: list[str]) -> list[str | None]:
+    return [None if name == "flat" else name for name in names]

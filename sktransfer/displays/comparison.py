@@ -11,7 +11,7 @@ from sktransfer.displays._display import ResultDisplay, make_axes
 from sktransfer.displays._palette import inks, row_look
 from sktransfer.evaluation.comparison import compare_transfer
 from sktransfer.evaluation.comparison.result import TransferComparison
-from sktransfer.evaluation.probing.planning import name_extractor
+from sktransfer.evaluation.probing.naming import name_extractor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from sktransfer.displays._palette import NORMAL, inks, row_look
 from sktransfer.evaluation.curves import transfer_curve
 from sktransfer.evaluation.curves.estimates import Estimate, are_fractions
 from sktransfer.evaluation.curves.result import CurveRow, TransferCurve
-from sktransfer.evaluation.probing.planning import name_extractor
+from sktransfer.evaluation.probing.naming import name_extractor
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

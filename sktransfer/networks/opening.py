@@ -19,7 +19,8 @@ from sktransfer.networks.keras_network import wrap
 from sktransfer.networks.onnx_reading import open_onnx
 from sktransfer.networks.timm_network import is_timm, open_timm
 
-_FILES = (".keras", ".onnx", ".h5", ".hdf5")
+_READ = (".keras", ".onnx")
+_FILES = (*_READ, ".h5", ".hdf5")
 # How a .keras file names its weights.
 _HDF5 = "model.weights.h5"
 _WEIGHTS = {_HDF5, "model.weights.npz"}
@@ -28,6 +29,11 @@ _WEIGHTS = {_HDF5, "model.weights.npz"}
 def is_onnx(network: Any) -> bool:
     """Tell whether a path is that of an ONNX file, by its ending."""
     return isinstance(network, str | os.PathLike) and Path(network).suffix.lower() == ".onnx"
+
+
+def is_file(network: Any) -> bool:
+    """Tell whether a path is that of a file that holds a network, by its ending."""
+    return isinstance(network, str | os.PathLike) and Path(network).suffix.lower() in _READ
 
 
 def find_named(network: Any, who: str, param: str = "network") -> Application | None:

@@ -46,6 +46,7 @@ def compare_transfer(
     positive: Any = None,
     target_names: Sequence[str] | None = None,
     optional: Collection[str] = (),
+    on_error: str = "raise",
     sample_weight: Any = None,
     random_state: int | None = 0,
     verbose: int = 0,
@@ -119,6 +120,11 @@ def compare_transfer(
     optional : collection of str, default=()
         Names of extractors that are shown only if their weights are on this machine: nothing is
         downloaded for them. Otherwise the reason is shown in their place.
+    on_error : {'raise', 'skip'}, default='raise'
+        What happens where an extractor that is not optional cannot be used, because its weights
+        cannot be downloaded, say, or an ONNX file has no random weights: an error; or the reason
+        stands in its place, as long as another extractor with trained weights remains, or one at
+        all where none was given.
     sample_weight : array-like of shape (n_images,) or None, default=None
         How much each image counts, while classifiers are fitted and in all scores and tests. It is
         given to every step of `classifier` whose ``fit`` takes it; with scikit-learn's metadata
@@ -142,7 +148,7 @@ def compare_transfer(
     TypeError
         If an extractor or the classifier has the wrong type.
     OSError
-        If weights that are not optional, or image files, are unavailable.
+        If weights that are not optional, or image files, are unavailable; see `on_error`.
 
     See Also
     --------
@@ -167,7 +173,7 @@ def compare_transfer(
     ['raw pixels as in the article', 'raw pixels from 0 to 1', 'raw pixels', 'random']
     """
     who = "compare_transfer"
-    check_extractors(extractors, who=who)
+    check_extractors(extractors, on_error, who=who)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
     images = read_as(first, X, who=who)
     checked = Scoring.check(
@@ -192,6 +198,7 @@ def compare_transfer(
         X,
         extractors,
         optional=optional,
+        on_error=on_error,
         n_controls=_check_n_controls(n_controls, who),
         random_state=random_state,
         verbose=verbose,

@@ -57,6 +57,7 @@ def transfer_curve(
     groups: Any = None,
     scoring: Any = None,
     optional: Collection[str] = (),
+    on_error: str = "raise",
     sample_weight: Any = None,
     random_state: int | None = 0,
     verbose: int = 0,
@@ -108,6 +109,11 @@ def transfer_curve(
     optional : collection of str, default=()
         Names of extractors that are shown only if their weights are on this machine: nothing is
         downloaded for them. Otherwise the reason is shown in their place.
+    on_error : {'raise', 'skip'}, default='raise'
+        What happens where an extractor that is not optional cannot be used, because its weights
+        cannot be downloaded, say, or an ONNX file has no random weights: an error; or the reason
+        stands in its place, as long as another extractor with trained weights remains, or one at
+        all where none was given.
     sample_weight : array-like of shape (n_images,) or None, default=None
         How much each image counts, as for :func:`compare_transfer`, for estimators too.
     random_state : int or None, default=0
@@ -125,7 +131,7 @@ def transfer_curve(
     ValueError, TypeError
         If labels, sizes, test set or metric are invalid, before any network runs.
     OSError
-        If weights that are not optional, or image files, are unavailable.
+        If weights that are not optional, or image files, are unavailable; see `on_error`.
 
     Warns
     -----
@@ -158,7 +164,7 @@ def transfer_curve(
     >>> [len(scores) for scores in curve.rows[0].scores]
     [3, 3]
     """
-    _check_parameters(extractors, estimators, scoring, n_repeats)
+    _check_parameters(extractors, on_error, estimators, scoring, n_repeats)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
     images = read_as(first, X, who=_WHO)
     target = _check_target(y, len(images), classifier, estimators)
@@ -181,6 +187,7 @@ def transfer_curve(
         X,
         extractors,
         optional=optional,
+        on_error=on_error,
         taken=list(estimators or {}),
         random_state=random_state,
         verbose=verbose,
@@ -269,8 +276,10 @@ def _score_network(plan: NetworkPlan, X: Any, probe: Any, shared: Scoring) -> Cu
     return row
 
 
-def _check_parameters(extractors: Any, estimators: Any, scoring: Any, n_repeats: Any) -> None:
-    check_extractors(extractors, who=_WHO)
+def _check_parameters(
+    extractors: Any, on_error: Any, estimators: Any, scoring: Any, n_repeats: Any
+) -> None:
+    check_extractors(extractors, on_error, who=_WHO)
     if not isinstance(estimators, Mapping | None):
         raise _wrong_estimators(estimators, "classes")
     names = [RAW, UNIT_RAW, *extractors, *(estimators or {})]

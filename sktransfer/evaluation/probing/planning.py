@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import joblib
@@ -17,13 +15,14 @@ from sktransfer.base import name_extractor_in
 from sktransfer.evaluation.probing import make_control
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import draw_again, get_runner
-from sktransfer.networks.graph import EMBEDDING
 from sktransfer.networks.opening import is_onnx
-from sktransfer.networks.outputs import spell_size
 from sktransfer.weights.official import no_downloads
 
 # What two extractors may differ in and still share a control.
 _NOT_CONFIGURED = {"weights", "random_state", "batch_size", "cache", "verbose"}
+#: What says that a network cannot be used, here or in this way.
+UNUSABLE = (ImportError, OSError, ValueError)
+_NO_CONTROL = "an ONNX file does not say how to draw random weights"
 
 
 @dataclass
@@ -51,8 +50,8 @@ class NetworkPlan:
     unavailable: str | None = None
 
 
-def check_extractors(extractors: Any, *, who: str) -> None:
-    """Find out whether extractors are given by name."""
+def check_extractors(extractors: Any, on_error: Any, *, who: str) -> None:
+    """Find out whether extractors are given by name, and what happens where one cannot be used."""
     given = extractors.values() if isinstance(extractors, Mapping) else [None]
     if not all(isinstance(each, FeatureExtractor) for each in given):
         raise TypeError(
@@ -60,30 +59,11 @@ def check_extractors(extractors: Any, *, who: str) -> None:
             "VGGFeatureExtractor or ImageFeatureExtractor, as in {'VGG16': "
             f"VGGFeatureExtractor()}}. Got {extractors!r} instead.{name_extractor_in(*given)}"
         )
-
-
-def name_extractor(extractor: FeatureExtractor) -> str:
-    """Name a row by what decides its features."""
-    weights = "random weights"
-    if isinstance(extractor.weights, Mapping):
-        weights = "custom weights"
-    elif extractor.weights is not None:
-        weights = Path(extractor.weights).name
-    network = name_network(extractor)
-    layers = [extractor.layer] if isinstance(extractor.layer, str) else extractor.layer
-    layers = [EMBEDDING] if layers is None else layers
-    pooling = f" {extractor.pooling}-pooled" if extractor.pooling else ""
-    size = extractor.input_size
-    size = "" if isinstance(size, str) else f", {spell_size(size)} px"
-    return f"{network} {weights}, {' + '.join(layers)}{pooling}{size}"
-
-
-def name_network(extractor: FeatureExtractor) -> str:
-    """Name the network of an extractor."""
-    network = getattr(extractor, "architecture", None) or getattr(extractor, "network", None)
-    if isinstance(network, str | os.PathLike):
-        return Path(network).name
-    return str(getattr(network, "name", network))
+    if on_error not in ("raise", "skip"):
+        raise ValueError(
+            f"The 'on_error' parameter of {who} must be 'raise' or 'skip'. Got {on_error!r} "
+            "instead."
+        )
 
 
 def plan_networks(
@@ -91,6 +71,7 @@ def plan_networks(
     extractors: Mapping[str, FeatureExtractor],
     *,
     optional: Collection[str],
+    on_error: str,
     taken: Collection[str] = (),
     n_controls: int = 1,
     random_state: Any,
@@ -108,6 +89,8 @@ def plan_networks(
         Not fitted, and never changed.
     optional : collection of str
         Names of those whose weights may be missing. Nothing is downloaded for them.
+    on_error : {'raise', 'skip'}
+        What happens where another one cannot be used.
     taken : collection of str, default=()
         Names of other rows, which no control may have.
     n_controls : int, default=1
@@ -124,33 +107,28 @@ def plan_networks(
 
     Raises
     ------
-    OSError
-        If weights that are not optional, or image files, are unavailable.
+    ImportError, OSError, ValueError
+        If an extractor that is not optional cannot be used, or images cannot be read; with
+        ``on_error='skip'`` only if none remains.
     """
-    plans: list[NetworkPlan] = []
+    plans, skipped = _fit_all(X, extractors, optional, on_error, verbose)
     controls: dict[str, NetworkPlan] = {}
-    for name, extractor in extractors.items():
-        plan = NetworkPlan(name, "control" if extractor.weights is None else "transfer")
-        plans.append(plan)
-        try:
-            with no_downloads() if name in optional else nullcontext():
-                plan.extractors = [clone(extractor).set_params(verbose=verbose).fit(X)]
-        except OSError as error:
-            if name not in optional:
-                raise
-            plan.unavailable = str(error)
+    for plan in plans:
         if plan.kind == "control" and plan.extractors:
             controls.setdefault(_hash_configuration(plan.extractors[0]), plan)
+    # Of these files a row that was asked for says already that there is no control.
+    said = [extractors[name].network for name in skipped if _is_impossible(extractors[name])]
     for plan in list(plans):
-        if plan.kind == "control":
+        if plan.kind == "control" or plan.name in skipped:
             continue
         trained = plan.extractors[0] if plan.extractors else extractors[plan.name]
         name = f"{plan.name}, random weights"
         while name in extractors or name in taken:
             name += " (control)"
         if is_onnx(getattr(trained, "network", None)):
-            why = "an ONNX file does not say how to draw random weights"
-            plans.insert(plans.index(plan) + 1, NetworkPlan(name, "control", unavailable=why))
+            if trained.network not in said:
+                row = NetworkPlan(name, "control", unavailable=_NO_CONTROL)
+                plans.insert(plans.index(plan) + 1, row)
             continue
         control = make_control(trained, random_state).set_params(verbose=verbose)
         key = _hash_configuration(control.fit(X))
@@ -164,6 +142,41 @@ def plan_networks(
             seeds = [_add_to_seed(first.random_state, i) for i in range(1, n_controls)]
             plan.extractors += [draw_again(first, seed, X) for seed in seeds]
     return plans
+
+
+def _fit_all(
+    X: Any,
+    extractors: Mapping[str, FeatureExtractor],
+    optional: Collection[str],
+    on_error: str,
+    verbose: int,
+) -> tuple[list[NetworkPlan], list[str]]:
+    """Plan a row for each extractor, and name those that are skipped, as long as one remains."""
+    plans: list[NetworkPlan] = []
+    failures: dict[str, Exception] = {}
+    for name, extractor in extractors.items():
+        plan = NetworkPlan(name, "control" if extractor.weights is None else "transfer")
+        plans.append(plan)
+        try:
+            with no_downloads() if name in optional else nullcontext():
+                plan.extractors = [clone(extractor).set_params(verbose=verbose).fit(X)]
+        except UNUSABLE as error:
+            is_missing = name in optional and isinstance(error, OSError)
+            if not is_missing:
+                if on_error == "raise":
+                    raise
+                failures[name] = error
+            plan.unavailable = _NO_CONTROL if _is_impossible(extractor) else str(error)
+    # Controls alone say nothing of trained weights, where those were asked for.
+    wanted = [plan for plan in plans if plan.kind == "transfer"] or plans
+    if failures and not any(plan.extractors for plan in wanted):
+        raise next(iter(failures.values()))
+    return plans, list(failures)
+
+
+def _is_impossible(extractor: Any) -> bool:
+    """Tell whether random weights are wanted of a file that does not say how to draw them."""
+    return extractor.weights is None and is_onnx(getattr(extractor, "network", None))
 
 
 def _add_to_seed(seed: Any, step: int) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import indexable
 
-from sktransfer.evaluation.probing.planning import name_network
+from sktransfer.evaluation.probing.naming import name_networks
+from sktransfer.evaluation.probing.planning import UNUSABLE
 from sktransfer.evaluation.sweep.across_result import NetworkRow, NetworkSweep
 from sktransfer.evaluation.sweep.cuts import Limits, sweep_cuts
 from sktransfer.evaluation.sweep.grid import MAX_WIDTH, Size, plan_variants
@@ -41,6 +42,7 @@ def sweep_networks(
     scoring: Any = None,
     positive: Any = None,
     max_width: int | None = MAX_WIDTH,
+    time_budget: float | None = None,
     sample_weight: Any = None,
     random_state: int | None = 0,
     verbose: int = 0,
@@ -64,7 +66,7 @@ def sweep_networks(
     input_sizes : list of int or tuple of int, or None, default=None
         Sides in pixels, or heights and widths. None means the size that each extractor has, or that
         its network was trained at.
-    classifier, cv, groups, scoring, positive, max_width, sample_weight
+    classifier, cv, groups, scoring, positive, max_width, time_budget, sample_weight
         As for :func:`sweep_layers`.
     random_state : int or None, default=0
         Seed of the folds.
@@ -80,7 +82,7 @@ def sweep_networks(
     ------
     TypeError, ValueError
         If a parameter, the labels or the images are invalid.
-    OSError
+    ImportError, OSError
         If no network is available, or image files are unavailable.
 
     See Also
@@ -101,6 +103,7 @@ def sweep_networks(
     [('first', 1280), ('second', 1280)]
     """
     who = "sweep_networks"
+    limits = Limits.check(time_budget, who=who)
     extractors = _settle_networks(networks, random_state, who)
     layers = _check_layers(layers, extractors, who)
     (X,) = indexable(X)
@@ -124,9 +127,13 @@ def sweep_networks(
     failure: Exception | None = None
     rated: list[np.ndarray] = []
     sizes = [None] if input_sizes is None else list(input_sizes)
-    limits = Limits.check(who=who)
     for name, extractor in extractors.items():
         for size in sizes:
+            at = "" if size is None else f" at {spell_size(size)} px"
+            if limits.time.is_spent():
+                reason = f"the time budget of {limits.time} ran out before it was opened"
+                result.skipped.append(f"{name}{at}: {reason}")
+                continue
             try:
                 own, wanted, megabytes = _plan(extractor, layers.get(name), size)
                 settled = settle_extractor(extractor, who)
@@ -134,13 +141,12 @@ def sweep_networks(
                 sweep, rates = sweep_cuts(
                     X, settled, planned, shared, limits, verbose=verbose, who=who
                 )
-            except (OSError, ValueError) as error:
+            except UNUSABLE as error:
                 # A network that is unavailable here does not end the comparison of the others.
                 failure = error
-                at = "" if size is None else f" at {spell_size(size)} px"
                 result.skipped.append(f"{name}{at}: {error}")
                 continue
-            result.metric = sweep.metric
+            result.metric = result.metric or sweep.metric  # none where there was no time for a row
             result.skipped += [f"{name}, {each}" for each in sweep.skipped]
             result.rows += [_name_row(name, row, megabytes) for row in sweep.rows]
             rated += rates
@@ -191,23 +197,22 @@ def _settle_networks(networks: Any, random_state: Any, who: str) -> dict[str, Fe
                 f"{', '.join(map(repr, wrong))}."
             )
         return dict(networks)
-    found: dict[str, FeatureExtractor] = {}
+    found: list[FeatureExtractor] = []
     for network in networks:
-        extractor: FeatureExtractor
         if isinstance(network, str) and network in ARCHITECTURES:
-            extractor = VGGFeatureExtractor(architecture=network, random_state=random_state)
+            found.append(VGGFeatureExtractor(architecture=network, random_state=random_state))
         else:
             application = find_named(network, who, "networks")
             name = network if application is None else application.name
-            extractor = ImageFeatureExtractor(name, random_state=random_state)
-        name = name_network(extractor)
-        if name in found:
-            raise ValueError(
-                f"The 'networks' parameter of {who} must name each network once. Got {name!r} "
-                "twice: map names of your own to extractors."
-            )
-        found[name] = extractor
-    return found
+            found.append(ImageFeatureExtractor(name, random_state=random_state))
+    names = name_networks(found)
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise ValueError(
+            f"The 'networks' parameter of {who} must name each network once. Got {twice[0]!r} "
+            "twice: map names of your own to extractors."
+        )
+    return dict(zip(names, found, strict=True))
 
 
 def _plan(

@@ -9,7 +9,7 @@ from typing import Any
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.networks import find_layer, list_layers
 from sktransfer.networks.graph import list_stages, say_unknown
-from sktransfer.networks.opening import open_network
+from sktransfer.networks.opening import find_named, open_network
 
 #: Says what layers a network has at an input size, input first; a ValueError says that it takes
 #: no images of that size.
@@ -29,6 +29,15 @@ def list_layers_of(extractor: FeatureExtractor | str) -> LayersAt:
         return open_network(network, size, who=type(extractor).__name__).layers
 
     return at
+
+
+def own_size(extractor: FeatureExtractor) -> int | tuple[int, int]:
+    """Say at which size a network other than VGG was trained, or which alone it takes."""
+    network, who = extractor.get_params(deep=False)["network"], type(extractor).__name__
+    application = find_named(network, who)
+    if application is not None:
+        return application.input_size
+    return open_network(network, None, who=who).input_size
 
 
 def default_layers(table: Sequence[Any], block_ends: Sequence[str]) -> list[str]:
