@@ -6,6 +6,7 @@ that a test finds is its size, which must not exceed 5 %; where the second one i
 power. Coverage is the share of 95 % intervals that hold the mean difference of all runs.
 
     python benchmarks/significance.py              # the tests of one difference
+    python benchmarks/significance.py --repeated   # bootstrap, and folds that are drawn five times
     python benchmarks/significance.py --numbers    # the same for R2 of numbers
     python benchmarks/significance.py --few        # the same with few labels per class
     python benchmarks/significance.py --choice     # the best of many equal kinds of features
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -30,13 +31,21 @@ from sktransfer.evaluation.probing.outcomes import (
     weigh_images,
 )
 from sktransfer.evaluation.probing.selection import compare_with_best, score_choice
-from sktransfer.evaluation.probing.significance import PairedTest, by_draws, by_folds, judge_alone
+from sktransfer.evaluation.probing.significance import (
+    PairedDifference,
+    PairedTest,
+    by_draws,
+    by_folds,
+    judge_alone,
+)
 from sktransfer.results.tables import format_table
 
 N_FOLDS, N_FEATURES = 10, 16
 # Distances of the classes: accuracies of 0.65 to 0.85.
 _SIGNAL = {2: 0.35, 10: 0.8}
 _SHARED = 0.5
+#: How often folds are drawn where they are repeated, and images where they are resampled.
+N_REPEATS, N_RESAMPLED = 5, 1000
 
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
@@ -48,6 +57,7 @@ class Run:
     folds: Folds
     images: ImageWeights
     correct: list[np.ndarray]
+    repeated: Run | None = None
 
     def scores(self, correct: np.ndarray) -> np.ndarray:
         """Return the accuracy on every fold, or R2 less one."""
@@ -81,10 +91,12 @@ def draw_kinds(
     *,
     n_labels: int | None = None,
     n_folds: int = N_FOLDS,
+    n_repeats: int = 1,
 ) -> Run:
     """Draw a data set with kinds of features of so much signal each, and classify all.
 
-    `n_labels` of each class are learned from, or all.
+    `n_labels` of each class are learned from, or all. With several repeats, the run holds another
+    one with the folds of all of them.
     """
     y = np.arange(n) % k
     centres = _SIGNAL[k] * rng.normal(size=(k, N_FEATURES))[y]
@@ -93,18 +105,25 @@ def draw_kinds(
         scale * centres + shared + np.sqrt(1 - _SHARED) * rng.normal(size=centres.shape)
         for scale in signals
     ]
-    fold = np.empty(n, dtype=int)
-    order = rng.permutation(n)
-    fold[order[np.argsort(y[order], kind="stable")]] = np.arange(n) % n_folds
-    folds = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(n_folds)]
+    folds: Folds = []
+    for _ in range(n_repeats):
+        fold = np.empty(n, dtype=int)
+        order = rng.permutation(n)
+        fold[order[np.argsort(y[order], kind="stable")]] = np.arange(n) % n_folds
+        folds += [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(n_folds)]
     if n_labels is not None:
         folds = [(_draw_few(rng, y, train, n_labels), test) for train, test in folds]
-    correct = [
-        np.concatenate([classify(X[a], y[a], k, X[b]) == y[b] for a, b in folds]) for X in kinds
-    ]
+    parts = [[classify(X[a], y[a], k, X[b]) == y[b] for a, b in folds] for X in kinds]
+    repeated = _gather(y, folds, parts) if n_repeats > 1 else None
+    return replace(
+        _gather(y, folds[:n_folds], [each[:n_folds] for each in parts]), repeated=repeated
+    )
+
+
+def _gather(y: np.ndarray, folds: Folds, parts: list[list[np.ndarray]]) -> Run:
     images = weigh_images("accuracy", y, folds)
     assert images is not None
-    return Run(folds, images, correct)
+    return Run(folds, images, [np.concatenate(each) for each in parts])
 
 
 def draw_numbers(rng: np.random.Generator, n: int, signals: Sequence[float]) -> Run:
@@ -132,6 +151,10 @@ def _draw_few(rng: np.random.Generator, y: np.ndarray, train: np.ndarray, n: int
     return np.concatenate(parts)
 
 
+#: From a run to a test that is to be judged, or to what is found.
+Test = Callable[[Run], PairedTest | PairedDifference]
+
+
 def student(run: Run) -> PairedTest:
     """The usual paired t-test, which takes folds for independent."""
     differences = np.subtract(*run.pair)
@@ -154,6 +177,31 @@ def mcnemar(run: Run) -> PairedTest:
     return PairedTest(parts.sum(), (parts**2).sum(), np.inf, curvature=1 / len(parts))
 
 
+def bootstrap(run: Run) -> PairedDifference:
+    """Percentiles of the difference over images drawn with replacement, with classifiers given."""
+    images = run.images
+    difference = run.correct[0].astype(float) - run.correct[1]
+    parts = np.bincount(images.units, images.weights * difference)
+    rng = np.random.default_rng(0)
+    drawn = parts[rng.integers(0, len(parts), (N_RESAMPLED, len(parts)))].sum(axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    mean = float(parts.sum())
+    finding = "higher" if low > 0 else "lower" if high < 0 else "within noise"
+    return PairedDifference(mean, float(low), float(high), np.nan, finding)
+
+
+def corrected_repeated(run: Run) -> PairedTest:
+    """The corrected t-test over folds that are drawn several times."""
+    assert run.repeated is not None
+    return corrected(run.repeated)
+
+
+def images_repeated(run: Run) -> PairedTest:
+    """The test image by image, where each is predicted once for every time folds are drawn."""
+    assert run.repeated is not None
+    return images(run.repeated)
+
+
 def draws_by_share(run: Run) -> PairedTest:
     """The t-test over draws, correlated by the training images that they share."""
     return by_draws(*run.pair, run.folds)
@@ -166,29 +214,25 @@ def draws(run: Run) -> PairedTest:
 
 
 def measure(
-    tests: dict[str, Callable[[Run], PairedTest]], n_runs: int, n_labels: int | None
+    tests: dict[str, Test], n_runs: int, n_labels: int | None = None, n_repeats: int = 1
 ) -> Iterator[list[str]]:
     """Yield a row for each number of images and classes."""
     for n in (60, 200, 1000):
         for k in (2, 10):
             if n_labels is not None and n_labels * k > n * (1 - 1 / N_FOLDS):
                 continue
-            draw = partial(draw_kinds, n=n, k=k, n_labels=n_labels)
+            draw = partial(draw_kinds, n=n, k=k, n_labels=n_labels, n_repeats=n_repeats)
             yield from ([f"{n:,}", f"{k}", *cells] for cells in judge(tests, draw, n_runs))
 
 
-def measure_numbers(
-    tests: dict[str, Callable[[Run], PairedTest]], n_runs: int
-) -> Iterator[list[str]]:
+def measure_numbers(tests: dict[str, Test], n_runs: int) -> Iterator[list[str]]:
     """Yield a row for each number of images."""
     for n in (60, 200, 1000):
         draw = partial(draw_numbers, n=n)
         yield from ([f"{n:,}", *cells] for cells in judge(tests, draw, n_runs))
 
 
-def judge(
-    tests: dict[str, Callable[[Run], PairedTest]], draw: Callable[..., Run], n_runs: int
-) -> Iterator[list[str]]:
+def judge(tests: dict[str, Test], draw: Callable[..., Run], n_runs: int) -> Iterator[list[str]]:
     """Yield for each test its size, coverage and power, and the gain that the latter is for."""
     rng = np.random.default_rng(0)
     found = {}
@@ -197,7 +241,11 @@ def judge(
         means = [float(np.subtract(*run.pair).mean()) for run in runs]
         truth = 0.0 if weaker == 1 else float(np.mean(means))
         for name, test in tests.items():
-            judged = [judge_alone(test(run)) for run in runs]
+            found_by = [test(run) for run in runs]
+            judged = [
+                each if isinstance(each, PairedDifference) else judge_alone(each)
+                for each in found_by
+            ]
             hits = np.mean([each.finding in ("higher", "lower") for each in judged])
             held = np.mean(
                 [
@@ -281,6 +329,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--repeated", action="store_true")
     parser.add_argument("--numbers", action="store_true")
     parser.add_argument("--few", action="store_true")
     parser.add_argument("--choice", action="store_true")
@@ -300,6 +349,15 @@ def main() -> None:
         rows = [[f"{n}", *row] for n in (3, 10) for row in measure(tests, args.runs, n)]
         print(format_table(["labels", *header], rows))
         return
+    if args.repeated:
+        tests = {
+            "by images": images,
+            "bootstrap": bootstrap,
+            "corrected t, 5 times": corrected_repeated,
+            "by images, 5 times": images_repeated,
+        }
+        print(format_table(header, list(measure(tests, args.runs, n_repeats=N_REPEATS))))
+        return
     if args.numbers:
         tests = {"paired t": student, "corrected t": corrected, "by images": images}
         header.remove("classes")
@@ -311,7 +369,7 @@ def main() -> None:
         "McNemar": mcnemar,
         "by images": images,
     }
-    print(format_table(header, list(measure(tests, args.runs, None))))
+    print(format_table(header, list(measure(tests, args.runs))))
 
 
 if __name__ == "__main__":

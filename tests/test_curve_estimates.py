@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -18,7 +20,7 @@ from sktransfer.evaluation.curves.estimates import (
     slope_terms,
 )
 from sktransfer.evaluation.curves.judging import judge
-from sktransfer.evaluation.curves.rows import CurveRow
+from sktransfer.evaluation.curves.rows import CurveDraw, CurveRow
 from sktransfer.evaluation.probing import check_labels
 
 
@@ -185,7 +187,8 @@ def test_savings_against_computation_by_hand() -> None:
     vgg = _row("vgg", "transfer", [0.65, 0.75, 0.85, 0.9, 0.95])
     vgg.control = "random"
     design = _design([4, 8, 16, 32, 64], 4000, 1000)
-    criteria, savings = judge([raw, worse, random, vgg], design, 0)
+    judged = judge([raw, worse, random, vgg], design, 0)
+    criteria, savings = judged.criteria, judged.savings
     found = {(s.name, s.than, s.n_labels): s for s in savings}
     assert {(s.name, s.than) for s in savings} == {
         ("random", "raw"),
@@ -224,7 +227,7 @@ def test_differences_are_taken_repeat_by_repeat() -> None:
     common = rng.normal(0.8, 0.1, (4, 8))
     one = CurveRow("one", "raw", scores=common.tolist())
     two = CurveRow("two", "transfer", scores=(common + rng.normal(0.01, 0.001, (4, 8))).tolist())
-    start = judge([one, two], _design([4, 8, 16, 32], 4000, 2000), 0)[0][0]
+    start = judge([one, two], _design([4, 8, 16, 32], 4000, 2000), 0).criteria[0]
     assert start.best == "two"
     assert not start.leads[0].is_noise
     assert one.means[0].high > two.means[0].low  # though the intervals overlap
@@ -236,8 +239,99 @@ def test_a_lead_that_chance_may_give_is_called_noise() -> None:
         CurveRow(name, kind, scores=np.clip(rng.normal(0.8, 0.1, (4, 8)), 0, 1).tolist())
         for name, kind in (("one", "raw"), ("two", "transfer"))
     ]
-    criteria, _ = judge(rows, _design([4, 8, 16, 32], 4000, 2000), 0)
+    criteria = judge(rows, _design([4, 8, 16, 32], 4000, 2000), 0).criteria
     assert all(lead.is_noise for criterion in criteria for lead in criterion.leads)
+
+
+def test_leads_of_all_criteria_are_one_family() -> None:
+    """Of equal rows, some lead by some criterion is called real in at most one of 20 runs."""
+    # On a fixed test set repeats are independent, so that the tests have just the size they say.
+    design = _design([4, 8, 16], 4000, 1000, is_test_fixed=True)
+    rng = np.random.default_rng(0)
+    n_alone, n_together, n_runs = 0, 0, 100
+    for seed in range(n_runs):
+        scores = rng.normal([[0.6], [0.7], [0.78]], 0.03, (4, 3, 10))
+        if not _leads_by_itself(scores, design):
+            continue
+        n_alone += 1
+        rows = [CurveRow(f"row {i}", "raw", scores=each.tolist()) for i, each in enumerate(scores)]
+        judged = judge(rows, design, seed)
+        leads = [lead for criterion in judged.criteria for lead in criterion.leads]
+        n_together += any(not lead.is_noise for lead in leads)
+        assert judged.n_comparisons == 18  # six pairs by start, slope and all labels
+    assert n_alone > 0.08 * n_runs
+    assert n_together <= 0.05 * n_runs
+
+
+def _leads_by_itself(scores: np.ndarray, design: Design) -> bool:
+    """Tell whether a pair differs by a criterion that counts its own six comparisons only."""
+    for one, other in itertools.combinations(scores, 2):
+        difference = one - other
+        slope = slope_terms(difference, design.sizes)
+        for terms in ([(1.0, difference[0], 4)], slope, [(1.0, difference[2], 16)]):
+            found = estimate(terms, design, n_comparisons=6)
+            if not found.low <= 0 <= found.high:
+                return True
+    return False
+
+
+def test_a_lead_of_many_criteria_needs_more_than_a_lead_by_one() -> None:
+    rng = np.random.default_rng(0)
+    common = rng.normal(0.8, 0.02, (4, 8))
+    other = common + rng.normal(0, 0.002, (4, 8))
+    other[3] += 0.004
+    both = {"one": common, "two": other}
+    rows = [CurveRow(name, "raw", scores=scores.tolist()) for name, scores in both.items()]
+    judged = judge(rows, _design([4, 8, 16, 32], 4000, 1000), 0)
+    everything = judged.criteria[2]
+    (lead,) = everything.leads
+    terms = [(1.0, other[3], 32), (-1.0, common[3], 32)]
+    alone = estimate(terms, _design([4, 8, 16, 32], 4000, 1000))
+    assert lead.difference.value == pytest.approx(alone.value)
+    assert lead.difference.low < alone.low
+    assert judged.n_comparisons >= 3
+
+
+def test_the_spread_of_several_seeds_counts() -> None:
+    """The same mean scores of three seeds: alike, or a lucky and an unlucky one among them."""
+    rng = np.random.default_rng(0)
+    design = _design([4, 8, 16, 32], 4000, 1000)
+    noise = rng.normal(0, 0.01, (3, 4, 10))
+    noise -= noise.mean(axis=0)
+    base = np.array([0.5, 0.6, 0.7, 0.8])[:, None] + rng.normal(0, 0.005, (4, 10))
+    found = []
+    for luck in (0.0, 0.05):
+        seeds = base + noise + luck * np.array([-1.0, 0.0, 1.0])[:, None, None]
+        control = CurveRow("control", "control", scores=seeds.mean(axis=0).tolist())
+        control.drawn = [CurveDraw(each.tolist()) for each in seeds]
+        once = CurveRow("once", "control", scores=seeds.mean(axis=0).tolist())
+        raw = CurveRow("raw", "raw", scores=(base - 0.03).tolist())
+        judged = judge([raw, control], design, 0)
+        lead = judged.criteria[2].leads[0]
+        assert judged.criteria[2].best == "control"
+        judge([raw, once], design, 0)
+        found.append((control, once, lead))
+    (alike, alike_once, sure), (spread, once, unsure) = found
+
+    def half(row: CurveRow) -> float:
+        return row.means[2].high - row.means[2].low
+
+    assert half(alike) == pytest.approx(half(alike_once), rel=0.15)
+    assert half(spread) > 3 * half(once)
+    assert spread.means[2].value == pytest.approx(once.means[2].value)
+    assert not sure.is_noise
+    assert unsure.is_noise
+    assert unsure.difference.value == pytest.approx(sure.difference.value)
+
+
+def test_seeds_count_on_a_fixed_test_set_with_all_labels() -> None:
+    """There is one draw of all labels, so that nothing but the seed varies."""
+    seeds = np.array([[0.90] * 4, [0.92] * 4, [0.94] * 4])
+    design = _design([10, 75], 100, 25, is_test_fixed=True)
+    found = estimate([(1.0, seeds, 75)], design)
+    half = stats.t.ppf(0.975, 2) * 0.02 / np.sqrt(3)
+    assert found.value == pytest.approx(0.92)
+    assert found.high - found.value == pytest.approx(half)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +344,7 @@ def test_a_lead_that_chance_may_give_is_called_noise() -> None:
 def test_no_law_without_what_it_needs(sizes: list[int], shift: float, reason: str) -> None:
     means = [0.5 + 0.1 * i + shift for i in range(len(sizes))]
     row = _row("raw", "raw", means)
-    criteria, _ = judge([row], _design(sizes, 100, 36), 0)
+    criteria = judge([row], _design(sizes, 100, 36), 0).criteria
     assert row.law is None
     assert row.doubt == reason
     assert criteria[3].best is None

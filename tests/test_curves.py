@@ -148,12 +148,23 @@ def test_each_network_gets_one_control(
         assert row.scores == []
     assert "one: not shown." in str(result)
     assert "none.h5" in str(result)
-    # The control is the network of the same cut, seeded as the whole.
+    # The control is the network of the same cut, seeded as the whole, and with the next seeds.
     features = _random(random_state=0).fit_transform(X)
     (control,) = [row for row in result.rows if row.name == "one, random weights"]
-    direct = transfer_curve(X, y, extractors={"direct": _random()}, **SMALL)
-    assert control.scores == direct.rows[2].scores
+    alone = [
+        transfer_curve(X, y, extractors={"seed": _random(random_state=seed)}, **SMALL)
+        for seed in range(3)
+    ]
+    by_seed = [each.rows[2].scores for each in alone]
+    assert [draw.scores for draw in control.drawn] == by_seed
+    np.testing.assert_allclose(control.scores, np.mean(by_seed, axis=0))
     assert control.n_features == features.shape[1]
+    assert "one, random weights: the mean of 3 draws of random weights" in str(result)
+    once = transfer_curve(
+        X, y, extractors=extractors, optional=list(extractors), n_controls=1, **SMALL
+    )
+    (control,) = [row for row in once.rows if row.name == "one, random weights"]
+    assert (control.scores, control.drawn) == (by_seed[0], [])
     with pytest.raises(FileNotFoundError, match=r"none\.h5"):
         transfer_curve(X, y, extractors=extractors, **SMALL)
 
@@ -384,6 +395,7 @@ def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.nd
             r"cannot be fitted and scored on every draw of labels.* Set sizes higher",
         ),
         (None, {"n_repeats": 1}, ValueError, r"'n_repeats' parameter of transfer_curve"),
+        (None, {"n_controls": 0}, ValueError, r"'n_controls' parameter of transfer_curve must be"),
         (None, {"classifier": PCA()}, TypeError, r"'classifier' parameter of transfer_curve"),
         (
             None,

@@ -17,6 +17,7 @@ from diagnosis_cases import FAULTS, HEALTHY, patches
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
@@ -188,6 +189,26 @@ def test_hard_images_are_not_called_labelled_wrongly(vgg16_trunk: Path) -> None:
     )
     diagnosis = diagnose(extractor, one.images, one.y)
     assert "wrong-labels" not in {each.name for each in diagnosis.findings}
+
+
+@pytest.mark.filterwarnings("ignore::sktransfer.ImageWarning")
+def test_unequal_classes_are_compared_by_balanced_accuracy(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Always the larger class is right in nine of ten images, and finds nothing of the other."""
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    kept = np.concatenate([np.flatnonzero(y == 0)[:162], np.flatnonzero(y == 1)[:18]])
+    diagnosis = diagnose(make_pipeline(_random(), DummyClassifier()), X[kept], y[kept])
+    (finding,) = [each for each in diagnosis.findings if each.name == "weak-classifier"]
+    assert finding.severity == "error"
+    assert finding.evidence["balanced accuracy"] == pytest.approx(0.5)
+    assert finding.evidence["balanced accuracy of scaled logistic regression"] > 0.8
+    assert "accuracy" not in finding.evidence
+    # Of equal classes, accuracy is what it was.
+    X, y = digits
+    diagnosis = diagnose(make_pipeline(_random(), DummyClassifier()), X, y)
+    (finding,) = [each for each in diagnosis.findings if each.name == "weak-classifier"]
+    assert "accuracy of scaled logistic regression" in finding.evidence
 
 
 def test_every_finding_is_planted_and_documented() -> None:

@@ -9,14 +9,27 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, make_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.metrics import accuracy_score, get_scorer, make_scorer
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    RepeatedStratifiedKFold,
+    StratifiedKFold,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktransfer import FeatureStore, LayerSearchCV, VGGFeatureExtractor, load_digit_pair
+from sktransfer import (
+    FeatureStore,
+    LayerSearchCV,
+    VGGFeatureExtractor,
+    load_digit_pair,
+    sweep_layers,
+)
 from sktransfer.engines import JOINT_PRECISIONS
 
 NAME = "vggfeatureextractor__"
@@ -86,6 +99,83 @@ def test_the_result_is_that_of_a_grid_search(digits: Any, tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize("scoring", [None, "accuracy", "f1"])
+def test_candidates_are_judged_as_the_rows_of_a_sweep(
+    scoring: str | None, digits: Any, tmp_path: Path
+) -> None:
+    X, y = digits
+    y = np.where(np.arange(80) % 6 == 0, 1 - y, y)  # so that there are mistakes
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    extractor = {"cache": FeatureStore(tmp_path)}
+    params: dict[str, Any] = {"cv": folds, "scoring": scoring, "extractor": extractor}
+    search = _search(**params).fit(X, y)
+    sweep = sweep_layers(
+        X,
+        y,
+        extractor=_extractor(**extractor),
+        layers=search.layers,
+        poolings=search.poolings,
+        input_sizes=[32],
+        classifier=GaussianNB(),
+        cv=folds,
+        scoring=scoring,
+    )
+    own = [tuple(params.values()) for params in search.cv_results_["params"]]
+    theirs = [(32, row.variant.layer, row.variant.pooling) for row in sweep.rows]
+    assert sorted(map(set, own), key=str) == sorted(map(set, theirs), key=str)
+    expected = {frozenset(cut): row in sweep.not_worse
+                for cut, row in zip(theirs, sweep.rows, strict=True)}  # fmt: skip
+    assert dict(zip(map(frozenset, own), search.not_worse_, strict=True)) == expected
+    assert search.not_worse_[search.best_index_]
+    assert search.n_comparisons_ == sweep.n_comparisons == 6
+    if scoring == "f1":
+        assert search.recalls_ == {}
+    else:
+        assert list(search.recalls_) == sweep.classes
+        assert list(search.recalls_.values()) == pytest.approx(sweep.best.recalls)
+    assert not hasattr(search.scorer_, "predicted")
+    assert search.score(X, y) == pytest.approx(
+        get_scorer(scoring or "accuracy")(search.best_estimator_, X, y)
+    )
+
+
+def test_a_clearly_worse_candidate_is_named_and_one_that_fails_is_worse(digits: Any) -> None:
+    X, y = digits
+    grid = {"dummyclassifier__strategy": ["prior"]}
+    bad = _search(DummyClassifier(), param_grid=grid, layers=["block1_pool"]).fit(X, y)
+    assert bad.not_worse_.tolist() == [True, True]
+    # Two draws of the same images are one unit each: repeats prove no more than images do.
+    again = RepeatedStratifiedKFold(n_splits=2, n_repeats=3, random_state=0)
+    grid = {"gaussiannb__var_smoothing": [1e-2, 1e12, -1.0]}
+    with pytest.warns((FitFailedWarning, UserWarning)):
+        search = _search(
+            param_grid=grid,
+            layers=["block1_pool"],
+            poolings=["avg"],
+            cv=again.split(X, y),
+            error_score=np.nan,
+        ).fit(X, y)
+    scores = search.cv_results_["mean_test_score"]
+    assert scores[0] - scores[1] > 0.15 and np.isnan(scores[2])
+    assert search.not_worse_.tolist() == [True, False, False]
+    assert search.n_comparisons_ == 1
+
+
+def test_workers_bring_predictions_along_too(digits: Any, tmp_path: Path) -> None:
+    store = {"cache": FeatureStore(tmp_path)}
+    alone = _search(extractor=store).fit(*digits)
+    shared = _search(extractor=store, n_jobs=2).fit(*digits)
+    assert shared.recalls_ == alone.recalls_ != {}
+    np.testing.assert_array_equal(shared.not_worse_, alone.not_worse_)
+
+
+def test_nothing_is_said_of_candidates_where_no_metric_decides(digits: Any) -> None:
+    several = _search(scoring=["accuracy", "f1"], refit=False).fit(*digits)
+    assert not hasattr(several, "not_worse_")
+    named = _search(scoring=["accuracy", "f1"], refit="f1").fit(*digits)
+    assert (named.not_worse_.shape, named.recalls_) == ((4,), {})
+
+
 def test_one_pass_for_each_size_and_none_in_the_search(
     digits: Any, tmp_path: Path, computed: list[int]
 ) -> None:
@@ -122,13 +212,16 @@ def test_nothing_is_computed_ahead_that_candidates_would_not_find(
 ) -> None:
     from sktransfer.evaluation.sweep import search as module
 
+    def search_nothing(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
     filled: list[int] = []
     monkeypatch.setattr(module, "fill_store", lambda *_: filled.append(1))
-    monkeypatch.setattr(GridSearchCV, "fit", lambda self, *_, **__: self)
-    _search(extractor=extractor).fit(*digits)
-    assert filled == []
-    _search().fit(*digits)
-    assert filled == [1]
+    monkeypatch.setattr(GridSearchCV, "fit", search_nothing)
+    for expected, params in ([], extractor), ([1], {}):
+        with pytest.raises(KeyboardInterrupt):
+            _search(extractor=params).fit(*digits)
+        assert filled == expected
 
 
 def test_what_is_left_out_is_listed(digits: Any) -> None:

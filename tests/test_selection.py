@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sktransfer.evaluation.probing.outcomes import weigh_images
+from sktransfer.evaluation.probing.outcomes import weigh_images, weigh_recalls
 from sktransfer.evaluation.probing.selection import compare_with_best, score_choice
 
 N_IMAGES, N_FOLDS = 200, 5
@@ -61,6 +61,34 @@ def test_hardly_ever_is_one_of_equals_called_worse_and_a_worse_one_always() -> N
     correct = _draw(rng, [0.9] * 5 + [0.5])
     found = compare_with_best(_scores(correct), list(correct), 0, FOLDS, images)
     assert found[-1][0].finding == "lower"
+
+
+def test_accuracy_and_balanced_accuracy_are_one_family() -> None:
+    """One class in four is small: each metric by itself is wrong in 5 %, and both in more."""
+    rng = np.random.default_rng(0)
+    y = np.arange(N_IMAGES) % 4 == 0
+    images = weigh_images("accuracy", y, FOLDS)
+    balanced = weigh_recalls(y, FOLDS)
+    assert images is not None
+    n_runs, wrong = 100, {"alone": 0, "together": 0}
+    for _ in range(n_runs):
+        correct = list(_draw(rng, [0.8] * 4))
+        scores = _scores(np.stack(correct))
+        by_class = [correct_of.dot(balanced.weights) for correct_of in correct]
+        for name, is_one in (("alone", False), ("together", True)):
+            found = [
+                *compare_with_best(
+                    scores, correct, int(scores.mean(axis=1).argmax()), FOLDS, images,
+                    others=[balanced] if is_one else [],
+                ),
+                *compare_with_best(
+                    scores, correct, int(np.argmax(by_class)), FOLDS, balanced,
+                    others=[images] if is_one else [],
+                ),
+            ]  # fmt: skip
+            wrong[name] += any(each.finding == "lower" for each, _ in found)
+    assert wrong["together"] < wrong["alone"]
+    assert wrong["together"] <= 0.05 * n_runs
 
 
 def test_candidates_that_err_on_the_same_images_are_equal() -> None:

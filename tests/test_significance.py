@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.model_selection import StratifiedKFold
 
 from sktransfer.evaluation.probing.outcomes import (
     ImageWeights,
@@ -227,6 +228,24 @@ def test_draws_that_differ_widen_the_test() -> None:
     assert unlike.dof < 5 < alike.dof
     # Two degrees of freedom of the draws, and their spread in the variance of the mean.
     assert unlike.p_value > 0.05 > alike.p_value
+
+
+def test_the_luck_of_one_seed_is_a_finding_and_that_of_several_is_not() -> None:
+    """Random networks are as good as the other row on the average; each seed by itself is not."""
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    folds = list(StratifiedKFold(10, shuffle=True, random_state=0).split(y, y))
+    images = _images(y, folds)
+    n_runs, wrong = 300, {1: 0, 3: 0, 5: 0}
+    for n_controls in wrong:
+        for _ in range(n_runs):
+            own = rng.random(400) < 0.8
+            seeds = [rng.random(400) < 0.8 + 0.06 * rng.normal() for _ in range(n_controls)]
+            found = judge_alone(by_images([own], seeds, images))
+            wrong[n_controls] += found.finding != "within noise"
+    assert wrong[1] > 0.25 * n_runs
+    assert wrong[3] < 0.08 * n_runs
+    assert wrong[5] < 0.08 * n_runs
 
 
 def test_holm_corrects_all_tests_together() -> None:

@@ -82,6 +82,8 @@ def test_what_timm_records_is_shown_and_can_be_replaced() -> None:
 def test_resizing_that_is_not_offered_must_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config("resnet18") | {"crop_mode": "border", "crop_pct": 0.9}
     monkeypatch.setattr(timm.data, "resolve_model_data_config", lambda model: config)
-    with pytest.raises(ValueError, match=r"The 'aspect' parameter of .* must be given for 'timm/"):
+    with pytest.raises(
+        ValueError, match=r"The 'aspect' parameter of .* must be given for this network"
+    ):
         _fit("resnet18")
     assert _fit("resnet18", aspect="pad").resizing_["aspect"] == "pad"

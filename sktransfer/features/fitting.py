@@ -94,7 +94,7 @@ def _fit_any(settings: NetworkSettings, images: Images | None, reader: Reader) -
     hashes = _weights.hash_layers(cut, cut.layers, network)
     runner = Runner(
         cut=cut,
-        resizing=settings.resizing_for(network, cut.input_size),
+        resizing=settings.resizing(cut.input_size, network),
         config=EngineConfig(engine, settings.precision),
         weights=replace(source, cut=cut, sha256=cut.hash_of(hashes)),
         layer_sha256=hashes,

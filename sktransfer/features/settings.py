@@ -80,6 +80,22 @@ class AnySettings:
                 "fit. Got calibration=None: pass up to 128 of the images as 'calibration'."
             )
 
+    def resizing(
+        self, input_size: int | tuple[int, int], network: Network | None = None
+    ) -> Resizing:
+        """Say how images are brought to a size; 'auto' is what a network records of it."""
+        recorded = getattr(network, "resizing", _USUAL_RESIZING)
+        ways = {name: getattr(self, name) for name in _USUAL_RESIZING}
+        unknown = [name for name, way in ways.items() if way == "auto" and name not in recorded]
+        if unknown:
+            raise ValueError(
+                f"The {unknown[0]!r} parameter of {self.who} must be given for this network, which "
+                "was trained on images that were resized in a way that is not offered. Got 'auto' "
+                "instead."
+            )
+        ways = {name: recorded[name] if way == "auto" else way for name, way in ways.items()}
+        return Resizing(input_size, ways["aspect"], ways["interpolation"], bool(ways["antialias"]))
+
     @property
     def reader(self) -> Reader:
         """How images are read."""
@@ -101,10 +117,6 @@ class Settings(AnySettings):
     def check(self) -> None:
         """Check that the layers exist."""
         self.plan()
-
-    def resizing(self, input_size: int | tuple[int, int]) -> Resizing:
-        """Say how images are brought to a size."""
-        return Resizing(input_size, self.aspect, self.interpolation, bool(self.antialias))
 
     def plan(self, input_size: int | tuple[int, int] | None = None) -> Cut:
         """Plan the cut, for images of the size that the user gave if no other is named."""
@@ -145,22 +157,6 @@ class NetworkSettings(AnySettings):
             layer=self.layer,
             pooling=self.pooling,
             who=self.who,
-        )
-
-    def resizing_for(self, network: Network, input_size: int | tuple[int, int]) -> Resizing:
-        """Say how images are brought to a size, where 'auto' as the network records it."""
-        recorded = getattr(network, "resizing", _USUAL_RESIZING)
-        ways = {name: getattr(self, name) for name in _USUAL_RESIZING}
-        unknown = [name for name, way in ways.items() if way == "auto" and name not in recorded]
-        if unknown:
-            raise ValueError(
-                f"The {unknown[0]!r} parameter of {self.who} must be given for {self.network!r}, "
-                "which was trained on images that were resized in a way that is not offered. Got "
-                "'auto'."
-            )
-        return Resizing(
-            input_size,
-            **{name: recorded[name] if way == "auto" else way for name, way in ways.items()},
         )
 
     def scaling(self, source: NetworkSource) -> PixelScaling:

@@ -69,8 +69,8 @@ def ask(request: Mapping[str, Any]) -> Iterator[Any]:
 
 def check(path: str) -> None:
     """Let another process read all of a file; what it raises is as in :func:`ask`."""
-    request = {"attributes": (), "architecture": None, "tables": {}, "wanted": {}}
-    for _ in ask({"file": path, **request, "everything": True}):
+    nothing: dict[str, Any] = {"attributes": [], "architecture": None, "tables": {}, "wanted": {}}
+    for _ in ask({"file": path, "everything": True, **nothing}):
         pass
 
 

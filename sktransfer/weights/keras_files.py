@@ -112,7 +112,7 @@ def _check_hash(path: Path, expected: str, application: Application, who: str) -
     kind = "SHA-256" if len(expected) == 64 else "MD5"
     new = hashlib.sha256 if kind == "SHA-256" else lambda: hashlib.md5(usedforsecurity=False)
     with open_regular(path) as file:
-        found = hashlib.file_digest(file, new).hexdigest()
+        found = hashlib.file_digest(file, new).hexdigest()  # type: ignore[arg-type]
     if found != expected:
         raise OSError(
             f"{who} found {str(path)!r} where the weights of {application.name} are searched for, "

@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,12 @@ from sktransfer.evaluation.probing import (
     raw_pixels,
     time_features,
 )
-from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors, plan_networks
+from sktransfer.evaluation.probing.planning import (
+    NetworkPlan,
+    check_extractors,
+    check_n_controls,
+    plan_networks,
+)
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import compute_features, read_as
@@ -199,7 +203,7 @@ def compare_transfer(
         extractors,
         optional=optional,
         on_error=on_error,
-        n_controls=_check_n_controls(n_controls, who),
+        n_controls=check_n_controls(n_controls, who=who),
         random_state=random_state,
         verbose=verbose,
     )
@@ -246,16 +250,6 @@ def _check_target_names(target_names: Any, classes: np.ndarray, who: str) -> lis
             f"classes {classes.tolist()}. Got {names} instead."
         )
     return [str(name) for name in names]
-
-
-def _check_n_controls(n_controls: Any, who: str) -> int:
-    is_whole = isinstance(n_controls, Integral) and not isinstance(n_controls, bool)
-    if not (is_whole and int(n_controls) >= 1):
-        raise ValueError(
-            f"The 'n_controls' parameter of {who} must be a whole number of seeds from 1 up. Got "
-            f"{n_controls!r} instead."
-        )
-    return int(n_controls)
 
 
 def _score_network(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -28,7 +28,12 @@ from sktransfer.evaluation.probing import (
     raw_pixels,
 )
 from sktransfer.evaluation.probing.metrics import DEFAULT_METRICS
-from sktransfer.evaluation.probing.planning import NetworkPlan, check_extractors, plan_networks
+from sktransfer.evaluation.probing.planning import (
+    NetworkPlan,
+    check_extractors,
+    check_n_controls,
+    plan_networks,
+)
 from sktransfer.evaluation.probing.weighting import check_sample_weight, check_takes_weights
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
@@ -56,6 +61,7 @@ def transfer_curve(
     test: float | Sequence[int] = 0.25,
     groups: Any = None,
     scoring: Any = None,
+    n_controls: int = 3,
     optional: Collection[str] = (),
     on_error: str = "raise",
     sample_weight: Any = None,
@@ -69,7 +75,8 @@ def transfer_curve(
     others in an order in which the first n images are always stratified. Smaller draws are part of
     larger ones, and all rows use the same draws. Rows are raw pixels, the same network with random
     weights as a control, each extractor, and each estimator. Features are computed once per image,
-    before anything is drawn; the network was not trained on these images, so nothing leaks.
+    before anything is drawn; the network was not trained on these images, so nothing leaks. The
+    differences between all pairs of rows, by all criteria, are tested together (Holm).
 
     Parameters
     ----------
@@ -106,6 +113,10 @@ def transfer_curve(
     scoring : str, callable or None, default=None
         One metric, as scikit-learn names them; higher is better. None means accuracy, R2 for
         numbers, and for sets of labels ``label_accuracy``, the share of right labels.
+    n_controls : int, default=3
+        With how many seeds the random weights of a control are drawn; at least 1. Its scores are
+        means over the draws, whose spread counts in intervals and leads: one draw may be a lucky
+        one. Each draw costs a pass of all images through the network.
     optional : collection of str, default=()
         Names of extractors that are shown only if their weights are on this machine: nothing is
         downloaded for them. Otherwise the reason is shown in their place.
@@ -117,7 +128,8 @@ def transfer_curve(
     sample_weight : array-like of shape (n_images,) or None, default=None
         How much each image counts, as for :func:`compare_transfer`, for estimators too.
     random_state : int or None, default=0
-        Seed of draws, of random weights and of intervals.
+        Seed of draws, of intervals and of random weights; these are drawn with this seed and the
+        following ones.
     verbose : int, default=0
         Above 0, progress bars.
 
@@ -147,7 +159,8 @@ def transfer_curve(
     ----------
     L. Torrey, J. Shavlik, "Transfer Learning", Handbook of Research on Machine Learning
     Applications, 2010 (start, slope, asymptote). C. Nadeau, Y. Bengio, "Inference for the
-    Generalization Error", Machine Learning 52, 2003 (repeats that share images).
+    Generalization Error", Machine Learning 52, 2003 (repeats that share images). S. Holm, "A simple
+    sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
 
     Examples
     --------
@@ -189,6 +202,7 @@ def transfer_curve(
         optional=optional,
         on_error=on_error,
         taken=list(estimators or {}),
+        n_controls=check_n_controls(n_controls, who=_WHO),
         random_state=random_state,
         verbose=verbose,
     )
@@ -199,14 +213,14 @@ def transfer_curve(
     rows = _score_raw(images, first.value_range, is_said, pixels, shared)
     # An estimator may not accept these images: find out before the networks run.
     whole = [
-        shared.score(CurveRow(name, "estimator"), X, estimator)
+        shared.score(CurveRow(name, "estimator"), [X], estimator)
         for name, estimator in (estimators or {}).items()
     ]
     rows += [_score_network(plan, X, probe, shared) for plan in planned]
     rows += whole
 
     resampling = int(rng.randint(np.iinfo(np.int32).max))
-    criteria, savings = judge(rows, design, resampling)
+    found = judge(rows, design, resampling)
     _warn_of_doubts(rows)
     return TransferCurve(
         n_images=design.n_images,
@@ -217,8 +231,9 @@ def transfer_curve(
         metric=_metric_name(metric),
         sizes=design.sizes.tolist(),
         rows=rows,
-        criteria=criteria,
-        savings=savings,
+        criteria=found.criteria,
+        savings=found.savings,
+        n_comparisons=found.n_comparisons,
         target=target.kind,
         is_weighted=is_weighted,
     )
@@ -268,12 +283,20 @@ def _score_raw(
 def _score_network(plan: NetworkPlan, X: Any, probe: Any, shared: Scoring) -> CurveRow:
     row = CurveRow(plan.name, plan.kind, control=plan.control, unavailable=plan.unavailable)
     if plan.extractors:
-        start = time.perf_counter()
-        features = compute_features(plan.extractors[0], X)
-        row.n_features = features.shape[1]
-        row.feature_seconds = time.perf_counter() - start
-        shared.score(row, features, probe)
+        shared.score(row, _compute_in_turn(plan, X, row), probe)
     return row
+
+
+def _compute_in_turn(plan: NetworkPlan, X: Any, row: CurveRow) -> Iterator[np.ndarray]:
+    """Compute the features of one draw after the other, and note width and time of the first."""
+    for extractor in plan.extractors:
+        start = time.perf_counter()
+        features = compute_features(extractor, X)
+        if row.n_features is None:
+            row.n_features = features.shape[1]
+            row.feature_seconds = time.perf_counter() - start
+        yield features
+        del features  # not two at a time
 
 
 def _check_parameters(
@@ -320,7 +343,7 @@ def _wrong_estimators(estimators: Any, kind: str) -> TypeError:
 def _score_first(score: Any, row: CurveRow, pixels: np.ndarray, classifier: Any) -> CurveRow:
     """Score raw pixels, which find out what cannot be learned or scored before a network runs."""
     try:
-        score(row, pixels, classifier)
+        score(row, [pixels], classifier)
     except ValueError as error:
         raise ValueError(
             f"The classifier of {_WHO} cannot be fitted and scored on every draw of labels: "

@@ -1,7 +1,8 @@
 """The numbers of learning curves: means with intervals, slopes, and labels for equal scores.
 
-All of it works on scores of shape `(n_sizes, n_repeats)`. In a repeat all curves meet the same
-images, so that differences are taken repeat by repeat.
+All of it works on scores of shape `(n_sizes, n_repeats)`, or `(n_draws, n_sizes, n_repeats)` of
+networks that were drawn with several seeds. In a repeat all curves meet the same images, so that
+differences are taken repeat by repeat.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from sktransfer.evaluation.probing.outcomes import widen
+from sktransfer.evaluation.probing.significance import ROUNDING, PairedTest
+
 #: Of all intervals.
 CONFIDENCE = 0.95
 _N_RESAMPLED = 500
-# Scores that differ by rounding only are the same.
-_ROUNDING = 1e-12
 
-#: Weight, scores of every repeat, number of labels.
+#: Weight, scores of every repeat, or of every draw and repeat, and number of labels.
 Term = tuple[float, np.ndarray, int]
 
 
@@ -70,27 +72,45 @@ class Estimate:
 
 def estimate(terms: Sequence[Term], design: Design, *, n_comparisons: int = 1) -> Estimate:
     """Estimate a weighted sum of mean scores; all intervals of several comparisons hold at once."""
-    values = np.sum([weight * scores for weight, scores, _ in terms], axis=0)
-    tail = (1 - CONFIDENCE) / 2 / n_comparisons
-    half = stats.t.ppf(1 - tail, len(values) - 1) * standard_error(terms, design)
-    value = float(values.mean())
-    return Estimate(value, value - half, value + half)
+    found = measure(terms, design)
+    return Estimate(found.mean, *found.interval((1 - CONFIDENCE) / n_comparisons))
 
 
-def standard_error(terms: Sequence[Term], design: Design) -> float:
-    """Estimate how far a mean over repeats would move with other images of the same kind.
+def measure(terms: Sequence[Term], design: Design) -> PairedTest:
+    """Take a weighted sum of mean scores, and its variance with other images of the same kind.
 
     Repeats share images, so that the mean is less certain than its spread divided by the root of
-    their number says. Between two repeats, scores correlate by the part of the images that they
-    share: of the test images for what varies with these, of the training images for the rest. With
-    all images drawn and nothing but the test images to vary, this is the correction of Nadeau and
-    Bengio. What can vary with the test images is bounded by the variance of a hit or a miss; scores
-    that do not lie from 0 to 1 have no such bound, and the larger part counts for all.
+    their number says. Where the weights of a network were drawn with several seeds, their spread
+    adds to the variance: other seeds would have given other scores.
     """
-    values = np.sum([weight * scores for weight, scores, _ in terms], axis=0)
-    variance, n_repeats = float(np.var(values, ddof=1)), len(values)
+    drawn = np.zeros((1, 1))
+    for weight, scores, _ in terms:
+        drawn = drawn + weight * np.atleast_2d(scores)
+    values = drawn.mean(axis=0)
+    mean, n_repeats = float(values.mean()), len(values)
     if design.is_test_fixed:
-        return float(np.sqrt(variance / n_repeats))
+        variance, correlation = _vary(values), 0.0
+    else:
+        variance, correlation = correlate(terms, design)
+    test = PairedTest(
+        mean=mean if abs(mean) > ROUNDING else 0.0,
+        variance=variance * (1 / n_repeats + correlation / (1 - correlation)),
+        dof=n_repeats - 1,
+    )
+    return widen(test, drawn / n_repeats)
+
+
+def correlate(terms: Sequence[Term], design: Design) -> tuple[float, float]:
+    """Return the variance of a weighted sum of scores in one repeat, and the correlation of two.
+
+    Between two repeats, scores correlate by the part of the images that they share: of the test
+    images for what varies with these, of the training images for the rest. With all images drawn
+    and nothing but the test images to vary, this is the correction of Nadeau and Bengio. What can
+    vary with the test images is bounded by the variance of a hit or a miss; scores that do not lie
+    from 0 to 1 have no such bound, and the larger part counts for all.
+    """
+    values = np.sum([weight * _mean_of_draws(scores) for weight, scores, _ in terms], axis=0)
+    variance = _vary(values)
     n_train = max(n for *_, n in terms)
     shared_train, shared_test = n_train / design.n_images, design.n_test / design.n_images
     correlation = max(shared_train, shared_test)
@@ -98,13 +118,23 @@ def standard_error(terms: Sequence[Term], design: Design) -> float:
     if all(are_fractions(scores) for _, scores, _ in terms):
         means = [(abs(weight), float(scores.mean())) for weight, scores, _ in terms]
         spread = sum(weight * np.sqrt(mean * (1 - mean)) for weight, mean in means)
-        part = min(1.0, spread**2 / n_units / max(variance, _ROUNDING**2))
-        if variance < _ROUNDING**2:
+        part = min(1.0, spread**2 / n_units / max(variance, ROUNDING**2))
+        if variance == 0:
             # Zero spread is luck: where no image was missed, half an image could have been.
             share = (min(1.0, abs(values.mean())) * design.n_images + 0.5) / (design.n_images + 1)
             variance, part = share * (1 - share) / n_units, 1.0
         correlation = part * shared_test + (1 - part) * shared_train
-    return float(np.sqrt(variance * (1 / n_repeats + correlation / (1 - correlation))))
+    return variance, correlation
+
+
+def _vary(values: np.ndarray) -> float:
+    """Return the variance of scores, of which those that differ by rounding only are the same."""
+    variance = float(np.var(values, ddof=1))
+    return variance if variance > ROUNDING**2 else 0.0
+
+
+def _mean_of_draws(scores: np.ndarray) -> np.ndarray:
+    return np.atleast_2d(scores).mean(axis=0)
 
 
 def are_fractions(scores: np.ndarray) -> bool:
@@ -122,31 +152,34 @@ def slope_terms(scores: np.ndarray, sizes: np.ndarray, sign: float = 1.0) -> lis
     """Write the slope as a weighted sum: the gain per doubling of labels over the first part."""
     end = first_part(sizes)
     weight = sign / float(np.log2(sizes[end] / sizes[0]))
-    return [(weight, scores[end], int(sizes[end])), (-weight, scores[0], int(sizes[0]))]
+    return [
+        (weight, scores[..., end, :], int(sizes[end])),
+        (-weight, scores[..., 0, :], int(sizes[0])),
+    ]
 
 
-def resample(curves: np.ndarray, design: Design, seed: int) -> np.ndarray:
+def resample(curves: Sequence[np.ndarray], design: Design, seed: int) -> np.ndarray:
     """Draw mean curves that other images of the same kind might have given.
 
-    Scores are of shape `(n_curves, n_sizes, n_repeats)`, means `(n_curves, n_resampled, n_sizes)`.
-    Repeats are drawn with replacement, the same for all curves; the deviations of their means are
-    widened to the intervals of :func:`estimate`.
+    The means are of shape `(n_curves, n_resampled, n_sizes)`. Repeats are drawn with replacement,
+    the same for all curves; the deviations of their means are widened to the intervals of
+    :func:`estimate`.
     """
-    n_repeats = curves.shape[2]
+    flat = np.stack([c.reshape(-1, *c.shape[-2:]).mean(axis=0) for c in curves])
+    n_repeats = flat.shape[2]
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, n_repeats, (_N_RESAMPLED, n_repeats))
-    means = curves.mean(axis=2)
-    deviations = np.stack([c[:, drawn].mean(axis=2).T for c in curves]) - means[:, None]
-    plain = curves.std(axis=2) / np.sqrt(n_repeats)  # what resampling alone gives
-    errors = np.array(
-        [
-            [standard_error([(1.0, c[i], int(n))], design) for i, n in enumerate(design.sizes)]
-            for c in curves
-        ]
-    )
+    means = flat.mean(axis=2)
+    deviations = np.stack([c[:, drawn].mean(axis=2).T for c in flat]) - means[:, None]
+    plain = flat.std(axis=2) / np.sqrt(n_repeats)  # what resampling alone gives
     tail = (1 + CONFIDENCE) / 2
-    errors *= stats.t.ppf(tail, n_repeats - 1) / stats.norm.ppf(tail)
-    has_spread = plain > _ROUNDING
+    errors = np.zeros_like(means)
+    for k, scores in enumerate(curves):
+        for i, n in enumerate(design.sizes):
+            found = measure([(1.0, scores[..., i, :], int(n))], design)
+            student = stats.t.ppf(tail, found.dof) / stats.norm.ppf(tail)
+            errors[k, i] = student * np.sqrt(found.variance)
+    has_spread = plain > ROUNDING
     widening = np.divide(errors, plain, out=np.ones_like(errors), where=has_spread)
     luck = rng.normal(size=deviations.shape) * errors[:, None]
     deviations = np.where(has_spread[:, None], deviations * widening[:, None], luck)
@@ -158,7 +191,7 @@ def labels_for(scores: np.ndarray, sizes: np.ndarray, rising: np.ndarray) -> np.
 
     Between its sizes the curve is read on a logarithmic axis of labels.
     """
-    after = np.searchsorted(rising, np.asarray(scores) - _ROUNDING)
+    after = np.searchsorted(rising, np.asarray(scores) - ROUNDING)
     out = np.full(len(after), np.inf)
     out[after == 0] = sizes[0]
     logs = np.log2(np.asarray(sizes, dtype=float))

@@ -12,7 +12,6 @@ from sktransfer.evaluation.curves.estimates import Estimate, first_part
 from sktransfer.evaluation.curves.power_law import PowerLaw
 from sktransfer.evaluation.curves.rows import Criterion, CurveRow, Saving
 from sktransfer.evaluation.probing.by_class import tabulate_classes
-from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.targets import say_target
 from sktransfer.results.result import Result
 from sktransfer.results.tables import Table, format_markdown, format_table, wrap
@@ -56,6 +55,8 @@ class TransferCurve(Result):
         What was predicted for each image: a class, a number, or any of several labels.
     is_weighted : bool
         Whether images had weights.
+    n_comparisons : int
+        Differences that were tested together for the leads: of all pairs of rows, by all criteria.
     """
 
     n_images: int
@@ -70,6 +71,7 @@ class TransferCurve(Result):
     savings: list[Saving]
     target: str = "classes"
     is_weighted: bool = False
+    n_comparisons: int = 0
 
     @property
     def available(self) -> list[CurveRow]:
@@ -102,11 +104,18 @@ class TransferCurve(Result):
             for row in self.available
             if row.law is not None and row.doubt
         ]
+        n_draws = len(self.sizes) * self.n_repeats
         out += [
             f"{row.name}: the classifier stopped at max_iter on {row.n_not_converged} of "
-            f"{len(self.sizes) * self.n_repeats} draws."
+            f"{n_draws * max(1, len(row.drawn))} draws."
             for row in self.available
             if row.n_not_converged
+        ]
+        out += [
+            f"{row.name}: the mean of {len(row.drawn)} draws of random weights, whose spread "
+            "counts in its intervals."
+            for row in self.available
+            if row.drawn
         ]
         out += [f"{row.name}: not shown. {row.unavailable}" for row in self.rows if row.unavailable]
         return out
@@ -152,10 +161,12 @@ class TransferCurve(Result):
         )
 
     def _counted(self) -> str:
-        n_pairs = count_pairs(len(self.available))
-        if n_pairs < 2:
+        if self.n_comparisons < 2:
             return ""
-        return f"; those of leads count all {n_pairs} pairs of rows, since any row might lead"
+        return (
+            f"; those of leads count {self.n_comparisons} comparisons together, of all pairs of "
+            "rows by every criterion (Holm), since any row might lead by any"
+        )
 
     def tables(self) -> list[Table]:
         """Return every table as text."""

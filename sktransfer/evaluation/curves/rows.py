@@ -10,6 +10,22 @@ from sktransfer.evaluation.probing.recalls import Recalls
 
 
 @dataclass
+class CurveDraw:
+    """The scores of one draw of random weights.
+
+    Attributes
+    ----------
+    scores : list of list of float
+        For each number of labels the score of every repeat.
+    balanced : list of float
+        As for :class:`CurveRow`.
+    """
+
+    scores: list[list[float]]
+    balanced: list[float] = field(default_factory=list)
+
+
+@dataclass
 class CurveRow(Recalls):
     """One kind of features, or an estimator, and its scores by the number of labels.
 
@@ -23,7 +39,8 @@ class CurveRow(Recalls):
     n_features : int or None
         Values per image; None where an estimator took images.
     scores : list of list of float
-        For each number of labels the score of every repeat.
+        For each number of labels the score of every repeat; the mean of all draws of random
+        weights, where there are several.
     means : list of Estimate
         Their means, with 95 % intervals.
     slope : Estimate or None
@@ -39,9 +56,9 @@ class CurveRow(Recalls):
     feature_seconds : float
         Time to compute the features of all images, once.
     classifier_seconds : float
-        Time to fit and score on all draws.
+        Time to fit and score on all draws of labels; the mean over the draws of random weights.
     n_not_converged : int
-        Draws on which the classifier stopped at `max_iter`.
+        Fits in which the classifier stopped at `max_iter`, over all draws.
     confusion : list of list of float
         With all labels, images by class (rows) and by prediction (columns), in the
         order of the result's `classes`: the mean of all repeats, and with `sample_weight` of sums
@@ -52,6 +69,9 @@ class CurveRow(Recalls):
     balanced : list of float
         With all labels, the balanced accuracy of every repeat, where the metric is accuracy and the
         classes are of unequal size; else empty.
+    drawn : list of CurveDraw
+        Of a control whose random weights were drawn with several seeds, the scores of each; else
+        empty.
     control : str or None
         For trained weights, the name of the row with random ones.
     unavailable : str or None
@@ -73,6 +93,7 @@ class CurveRow(Recalls):
     confusion: list[list[float]] = field(default_factory=list)
     label_recalls: list[float] = field(default_factory=list)
     balanced: list[float] = field(default_factory=list)
+    drawn: list[CurveDraw] = field(default_factory=list)
     control: str | None = None
     unavailable: str | None = None
 
@@ -91,8 +112,8 @@ class Lead:
     over : str
         The other row.
     difference : Estimate
-        By how much, repeat by repeat, with a 95 % interval that counts all pairs of rows: any row
-        might have been the best.
+        By how much, repeat by repeat. The 95 % interval counts all pairs of rows and all criteria,
+        as any row might have been the best by any: it has the level at which it was tested.
     is_noise : bool
         Whether the interval holds zero.
     """

@@ -12,9 +12,9 @@ from sktransfer.evaluation.diagnosis.evidence import Evidence
 from sktransfer.evaluation.diagnosis.findings import Finding
 from sktransfer.evaluation.diagnosis.probes import is_better
 
-#: Gain in accuracy that is worth a warning.
+#: Gain that is worth a warning, in accuracy or, of unequal classes, in balanced accuracy.
 CLEARLY = 0.05
-#: Accuracy below the reference from which a classifier does not do what it could.
+#: Distance below the reference from which a classifier does not do what it could.
 FAR_BELOW = 0.1
 #: Difference of a fitted pipeline from one that is fitted anew on other images.
 OTHERWISE = 0.15
@@ -39,8 +39,8 @@ def unscaled_features(e: Evidence) -> Iterator[Finding]:
         "The classifier needs features on one scale"
         + (": without a scaler it only guesses." if lost else "."),
         {
-            "accuracy": plain.mean,
-            "accuracy with a StandardScaler": scaled.mean,
+            plain.metric: plain.score,
+            f"{plain.metric} with a StandardScaler": scaled.score,
             "p-value": p_value,
             "folds not converged": [plain.n_not_converged, scaled.n_not_converged],
             "size of features": float(np.abs(e.features).mean()),
@@ -119,7 +119,8 @@ def weak_classifier(e: Evidence) -> Iterator[Finding]:
     if not better or not e.is_explained:
         return
     # A scaler or more steps may be all that it takes, which other findings say.
-    if e.scaled_downstream_probe.mean >= reference.mean - FAR_BELOW / 2:
+    scaled = e.scaled_downstream_probe
+    if scaled.score >= reference.score - FAR_BELOW / 2:
         return
     yield Finding(
         "weak-classifier",
@@ -129,9 +130,9 @@ def weak_classifier(e: Evidence) -> Iterator[Finding]:
         "C or gamma that is too small or too large, too few neighbours or trees, or a step such as "
         "Normalizer or softmax shares before it, which leaves values too small for its penalty.",
         {
-            "accuracy": plain.mean,
-            "accuracy of scaled logistic regression": reference.mean,
-            "accuracy with a StandardScaler": e.scaled_downstream_probe.mean,
+            plain.metric: plain.score,
+            f"{plain.metric} of scaled logistic regression": reference.score,
+            f"{plain.metric} with a StandardScaler": scaled.score,
             "p-value": p_value,
             "classifier": repr(e.subject.after[-1])[:200],
         },

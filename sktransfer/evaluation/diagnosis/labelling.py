@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import StandardScaler
 
 from sktransfer.evaluation.diagnosis.evidence import Evidence
 from sktransfer.evaluation.diagnosis.findings import Finding
+from sktransfer.evaluation.probing import make_classifier
 from sktransfer.evaluation.probing.threads import limit_blas
-from sktransfer.evaluation.probing.wide import WideLogisticRegression
 
 #: Share of an image's neighbours with its own label, at most, and probability of its own label, at
 #: most, from which the label is doubtful: both must hold.
@@ -66,7 +65,7 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
     doubtful = np.zeros(len(e.codes), dtype=bool)
     own = np.ones(len(e.codes))
     for _ in range(N_ROUNDS):
-        shares, rest = _learn_without(e, doubtful)
+        shares, rest = learn_without(e, doubtful)
         kept = shares[np.arange(len(e.codes)), e.codes]
         agreeing = _agreeing(e, doubtful)
         more = ~doubtful & (kept <= CONFIDENCE) & (agreeing <= NEIGHBOURS)
@@ -100,11 +99,10 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
     )
 
 
-def _learn_without(e: Evidence, doubtful: np.ndarray) -> tuple[np.ndarray, float]:
+def learn_without(e: Evidence, doubtful: np.ndarray) -> tuple[np.ndarray, float]:
     """Return probabilities from folds without some images, and the accuracy on all others."""
     assert e.folds is not None
-    scaler = StandardScaler().set_output(transform="default")
-    values = scaler.fit_transform(e.features.astype(np.float64))
+    values = e.features.astype(np.float64)
     shares = np.full((len(e.codes), e.codes.max() + 1), np.nan)
     for train, test in e.folds:
         learned = train[~doubtful[train]]
@@ -112,8 +110,8 @@ def _learn_without(e: Evidence, doubtful: np.ndarray) -> tuple[np.ndarray, float
             continue
         with limit_blas(values), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            probe = WideLogisticRegression(max_iter=1000)
-            probe.fit(values[learned], e.codes[learned])
+            # Scaled by the images that are learned from, as all that is cross-validated.
+            probe = make_classifier().fit(values[learned], e.codes[learned])
         shares[test] = 0
         shares[np.ix_(test, probe.classes_)] = probe.predict_proba(values[test])
     known = ~doubtful & np.isfinite(shares[:, 0])

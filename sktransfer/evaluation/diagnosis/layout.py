@@ -25,7 +25,7 @@ NEARLY_GREY = 0.2
 #: Resized pixels per pixel of an image from which edges are blurred past the 3 x 3 filters. Whether
 #: that does harm is measured.
 ENLARGED = 6.0
-#: Gain in accuracy at a smaller size that is worth a warning.
+#: Gain at a smaller size that is worth a warning.
 SMALLER_WINS = 0.02
 #: Pixels of an image per resized pixel, in each direction, from which 15 of 16 are lost.
 SHRUNK = 4.0
@@ -162,8 +162,8 @@ def _enlarged(e: Evidence, side: float, evidence: dict) -> Iterator[Finding]:
     probe = e.score(features)
     better, p_value = is_better(probe, e.feature_probe, margin=SMALLER_WINS)
     evidence |= {
-        f"accuracy at {spell_size(e.cut.input_size)}": e.feature_probe.mean,
-        f"accuracy at {smaller}": probe.mean,
+        f"{probe.metric} at {spell_size(e.cut.input_size)}": e.feature_probe.score,
+        f"{probe.metric} at {smaller}": probe.score,
         "p-value": p_value,
     }
     if better:
@@ -176,7 +176,7 @@ def _enlarged(e: Evidence, side: float, evidence: dict) -> Iterator[Finding]:
             evidence,
             f"extractor.set_params(input_size={smaller})",
         )
-    elif probe.mean >= e.feature_probe.mean - SMALLER_WINS / 2:
+    elif probe.score >= e.feature_probe.score - SMALLER_WINS / 2:
         yield Finding(
             "enlarged",
             "info",

@@ -18,7 +18,7 @@ from sktransfer.evaluation.diagnosis.probes import is_better
 AGREES = 0.01
 #: Shifts of the labels that are tried, in each direction.
 MAX_SHIFT = 16
-#: Gain in accuracy that is worth a warning.
+#: Gain that is worth a warning, in accuracy or, of unequal classes, in balanced accuracy.
 CLEARLY = 0.05
 #: The same for raw pixels: less than this is not worth the network's time in either direction.
 PIXELS_WIN = 0.02
@@ -167,7 +167,10 @@ def lost_signal(e: Evidence) -> Iterator[Finding]:
         "The pixels show what the labels say, but the features have lost it: the cause is the "
         "value range, the input size or the layer, not the labels.",
         _agreements(e.pixel_agreement, e.feature_agreement)
-        | {"accuracy on pixels": e.pixel_probe.mean, "on features": e.feature_probe.mean},
+        | {
+            f"{e.pixel_probe.metric} on pixels": e.pixel_probe.score,
+            "on features": e.feature_probe.score,
+        },
         f"extractor.set_params({e.anatomy.earlier}, value_range='auto')",
     )
 
@@ -182,8 +185,8 @@ def raw_pixels_win(e: Evidence) -> Iterator[Finding]:
             "warning",
             "The same classifier does better on the pixels themselves than on the features.",
             {
-                "accuracy on pixels": e.pixel_probe.mean,
-                "on features": e.feature_probe.mean,
+                f"{e.pixel_probe.metric} on pixels": e.pixel_probe.score,
+                "on features": e.feature_probe.score,
                 "p-value": p_value,
             },
             "compare_transfer(X, y, extractors={'this': extractor})  # on all images",
@@ -196,11 +199,11 @@ def cut_depth(e: Evidence) -> Iterator[Finding]:
         e.leave_out(("cut-too-deep", "cut-too-shallow"), "the network has no feature maps")
         return
     reached = [layer.name for layer in e.cut.trunk]
-    scores = {name: probe.mean for name, probe in e.depth_probes.items()}
+    scores = {name: probe.score for name, probe in e.depth_probes.items()}
     own = e.feature_probe
     earlier = [n for n in scores if n in reached and n not in _names(e)]
     deeper = [n for n in scores if n not in reached]
-    evidence = {"accuracy here": own.mean} | {f"at {n}": v for n, v in scores.items()}
+    evidence = {f"{own.metric} here": own.score} | {f"at {n}": v for n, v in scores.items()}
     for names, finding in ((earlier, "cut-too-deep"), (deeper, "cut-too-shallow")):
         if not names:
             continue

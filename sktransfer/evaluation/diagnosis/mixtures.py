@@ -209,8 +209,8 @@ def _find_inverted(e: Evidence, inverted: np.ndarray, evidence: dict[str, Any]) 
         anew = e.score(e.recompute(lambda values: 255 - values if next(exchange) else values))
         better, p_value = is_better(anew, e.feature_probe, margin=GAIN)
         evidence |= {
-            "accuracy": e.feature_probe.mean,
-            "accuracy with them exchanged back": anew.mean,
+            anew.metric: e.feature_probe.score,
+            f"{anew.metric} with them exchanged back": anew.score,
             "p-value": p_value,
         }
         harm = ", which does no measurable harm here."

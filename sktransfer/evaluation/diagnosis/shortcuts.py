@@ -17,7 +17,7 @@ from sktransfer.evaluation.diagnosis.probes import Probe, is_better, score_probe
 AS_MUCH = 0.05
 #: Part of the way from guessing to perfect that a property must go to be worth looking at.
 CLEARLY = 0.4
-#: Loss in accuracy without the property from which it is what the classifier goes by.
+#: Loss without the property from which it is what the classifier goes by.
 LOST = 0.1
 #: Part of each side that is cut off to take away frames and corners.
 CUT = 0.16
@@ -48,9 +48,9 @@ def shortcuts(e: Evidence) -> Iterator[Finding]:
             "features, and without them the features are less accurate. Such a score does not "
             "carry over to images made in another way.",
             {
-                f"accuracy on {what}": probe.mean,
-                "accuracy on features": e.feature_probe.mean,
-                "accuracy on features without it": rest.mean,
+                f"{probe.metric} on {what}": probe.score,
+                f"{probe.metric} on features": e.feature_probe.score,
+                f"{probe.metric} on features without it": rest.score,
                 "p-value": p_value,
             },
             _REMEDIES[name],
@@ -81,7 +81,7 @@ def _tell(e: Evidence, values: np.ndarray) -> Probe | None:
 
 def _is_suspicious(e: Evidence, probe: Probe) -> bool:
     way = (probe.balanced.mean() - probe.guessing) / (1 - probe.guessing)
-    return probe.z > SURE_Z and way >= CLEARLY and probe.mean >= e.feature_probe.mean - AS_MUCH
+    return probe.z > SURE_Z and way >= CLEARLY and probe.score >= e.feature_probe.score - AS_MUCH
 
 
 def _in_the_file(e: Evidence) -> Iterator[Finding]:
@@ -103,8 +103,8 @@ def _in_the_file(e: Evidence) -> Iterator[Finding]:
             "features. The network sees traces of it in the resized images, such as blur or "
             "compression; such a score does not carry over to images from elsewhere.",
             {
-                f"accuracy on {what}": probe.mean,
-                "accuracy on features": e.feature_probe.mean,
+                f"{probe.metric} on {what}": probe.score,
+                f"{probe.metric} on features": e.feature_probe.score,
             },
             _REMEDIES[name],
             _extremes(e, numbers),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer.evaluation.probing.folding import Folds
@@ -44,10 +45,10 @@ def score_cheaply(
     -------
     dict of str to float
         ``knn`` and ``centroid`` are the accuracies, over the folds, of five nearest neighbours and
-        of the nearest class centre. All features are standardised first, once.
-        ``logme``, ``h_score`` and ``leep`` fit no classifier and look at all images: the evidence
-        of a linear model, the share of variance between classes, and the likelihood of the classes
-        given clusters.
+        of the nearest class centre, on features that are standardised in every fold. ``logme``,
+        ``h_score`` and ``leep`` fit no classifier and look at all images, standardised once: the
+        evidence of a linear model, the share of variance between classes, and the likelihood of the
+        classes given clusters.
 
     References
     ----------
@@ -78,53 +79,49 @@ def score_cheaply(
         # Of a mixture that has not converged, and of features that are constant within classes.
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
-        values = StandardScaler().set_output(transform="default").fit_transform(features)
-        left, lengths = _rotate(values)
-        # Distances stay the same, and are between as few values as there are images.
-        rotated = left * lengths
         few = min(_NEIGHBOURS, min(len(train) for train, _ in folds))
+        left, lengths = _rotate(_scaler().fit_transform(features))
         if kind != "classes":
-            return _score_quantities(rotated, left, lengths, y, folds, few)
-        scores = {
-            "knn": _score(KNeighborsClassifier(few), rotated, y, folds),
-            "centroid": _score(NearestCentroid(), rotated, y, folds),
-        }
+            near, targets = _score_quantities(features, y, folds, few)
+            return {"knn": near, "logme": _logme(left, lengths, targets)}
         targets = (y[:, None] == np.unique(y)).astype(float)
-        scores["logme"] = _logme(left, lengths, targets)
-        scores["h_score"] = _h_score(rotated, targets)
-        scores["leep"] = _leep(rotated, targets)
-    return scores
+        # Covariances and clusters stay the same, in as few values as there are images.
+        rotated = left * lengths
+        return {
+            "knn": _score(KNeighborsClassifier(few), features, y, folds),
+            "centroid": _score(NearestCentroid(), features, y, folds),
+            "logme": _logme(left, lengths, targets),
+            "h_score": _h_score(rotated, targets),
+            "leep": _leep(rotated, targets),
+        }
+
+
+def _scaler() -> StandardScaler:
+    return StandardScaler().set_output(transform="default")
 
 
 def _score_quantities(
-    rotated: np.ndarray,
-    left: np.ndarray,
-    lengths: np.ndarray,
-    y: np.ndarray,
-    folds: Folds,
-    n_neighbours: int,
-) -> dict[str, float]:
-    """Score features of numbers, or of several labels, by what needs no classes."""
+    features: np.ndarray, y: np.ndarray, folds: Folds, n_neighbours: int
+) -> tuple[float, np.ndarray]:
+    """Score numbers or several labels by neighbours; return the targets of LogME too."""
     if y.ndim == 1:
-        targets = ((y - y.mean()) / y.std())[:, None]
-        near = _score(KNeighborsRegressor(n_neighbours), rotated, y, folds)
-    else:
-        targets = y.astype(float)
-        model = KNeighborsClassifier(n_neighbours)
-        right = [
-            (model.fit(rotated[train], y[train]).predict(rotated[test]) == y[test]).mean()
-            for train, test in folds
-        ]
-        near = float(np.mean(right))
-    return {"knn": near, "logme": _logme(left, lengths, targets)}
-
-
-def _score(classifier: Any, values: np.ndarray, y: np.ndarray, folds: Folds) -> float:
-    accuracies = [
-        classifier.fit(values[train], y[train]).score(values[test], y[test])
+        near = _score(KNeighborsRegressor(n_neighbours), features, y, folds)
+        return near, ((y - y.mean()) / y.std())[:, None]
+    model = make_pipeline(_scaler(), KNeighborsClassifier(n_neighbours))
+    right = [
+        (model.fit(features[train], y[train]).predict(features[test]) == y[test]).mean()
         for train, test in folds
     ]
-    return float(np.mean(accuracies))
+    return float(np.mean(right)), y.astype(float)
+
+
+def _score(last: Any, features: np.ndarray, y: np.ndarray, folds: Folds) -> float:
+    """Score what predicts from features that are standardised by the images learned from."""
+    model = make_pipeline(_scaler(), last)
+    scores = [
+        model.fit(features[train], y[train]).score(features[test], y[test]) for train, test in folds
+    ]
+    return float(np.mean(scores))
 
 
 def _rotate(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

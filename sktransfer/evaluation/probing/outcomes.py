@@ -262,11 +262,14 @@ def widen(test: PairedTest, drawn: np.ndarray) -> PairedTest:
         With the variance of the mean of the draws. What units scatter from draw to draw, each by
         itself, is part of the test's own variance already.
     """
-    n_draws = len(drawn)
-    if n_draws < 2 or not test.variance > 0:
+    n_draws, n_units = drawn.shape
+    if n_draws < 2 or n_units < 2 or np.isnan(test.variance):
         return test
     spread = np.var(drawn.sum(axis=1), ddof=1) - np.var(drawn, axis=0, ddof=1).sum()
-    extra = max(0.0, float(spread)) / n_draws
+    # A unit varies by what all have in common as well, which was taken off with the rest.
+    extra = float(spread) * n_units / (n_units - 1) / n_draws
+    if not extra > ROUNDING**2:
+        return test
     variance = test.variance + extra
     # Satterthwaite: so few draws say little of their spread.
     dof = variance**2 / (test.variance**2 / test.dof + extra**2 / (n_draws - 1))

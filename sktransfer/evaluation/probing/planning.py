@@ -66,6 +66,17 @@ def check_extractors(extractors: Any, on_error: Any, *, who: str) -> None:
         )
 
 
+def check_n_controls(n_controls: Any, *, who: str) -> int:
+    """Check with how many seeds the random weights of controls are drawn."""
+    is_whole = isinstance(n_controls, Integral) and not isinstance(n_controls, bool)
+    if not (is_whole and int(n_controls) >= 1):
+        raise ValueError(
+            f"The 'n_controls' parameter of {who} must be a whole number of seeds from 1 up. Got "
+            f"{n_controls!r} instead."
+        )
+    return int(n_controls)
+
+
 def plan_networks(
     X: Any,
     extractors: Mapping[str, FeatureExtractor],

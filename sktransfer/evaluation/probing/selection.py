@@ -63,6 +63,8 @@ def compare_with_best(
     best: int,
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     images: ImageWeights | None,
+    *,
+    others: Sequence[ImageWeights] = (),
 ) -> list[tuple[PairedDifference, float]]:
     """Test all candidates against the best one, counting that it was chosen from all of them.
 
@@ -84,6 +86,9 @@ def compare_with_best(
         Training and test images.
     images : ImageWeights or None
         What images count in the metric; None for one that is no sum over images.
+    others : sequence of ImageWeights, default=()
+        What the same images count in other metrics by which the candidates are compared as well:
+        all these comparisons are one family.
 
     Returns
     -------
@@ -97,8 +102,11 @@ def compare_with_best(
             (judge_alone(test, n_comparisons=n_pairs), float(np.sqrt(test.variance)))
             for test in tests
         ]
-    parts = np.stack([np.bincount(images.units, images.weights * each) for each in correct])
+    parts = _add_up(correct, images)
     largest = _draw_largest(parts)
+    for each in others:
+        # The same images get the same random weights.
+        largest = np.maximum(largest, _draw_largest(_add_up(correct, each)))
     quantile = float(np.quantile(largest, 1 - ALPHA))
     found = []
     for own in parts:
@@ -116,6 +124,11 @@ def compare_with_best(
         judged = PairedDifference(mean, mean - half, mean + half, p_value, finding)
         found.append((judged, error))
     return found
+
+
+def _add_up(correct: Sequence[np.ndarray], images: ImageWeights) -> np.ndarray:
+    """Return what each unit adds to the metric of every candidate."""
+    return np.stack([np.bincount(images.units, images.weights * each) for each in correct])
 
 
 def _draw_largest(parts: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sktransfer.evaluation.probing.selection import count_pairs
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Variant
 from sktransfer.evaluation.sweep.shared import SweepResult, TestedRow
@@ -83,11 +82,6 @@ class NetworkSweep(SweepResult[NetworkRow]):
             if not front or self.mean(row) > self.mean(front[-1]):
                 front.append(row)
         return front
-
-    @property
-    def n_comparisons(self) -> int:
-        """How many pairs of rows there are: the best one was chosen by comparing them all."""
-        return max(1, count_pairs(len(self.rows)))
 
     def to_markdown(self) -> str:
         """Return the answer and the tables in Markdown."""

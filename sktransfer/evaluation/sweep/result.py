@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from sktransfer.evaluation.probing.selection import count_pairs, score_choice
+from sktransfer.evaluation.probing.selection import score_choice
 from sktransfer.evaluation.probing.significance import PairedDifference
 from sktransfer.evaluation.sweep.grid import Skipped, Variant
 from sktransfer.evaluation.sweep.shared import SweepResult, TestedRow
@@ -228,7 +228,7 @@ class LayerSweep(SweepResult[SweepRow]):
 
     def _tell_from_best(self) -> str:
         others = [row for row in self.not_worse if row.to_best is not None]
-        how = f"{count_pairs(len(self.rows))} comparisons counted"
+        how = f"{self.n_comparisons} comparisons counted"
         if not others:
             return f"all other rows are worse ({how})"
         n_others = len(self.rows) - 1

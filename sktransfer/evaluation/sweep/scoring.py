@@ -9,7 +9,13 @@ import numpy as np
 
 from sktransfer.evaluation.probing import score_folds
 from sktransfer.evaluation.probing.metrics import are_unequal, balance
-from sktransfer.evaluation.probing.outcomes import Counts, count_folds, rate_folds, weigh_recalls
+from sktransfer.evaluation.probing.outcomes import (
+    Counts,
+    ImageWeights,
+    count_folds,
+    rate_folds,
+    weigh_recalls,
+)
 from sktransfer.evaluation.probing.probe import FoldScores
 from sktransfer.evaluation.probing.selection import compare_with_best
 from sktransfer.evaluation.probing.shared import Probing
@@ -41,6 +47,8 @@ class SweepScoring(Probing):
     ) -> None:
         """Put into every row how it compares with the best one, counting all pairs of rows.
 
+        Where classes are of unequal size, balanced accuracy is compared too, in the same family.
+
         Parameters
         ----------
         rows : sequence of TestedRow
@@ -54,15 +62,22 @@ class SweepScoring(Probing):
         """
         scores = np.array([row.scores[metric] for row in rows])
         images = self.weigh(self.scorer.tested, self.folds)
-        judged = compare_with_best(scores, rated, best, self.folds, images)
+        balanced = self._weigh_balanced(rows[best])
+        others = [] if balanced is None else [balanced]
+        judged = compare_with_best(scores, rated, best, self.folds, images, others=others)
         for position, (difference, error) in enumerate(judged):
             if position != best:
                 rows[position].to_best, rows[position].error = difference, error
-        counts = [sum(each) for each in rows[best].confusion]
-        if self.scorer.tested == "accuracy" and are_unequal(counts):
-            images = weigh_recalls(self.target.y, self.folds, self.groups, self.sample_weight)
+        if balanced is not None and images is not None:
             top = int(np.argmax([balance(row.confusion) for row in rows]))
-            judged = compare_with_best(scores, rated, top, self.folds, images)
+            judged = compare_with_best(scores, rated, top, self.folds, balanced, others=[images])
             for position, (difference, _) in enumerate(judged):
                 if position != top:
                     rows[position].balanced_to_best = difference
+
+    def _weigh_balanced(self, row: TestedRow) -> ImageWeights | None:
+        """Return what images count in balanced accuracy, if it is to be compared too."""
+        counts = [sum(each) for each in row.confusion]
+        if self.scorer.tested != "accuracy" or not are_unequal(counts):
+            return None
+        return weigh_recalls(self.target.y, self.folds, self.groups, self.sample_weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -23,6 +23,12 @@ from sktransfer.base import (
 )
 from sktransfer.engines import JOINT_PRECISIONS
 from sktransfer.evaluation.probing.selection import score_choice
+from sktransfer.evaluation.sweep.candidates import (
+    Trial,
+    judge_candidates,
+    rate_accuracy,
+    scores_accuracy,
+)
 from sktransfer.evaluation.sweep.grid import (
     BLOCK_ENDS,
     INPUT_SIZES,
@@ -93,6 +99,17 @@ class LayerSearchCV(Documented, GridSearchCV):
         Score of the best candidate, corrected for selection: on every fold the candidate
         that is best on the other folds is scored, and these scores are averaged. `best_score_` is
         higher by luck, the more so the more candidates there are. Only if one metric decides.
+    not_worse_ : ndarray of bool of shape (n_candidates,)
+        Which candidates of `cv_results_` are not significantly worse than the best one, itself
+        included, as in :func:`sweep_layers`. Accuracy is compared image by image, other metrics by
+        a corrected t-test over the folds. Candidates that could not be scored are worse. Only if
+        one metric decides.
+    n_comparisons_ : int
+        How many comparisons that counts: all pairs of candidates, any of which could have been the
+        best.
+    recalls_ : dict
+        For every class, the share of its test images that the best candidate found; the lowest is
+        that of the worst class. Empty if candidates are not scored by accuracy.
     skipped_ : list of Skipped
         The cuts that were skipped, each with its reason.
 
@@ -131,6 +148,9 @@ class LayerSearchCV(Documented, GridSearchCV):
     >>> len(search.cv_results_["params"])
     2
     """
+
+    cv: Any
+    scorer_: Any
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         **GridSearchCV._parameter_constraints,
@@ -202,14 +222,23 @@ class LayerSearchCV(Documented, GridSearchCV):
     @property
     def nested_score_(self) -> float:
         """The score of the best candidate, corrected for selection."""
-        name = self.refit if self.multimetric_ else "score"
-        if not isinstance(name, str):
+        if self._deciding is None:
             raise AttributeError(
                 f"{type(self).__name__} has no nested_score_ with several metrics and refit="
                 f"{self.refit!r}: name the metric that decides, as in refit='accuracy'."
             )
+        return float(score_choice(self._scores_by(self._deciding)).mean())
+
+    @property
+    def _deciding(self) -> str | None:
+        """The metric that decides, as results name it; None where none does."""
+        name = self.refit if self.multimetric_ else "score"
+        return name if isinstance(name, str) else None
+
+    def _scores_by(self, name: str) -> np.ndarray:
+        """Return the scores of all candidates on all folds."""
         splits = [self.cv_results_[f"split{i}_test_{name}"] for i in range(self.n_splits_)]
-        return float(score_choice(np.stack(splits, axis=1)).mean())
+        return np.stack(splits, axis=1)
 
     def _fit(self, X: Any, y: Any, params: dict[str, Any]) -> LayerSearchCV:
         # Find all errors before the network runs.
@@ -228,9 +257,33 @@ class LayerSearchCV(Documented, GridSearchCV):
             )
         if _shares_features(extractor):
             fill_store(extractor, variants, X)
+        if isinstance(self.cv, Iterator):
+            self.cv = list(self.cv)  # the folds are asked for more than once
+        self._trial = trial = Trial(check_cv(self.cv, y, classifier=is_classifier(self.estimator)))
         super().fit(X, y, **params)
+        del self._trial
         self.skipped_ = skipped
+        if self.scorer_ is rate_accuracy:
+            self.scorer_ = super()._get_scorers()[0]
+        if self._deciding is not None:
+            scores = self._scores_by(self._deciding)
+            verdict = judge_candidates(scores, self.best_index_, trial, y)
+            self.not_worse_ = verdict.not_worse
+            self.n_comparisons_ = verdict.n_comparisons
+            self.recalls_ = verdict.recalls
         return self
+
+    def _get_scorers(self) -> tuple[Any, Any]:
+        """Score accuracy so that predictions are kept, by which candidates are compared."""
+        scorers, decides = super()._get_scorers()
+        is_accuracy = scores_accuracy(self.estimator, self.scoring)
+        return (rate_accuracy if is_accuracy else scorers), decides
+
+    def _format_results(
+        self, candidate_params: Any, n_splits: int, out: Any, more_results: Any = None
+    ) -> dict[str, Any]:
+        self._trial.scores = [each["test_scores"] for each in out]
+        return super()._format_results(candidate_params, n_splits, out, more_results)
 
     def _run_search(self, evaluate_candidates: Callable, *, callback_ctx: Any = None) -> None:
         """Try every cut with every setting of the other steps, narrow before wide."""
@@ -243,14 +296,14 @@ class LayerSearchCV(Documented, GridSearchCV):
         settings = list(ParameterGrid(self.param_grid or {}))
         candidates = [cut | setting for cut in cuts for setting in settings]
         if callback_ctx is None:  # before scikit-learn 1.9
-            evaluate_candidates(candidates)
+            evaluate_candidates(candidates, cv=self._trial)
             return
         context = callback_ctx.subcontext(
             task_name="search",
             max_subtasks=len(candidates) * self.n_splits_,
             sequential_subtasks=False,
         ).call_on_fit_task_begin(estimator=self)
-        evaluate_candidates(candidates, callback_ctx=context)
+        evaluate_candidates(candidates, cv=self._trial, callback_ctx=context)
         context.call_on_fit_task_end(estimator=self)
 
     def _plan(self) -> tuple[FeatureExtractor, list[Variant], list[Skipped]]:

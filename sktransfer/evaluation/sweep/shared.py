@@ -68,6 +68,15 @@ class SweepResult(Result, Generic[Row]):
             "every row"
         )
 
+    @property
+    def n_comparisons(self) -> int:
+        """How many differences are tested together: those of all pairs of rows.
+
+        Where classes are of unequal size, these are tested by accuracy and by balanced accuracy.
+        """
+        is_balanced = any(row.balanced_to_best is not None for row in self.rows)
+        return count_pairs(len(self.rows)) * (2 if is_balanced else 1)
+
     def _say_classes(self) -> list[str]:
         """Name the worst class of the best row, and who is best where all classes count alike."""
         best = self.best
@@ -96,7 +105,7 @@ class SweepResult(Result, Generic[Row]):
             which += f"{top.balanced_accuracy:.3f}"
         return (
             f"{said}, {which}; not significantly worse: {near} of {len(self.rows) - 1} other rows "
-            f"({count_pairs(len(self.rows))} comparisons counted)"
+            f"({self.n_comparisons} comparisons counted)"
         )
 
     def _by_class(self) -> list[Table]:
