@@ -113,6 +113,19 @@ def test_threads_share_the_engine_of_torch() -> None:
         np.testing.assert_array_equal(features, expected[i % 2])
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_pytorch_keeps_its_number_of_threads_and_its_bits(n_threads: int) -> None:
+    extractor = _extractor("test_resnet", input_size=64, engine="torch").fit(IMAGES)
+    expected = extractor.transform(IMAGES)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(n_threads)
+        np.testing.assert_array_equal(extractor.transform(IMAGES), expected)
+        assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_torch_runs_where_openvino_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "is_installed", lambda engine: engine == "torch")
     assert _extractor("resnet18", input_size=64).fit(IMAGES).engine_ == "torch"

@@ -144,8 +144,10 @@ def _plan_any(fitted: FeatureExtractor, layers: Sequence[str] | None, who: str) 
             f"{who} draws feature maps, and none lie before the extractor's cut at "
             f"{runner.cut.trunk[-1].name!r}."
         )
-    wanted = {layer.output_shape[:2]: name for name, layer in own.items()}.values()
-    names = list(wanted if layers is None else layers)
+    wanted = {layer.output_shape[:2]: name for name, layer in own.items()}
+    if len(wanted) > 1:  # a map of one value, as pooling leaves it, shows nothing
+        wanted.pop((1, 1), None)
+    names = list(wanted.values() if layers is None else layers)
     bad = [name for name in names if name not in own]
     if bad:
         raise ValueError(

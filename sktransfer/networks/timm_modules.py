@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sktransfer.networks.graph import NetworkLayer
@@ -13,8 +13,6 @@ from sktransfer.networks.outputs import as_shape
 
 #: What timm calls the output of a network without its classifier.
 EMBEDDING_LAYER = "pre_logits"
-#: To be held while hooks are on modules, which networks in all threads share.
-HOOKS = threading.RLock()
 # While shapes are found out: no other dimension is likely to be the same.
 _PROBE_IMAGES = 2
 # Where the channels of a map stand, as timm writes it.
@@ -44,37 +42,38 @@ class Modules:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What one module gave for each image, and what was counted on the way to it."""
+    """What one module gave for each image, and what was used and counted on the way to it."""
 
     module: Any
     shape: tuple[int, ...]
-    n_parameters: int
+    parameters: tuple[Any, ...]
     multiply_adds: int
 
 
 class _Counter:
-    """Parameters and multiply-adds since the last look."""
+    """Parameters that were used for the first time, and multiply-adds, since the last look."""
 
     def __init__(self) -> None:
         self._known: set[int] = set()
-        self._n_parameters = self._multiply_adds = 0
+        self._parameters: list[Any] = []
+        self._multiply_adds = 0
 
     def add(self, func: Callable, args: tuple, kwargs: Mapping[str, Any], result: Any) -> None:
-        """Count what a function of PyTorch used: parameters once, whatever module holds them."""
+        """Count what a function of PyTorch used, whatever module called it."""
         import torch
 
         for each in _flatten((*args, *kwargs.values())):
             if isinstance(each, torch.nn.Parameter) and id(each) not in self._known:
                 self._known.add(id(each))
-                self._n_parameters += each.numel()
+                self._parameters.append(each)
         if getattr(func, "__name__", "") in ("conv2d", "linear"):
             weight = kwargs["weight"] if "weight" in kwargs else args[1]
             self._multiply_adds += weight.numel() * result.numel() // weight.shape[0]
 
-    def take(self) -> tuple[int, int]:
+    def take(self) -> tuple[tuple[Any, ...], int]:
         """Return what was counted for one image, and begin anew."""
-        counts = self._n_parameters, self._multiply_adds // _PROBE_IMAGES
-        self._n_parameters = self._multiply_adds = 0
+        counts = tuple(self._parameters), self._multiply_adds // _PROBE_IMAGES
+        self._parameters, self._multiply_adds = [], 0
         return counts
 
 
@@ -86,30 +85,58 @@ def _flatten(values: Iterable[Any]) -> Iterator[Any]:
             yield value
 
 
+def copy_modules(model: Any) -> Any:
+    """Return a network of its own modules, which may have hooks, and the same tensors."""
+    tensors = (*model.parameters(), *model.buffers())
+    return copy.deepcopy(model, {id(each): each for each in tensors})
+
+
 def watch(model: Any, input_size: int | tuple[int, int]) -> Modules:
     """Let images pass through a network, and see what its modules give."""
     seen, repeated = _run(model, input_size)
     layouts = _find_layouts(seen, model, as_shape(input_size))
     unclear = {name: seen[name].shape for name, layout in layouts.items() if layout is None}
-    layers: list[NetworkLayer] = []
-    n_parameters = multiply_adds = 0
-    for name, each in seen.items():
-        n_parameters += each.n_parameters
-        multiply_adds += each.multiply_adds
-        # What is no layer itself counts with the next one, which needs it.
-        if name not in repeated and name not in unclear:
-            shape = each.shape
-            if layouts.get(name) == _FIRST:
-                shape = (*shape[1:], shape[0])
-            kind = type(each.module).__name__
-            layers.append(NetworkLayer(name, kind, shape, n_parameters, multiply_adds))
-            n_parameters = multiply_adds = 0
-    if layers and layers[-1].name == EMBEDDING_LAYER:  # what never ran belongs to the whole
-        n_rest = sum(each.numel() for each in model.parameters())
-        n_rest -= sum(layer.n_parameters for layer in layers[:-1])
-        layers[-1] = replace(layers[-1], n_parameters=n_rest)
+    listed = {name: each for name, each in seen.items() if name not in repeated | unclear.keys()}
+    n_parameters, multiply_adds = _share(seen, listed, model)
+    layers = []
+    for name, each in listed.items():
+        shape = each.shape
+        if layouts.get(name) == _FIRST:
+            shape = (*shape[1:], shape[0])
+        counts = n_parameters[name], multiply_adds[name]
+        layers.append(NetworkLayer(name, type(each.module).__name__, shape, *counts))
     first = frozenset(name for name, layout in layouts.items() if layout == _FIRST)
     return Modules(tuple(layers), first, unclear)
+
+
+def _share(
+    seen: Mapping[str, _Seen], listed: Container[str], model: Any
+) -> tuple[Counter[str], Counter[str]]:
+    """Share parameters and multiply-adds out among layers.
+
+    A parameter counts with the module that holds it; where that is no layer, as the network itself,
+    which holds class token and positions, with the next layer that ends, which needs it.
+    """
+    holders = {
+        id(each): name
+        for name, module in model.named_modules()
+        for each in module.parameters(recurse=False)
+    }
+    n_parameters, multiply_adds = Counter[str](), Counter[str]()
+    waiting: list[_Seen] = []
+    for name, each in seen.items():
+        waiting.append(each)
+        if name in listed:
+            for one in waiting:
+                multiply_adds[name] += one.multiply_adds
+                for parameter in one.parameters:
+                    holder = holders.get(id(parameter), "")
+                    n_parameters[holder if holder in listed else name] += parameter.numel()
+            waiting = []
+    if EMBEDDING_LAYER in listed:  # with what never ran
+        n_all = sum(each.numel() for each in model.parameters())
+        n_parameters[EMBEDDING_LAYER] += n_all - n_parameters.total()
+    return n_parameters, multiply_adds
 
 
 def _run(model: Any, input_size: int | tuple[int, int]) -> tuple[dict[str, _Seen], set[str]]:
@@ -137,18 +164,12 @@ def _run(model: Any, input_size: int | tuple[int, int]) -> tuple[dict[str, _Seen
 
         return see
 
-    with HOOKS:
-        hooks = [
+    own = copy_modules(model)
+    for name, module in own.named_modules():
+        if name != EMBEDDING_LAYER:  # as some networks call a part of what gives it
             module.register_forward_hook(listen(name or EMBEDDING_LAYER))
-            for name, module in model.named_modules()
-            if name != EMBEDDING_LAYER  # as older networks call what gives it
-        ]
-        try:
-            with torch.inference_mode(), Counting():
-                model(torch.zeros(_PROBE_IMAGES, 3, *as_shape(input_size)))
-        finally:
-            for hook in hooks:
-                hook.remove()
+    with torch.inference_mode(), Counting():
+        own(torch.zeros(_PROBE_IMAGES, 3, *as_shape(input_size)))
     return seen, {name for name, n in n_calls.items() if n > 1}
 
 

@@ -17,7 +17,7 @@ from sktransfer.networks.frameworks import claim
 from sktransfer.networks.graph import NetworkCut, NetworkLayer
 from sktransfer.networks.outputs import as_shape, as_size
 from sktransfer.networks.pixels import PixelScaling
-from sktransfer.networks.timm_modules import EMBEDDING_LAYER, HOOKS, Modules, watch
+from sktransfer.networks.timm_modules import EMBEDDING_LAYER, Modules, copy_modules, watch
 from sktransfer.networks.tokens import are_patches
 
 #: How the name of such a network begins.
@@ -147,7 +147,7 @@ class TimmNetwork:
         """Return a module from images, channels first, to the features of each wanted layer."""
         import torch
 
-        model = self.model
+        model = copy_modules(self.model)  # on which no other cut hangs its hooks
         names = {layer.name for layer in cut.layers}
         first = self._modules.channels_first
         outputs = [
@@ -172,17 +172,16 @@ class TimmNetwork:
                     return see
 
                 modules = dict(self.model.named_modules())
-                with HOOKS:
-                    hooks = [
-                        modules[name].register_forward_hook(keep(name))
-                        for name in names - {EMBEDDING_LAYER}
-                    ]
-                    try:
-                        with suppress(_Done):
-                            seen[EMBEDDING_LAYER] = self.model(images)
-                    finally:
-                        for hook in hooks:
-                            hook.remove()
+                hooks = [
+                    modules[name].register_forward_hook(keep(name))
+                    for name in names - {EMBEDDING_LAYER}
+                ]
+                try:
+                    with suppress(_Done):
+                        seen[EMBEDDING_LAYER] = self.model(images)
+                finally:
+                    for hook in hooks:
+                        hook.remove()
                 return tuple(
                     _to_vector(seen[name], pooling, is_first, n_prefix)
                     for name, pooling, is_first, n_prefix in outputs
