@@ -22,16 +22,8 @@ from sktransfer.inputs.remote import Remote, hide_query, is_remote
 class ItemReader:
     """Tells what each image of a container is given as.
 
-    Attributes
-    ----------
-    container : str
-        What errors call the container.
-    image_shape : sequence of int or None
-        The shape that the user gave.
-    allow_remote : bool
-        Whether paths may be URLs.
-    who : str
-        The class named in errors.
+    `image_shape` is what the user gave, paths may be URLs where `allow_remote`, and errors call
+    the list by `container` and the caller by `who`.
     """
 
     container: str
@@ -81,7 +73,7 @@ class ItemReader:
 
     def _read_array(self, item: Any, position: int) -> Any:
         place = f"image {position} of the {self.container}"
-        where = f"{self.who} cannot read {place}"
+        where = f"{self.who} cannot read image {position} of the {self.container}"
         if np.ma.is_masked(item):
             raise ValueError(
                 f"{self.who} needs a value for every pixel. Got {place} as a masked array with "
