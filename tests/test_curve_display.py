@@ -31,9 +31,10 @@ def _curve(*, shift: float = 0.0, n_features: int = 1, sizes: int = 6) -> Transf
         scores = np.clip(means + noise, 0, 1) + shift
         rows.append(CurveRow(f"{kind} {i}", kind, 10, scores.tolist()))
     design = Design(labels, int(labels[-1]) + 50, 50, False)
-    criteria, savings = judge(rows, design, 0)
+    found = judge(rows, design, 0)
+    judged = found.criteria, found.savings
     return TransferCurve(
-        design.n_images, 50, False, 5, [0, 1], "accuracy", labels.tolist(), rows, criteria, savings
+        design.n_images, 50, False, 5, [0, 1], "accuracy", labels.tolist(), rows, *judged
     )
 
 
@@ -138,10 +139,9 @@ def test_scores_beyond_0_to_1_stand_on_a_plain_axis_joined_by_lines() -> None:
 def test_perfect_scores_are_drawn_at_the_upper_edge() -> None:
     sizes = np.array([4, 8, 16, 32])
     rows = [CurveRow("raw pixels", "raw", 10, np.ones((4, 3)).tolist())]
-    criteria, savings = judge(rows, Design(sizes, 82, 50, False), 0)
-    curve = TransferCurve(
-        82, 50, False, 3, [0, 1], "accuracy", sizes.tolist(), rows, criteria, savings
-    )
+    found = judge(rows, Design(sizes, 82, 50, False), 0)
+    judged = found.criteria, found.savings
+    curve = TransferCurve(82, 50, False, 3, [0, 1], "accuracy", sizes.tolist(), rows, *judged)
     display = TransferCurveDisplay(curve).plot()
     display.figure_.canvas.draw()
     bottom, top = display.ax_.get_ylim()
