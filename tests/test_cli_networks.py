@@ -154,7 +154,10 @@ def test_wrong_preprocessing(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             cli.main([*command, wrong])
         assert "must be caffe, tf, torch, none, or JSON such as" in capsys.readouterr().err
-    for wrong, said in (("scale", "scale -1 is no positive"), ("factor", "factor is none of")):
+    for wrong, said in (
+        ("scale", "scale -1 is not a positive"),
+        ("factor", "factor is not one of"),
+    ):
         assert cli.main([*command, json.dumps({wrong: -1})]) == 2
         err = capsys.readouterr().err
         assert "error: The '--preprocessing' option must" in err

@@ -67,9 +67,9 @@ class TuningParameters(Documented, BaseEstimator):
     value_range: str | Iterable[float] = "auto"
     allow_remote: bool = False
     input_size: str | int | tuple[int, int] = "auto"
-    aspect: str = "stretch"
+    aspect: str | float = "stretch"
     interpolation: str = "bilinear"
-    antialias: bool = False
+    antialias: bool | str = False
     engine: str = "auto"
     precision: str = "float32"
     calibration: Any = None
