@@ -406,7 +406,8 @@ def test_features_that_do_not_fit_are_one_error(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
         match=r"must have 120 rows, .* and 64 columns, .* block1_pool at 32 pixels\. Got shape "
-        r"\(119, 128\): pass exactly the images .*; and 128 columns are those of layer='block2_conv1', "
+        r"\(119, 128\): pass exactly the images .*; and 128 columns are those of "
+        r"layer='block2_conv1', "
         r"pooling='avg' or 'max', .* or layer='block2_pool', pooling='avg' or 'max'\.",
     ):
         _examine(_random(), X, y, features=np.zeros((119, 128)))

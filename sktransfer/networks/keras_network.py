@@ -167,7 +167,9 @@ class KerasNetwork:
             for variable, values in zip(layer.weights, layer.get_weights(), strict=True):
                 if values.dtype.kind == "f":
                     values = np.ascontiguousarray(values, "<f4")
-                sha256.update(f"{variable.name} {values.shape}\n".encode())
+                # Keras counts those without a name of their own, over all networks of a process.
+                name = re.sub(r"^variable_\d+$", "variable", variable.name)
+                sha256.update(f"{name} {values.shape}\n".encode())
                 sha256.update(np.ascontiguousarray(values).data)
             self._known_hashes[id(layer)] = sha256.hexdigest()
         return self._known_hashes[id(layer)]
