@@ -42,10 +42,13 @@ def test_inputs_are_those_of_timms_transform(name: str) -> None:
     inputs = _inputs(_fit(name))
     transform = timm.data.create_transform(**config)
     expected = transform(Image.fromarray(PHOTOGRAPH)).permute(1, 2, 0).numpy()
-    # Pillow rounds to whole pixel values, after each axis.
-    one = 1 / (255 * min(config["std"]))
-    assert np.abs(inputs - expected).max() < 1.6 * one
-    assert np.abs(inputs - expected).mean() < 0.4 * one
+    # Pillow rounds to whole pixel values from 0 to 255, after each axis: where a kernel overshoots
+    # between black and white, that clips more than here.
+    mean, std = np.array(config["mean"]), np.array(config["std"])
+    clipped = np.clip(inputs, -mean / std, (1 - mean) / std)
+    levels = np.abs(clipped - expected) * 255 * std
+    assert levels.max() < 8 and np.quantile(levels, 0.999) < 2
+    assert levels.mean() < 0.4
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -62,7 +65,7 @@ def test_inputs_are_those_of_torchvision_on_tensors(name: str) -> None:
     )
     cropped = transforms.center_crop(resized, [size, size])
     expected = transforms.normalize(cropped, config["mean"], config["std"])
-    np.testing.assert_allclose(inputs, expected.permute(1, 2, 0).numpy(), atol=2e-5)
+    np.testing.assert_allclose(inputs, expected.permute(1, 2, 0).numpy(), atol=1e-4)
 
 
 def test_what_timm_records_is_shown_and_can_be_replaced() -> None:
