@@ -158,7 +158,7 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
         help=f"{_SOURCES}; each gives a row, and random weights are always added as a control "
         "(default: synthetic where the cut allows it, and imagenet if it is on this machine)",
     )
-    add_cut(network, any_network=True)
+    add_cut(network)
     network.add_argument(
         "--input-size",
         type=image_size,
@@ -183,13 +183,12 @@ def _add_architecture(parser: argparse.ArgumentParser) -> argparse._ArgumentGrou
     return network
 
 
-def add_cut(network: argparse._ArgumentGroup, *, any_network: bool = False) -> None:
+def add_cut(network: argparse._ArgumentGroup) -> None:
     """Add the layer whose output is taken, and how it is pooled."""
-    other = ", with --network what comes before its classifier" if any_network else ""
     network.add_argument(
         "--layer",
-        default=None if any_network else "block3_pool",
-        help=f"the layer whose output is taken (default: block3_pool{other})",
+        help="the layer whose output is taken (default: block3_pool, with --network what comes "
+        "before its classifier)",
     )
     add_pooling(network)
 

@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     network = add_network(parser, download=False)
     add_other_networks(network, several=False)
-    add_cut(network, any_network=True)
+    add_cut(network)
     network.add_argument(
         "--input-size",
         type=image_size,
