@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from long_mode import every_network
 from sklearn.utils import estimator_checks as checks
 
 from sktransfer import ImageClassifier, ImageRegressor, VGGClassifier, VGGRegressor
@@ -74,7 +75,14 @@ ANY = {
 
 # Keras copies models by a function that NumPy deprecates.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("name", [*INSTANCES, *ANY])
+@pytest.mark.parametrize(
+    "name",
+    [
+        # The regressor trains as the classifier does, which takes minutes.
+        pytest.param(each, marks=every_network) if each == "any-regressor-unfrozen" else each
+        for each in [*INSTANCES, *ANY]
+    ],
+)
 def test_check_estimator(name: str) -> None:
     estimator = ANY[name]() if name in ANY else INSTANCES[name]
     results = checks.check_estimator(estimator, on_fail=None, on_skip=None)
