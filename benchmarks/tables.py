@@ -1,6 +1,7 @@
 """Put the tables of a JSON file into a page, each behind the comment with its name.
 
 python benchmarks/tables.py docs/measured/benchmarks.json docs/benchmarks.md
+python benchmarks/tables.py docs/measured/benchmarks.json docs/article.md
 python benchmarks/tables.py docs/measured/synthetic.json docs/synthetic.md
 python benchmarks/tables.py docs/measured/networks.json docs/choosing_network.md
 """
@@ -33,6 +34,7 @@ def fill(page: str, results: Row) -> str:
         "speed": _best_speed(parts),
         "cached": _cached(parts),
         "errors": _errors(parts),
+        "article-steps": _steps(parts),
         "networks": [
             row
             for name, part in parts.items()
@@ -97,6 +99,21 @@ def _errors(parts: Mapping[str, Row]) -> list[Row]:
             errors = found.setdefault((row["layer"], row["size"]), {"features": place})
             errors[row["precision"]] = row["relative_error"]
     return list(found.values())
+
+
+def _steps(parts: Mapping[str, Row]) -> list[Row]:
+    """Give the seconds that each step of the article's job takes, by precision."""
+    return [
+        {
+            "precision": f"{row['precision']} ({row['engine']})",
+            "read the digits, s": row["read_s"],
+            "features, s": row["features_s"],
+            "ten folds on features, s": row["folds_s"],
+            "ten folds on raw pixels, s": row["raw_folds_s"],
+        }
+        for row in parts.get("article", {"rows": []})["rows"]
+        if row["features_s"] is not None
+    ]
 
 
 def put(page: str, tables: Mapping[str, str]) -> str:

@@ -50,7 +50,7 @@ def test_docs_show_the_measured_tables(tmp_path: Path) -> None:
     assert set(names) >= {"host", "ratios", *measured}
 
 
-@pytest.mark.parametrize("name", ["caching.md", "engines.md", "promises.md"])
+@pytest.mark.parametrize("name", ["article.md", "caching.md", "engines.md", "promises.md"])
 def test_guides_show_the_measured_tables(name: str, tmp_path: Path) -> None:
     page = _check_page(name, "benchmarks/tables.py", MEASURED, tmp_path)
     assert re.search(r"<!-- [a-z0-9-]+ -->\n\n\| ", page)

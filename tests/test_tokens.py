@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sktransfer import (
     FeatureStore,
@@ -16,6 +20,7 @@ from sktransfer import (
     export_onnx,
     load_digit_pair,
     sweep_layers,
+    sweep_networks,
 )
 from sktransfer.engines.choice import is_installed
 
@@ -209,3 +214,26 @@ def test_a_sweep_of_class_tokens(no_windows: None) -> None:
     assert any("which have no class token" in str(each) for each in sweep.skipped)
     (legend,) = LayerSweepDisplay(sweep).plot().figure_.legends
     assert {"avg", "cls"} <= {text.get_text() for text in legend.get_texts()}
+
+
+def test_a_sweep_of_networks_pools_embeddings_as_extractors_do() -> None:
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    X, y = X[:40], y[:40]
+    networks = {
+        name: _extractor(_model(n_before, (32, 32)))
+        for name, n_before in [("patches", 0), ("class token", 1), ("registers", 3)]
+    }
+    sweep = sweep_networks(X, y, networks=networks, cv=2)
+    found = {row.network: row.variant.pooling for row in sweep.rows}
+    assert found == {"patches": "avg", "class token": "cls"}
+    (reason,) = sweep.skipped
+    assert "must be one of 'avg', 'max', 'cls'" in str(reason)
+    (row,) = (row for row in sweep.rows if row.network == "class token")
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    features = networks["class token"].fit_transform(X)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    expected = cross_val_score(model, features, y, cv=folds)
+    assert row.scores["accuracy"] == pytest.approx(expected)
+    layers = {name: ["tokens"] for name in ("class token", "registers")} | {"patches": ["patches"]}
+    named = sweep_networks(X, y, networks=networks, layers=layers, cv=2)
+    assert {row.variant.pooling for row in named.rows} == {"avg"}

@@ -197,8 +197,9 @@ def add_pooling(network: argparse._ArgumentGroup) -> None:
     """Add how feature maps become features."""
     network.add_argument(
         "--pooling",
-        choices=["avg", "max"],
-        help="one feature per channel: its mean or its maximum (default: all values)",
+        choices=["avg", "max", "cls"],
+        help="one feature per channel: its mean, its maximum, or its class token in networks that "
+        "have one (default: all values)",
     )
 
 
@@ -229,7 +230,8 @@ def add_precision(group: argparse._ArgumentGroup, choices: Sequence[str]) -> Non
         "--precision",
         default="float32",
         choices=choices,
-        help="bfloat16 is faster on processors that support it (default: %(default)s)",
+        help="precision of the arithmetic; the shorter ones are less exact and mostly faster, on "
+        "processors that support them (default: %(default)s)",
     )
 
 

@@ -46,9 +46,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     network.add_argument(
         "--poolings",
         nargs="+",
-        choices=["avg", "max", "flat"],
-        help="how feature maps become features; flat keeps all values (default: avg max flat, of "
-        "embeddings avg)",
+        choices=["avg", "max", "cls", "flat"],
+        help="how feature maps become features; cls takes the class token, flat keeps all values "
+        "(default: avg max flat, of embeddings what each network means)",
     )
     network.add_argument(
         "--input-sizes",
@@ -134,7 +134,7 @@ def _run_networks(args: argparse.Namespace) -> int:
         X,
         y,
         networks=dict(zip(name_networks(extractors), extractors, strict=True)),
-        poolings=_poolings(args.poolings or ["avg"]),
+        poolings=None if args.poolings is None else _poolings(args.poolings),
         input_sizes=args.input_sizes,
         **_measured(args, names),
     )

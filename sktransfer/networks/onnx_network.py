@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sktransfer.networks.graph import NetworkCut, NetworkLayer
-from sktransfer.networks.keras_network import how_to_pool
 from sktransfer.networks.onnx_graphs import (
     dimensions,
     float_types,
@@ -29,6 +28,7 @@ from sktransfer.networks.onnx_graphs import (
 )
 from sktransfer.networks.outputs import as_shape
 from sktransfer.networks.pixels import PixelScaling
+from sktransfer.networks.tokens import how_to_pool
 
 if TYPE_CHECKING:
     import onnx

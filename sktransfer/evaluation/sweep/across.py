@@ -21,6 +21,7 @@ from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.features.fitted import read_as
 from sktransfer.network_extractor import ImageFeatureExtractor
 from sktransfer.networks import ARCHITECTURES, TRAINED_SIZE, list_layers
+from sktransfer.networks.graph import plan_network_cut
 from sktransfer.networks.opening import find_named, open_network
 from sktransfer.networks.outputs import as_shape, as_size, spell_size
 
@@ -34,7 +35,7 @@ def sweep_networks(
     *,
     networks: Mapping[str, FeatureExtractor] | Sequence[Any],
     layers: Mapping[str, Sequence[str]] | None = None,
-    poolings: Sequence[str | None] = ("avg",),
+    poolings: Sequence[str | None] | None = None,
     input_sizes: Sequence[int | tuple[int, int]] | None = None,
     classifier: Any = None,
     cv: Any = 5,
@@ -61,8 +62,10 @@ def sweep_networks(
     layers : mapping of str to list of str or None, default=None
         The layers to score of each network, by its name. For networks that are not named, and
         with None, it is the embedding: the features before the classifier.
-    poolings : list of {'avg', 'max', 'cls'} or None, default=('avg',)
-        Mean or maximum of each feature map, the class token of sequences, or None for all values.
+    poolings : list of {'avg', 'max', 'cls', None}, or None, default=None
+        Mean or maximum of each feature map, the class token of sequences, or None in the list for
+        all values. By default, embeddings are pooled as :class:`ImageFeatureExtractor` pools them,
+        and named layers by their mean.
     input_sizes : list of int or tuple of int, or None, default=None
         Sides in pixels, or heights and widths. None means the size that each extractor has, or that
         its network was trained at.
@@ -135,9 +138,10 @@ def sweep_networks(
                 result.skipped.append(f"{name}{at}: {reason}")
                 continue
             try:
-                own, wanted, megabytes = _plan(extractor, layers.get(name), size)
+                own, wanted, pooling, megabytes = _plan(extractor, layers.get(name), size)
                 settled = settle_extractor(extractor, who)
-                planned = plan_variants(settled, wanted, poolings, [own], max_width, who=who)
+                pooled = [pooling] if poolings is None else poolings
+                planned = plan_variants(settled, wanted, pooled, [own], max_width, who=who)
                 sweep, rates = sweep_cuts(
                     X, settled, planned, shared, limits, verbose=verbose, who=who
                 )
@@ -217,9 +221,10 @@ def _settle_networks(networks: Any, random_state: Any, who: str) -> dict[str, Fe
 
 def _plan(
     extractor: FeatureExtractor, layers: Sequence[str] | None, input_size: Size | None
-) -> tuple[Size, list[str], dict[str, float]]:
-    """Say at which size and layers a network is scored, and what its weights take up to each."""
+) -> tuple[Size, list[str], str | None, dict[str, float]]:
+    """Say at which size and layers a network is scored, how these are pooled, and their weights."""
     params = extractor.get_params(deep=False)
+    pooling: str | None = "avg"
     if "architecture" in params:
         size = input_size or _own_size(params["input_size"]) or TRAINED_SIZE
         table: Sequence[Any] = list_layers(params["architecture"], size)
@@ -233,6 +238,8 @@ def _plan(
         who = type(extractor).__name__
         network = open_network(params["network"], given, who=who, is_whole=layers is not None)
         size, table = _own_size(network.input_size) or TRAINED_SIZE, network.layers
+        if not layers:
+            (pooling,) = plan_network_cut(network, None, None, who=who).poolings
         wanted = list(layers or [network.embedding[0]])
         known = {layer.name for layer in table}
         above = {name: list(network.ancestors(name)) for name in wanted if name in known}
@@ -240,7 +247,7 @@ def _plan(
     megabytes = {
         name: 4e-6 * sum(parameters.get(each, 0) for each in names) for name, names in above.items()
     }
-    return size, wanted, megabytes
+    return size, wanted, pooling, megabytes
 
 
 def _own_size(input_size: Any) -> Size | None:
