@@ -82,9 +82,11 @@ def measure_controls(options: Options) -> list[Row]:
     In the precision in which this processor is fastest.
     """
     precision = list_precisions()[-1]
+    columns = ("precision", "images", "accuracy", "deviation")
+    found = [_run_job(options, precision, None, seed) for seed in range(_N_CONTROLS)]
     return [
-        {"weights": f"random, seed {seed}", **_run_job(options, precision, None, seed)}
-        for seed in range(_N_CONTROLS)
+        {"weights": f"random, seed {seed}"} | {name: row[name] for name in columns}
+        for seed, row in enumerate(found)
     ]
 
 

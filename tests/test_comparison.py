@@ -512,7 +512,12 @@ def test_trained_features_are_classified_as_in_the_article_too(
     assert row.scores["accuracy"] == by_hand.tolist()
     # Both sides alike, whichever raw row is the best.
     assert row.against_raw.mean == pytest.approx(row.mean("accuracy") - raw.mean("accuracy"))
-    assert row.few == []
+    (few,), (raw_few,) = row.few, raw.few
+    assert few.n_labels == 3
+    assert few.against_raw.mean == pytest.approx(few.mean - raw_few.mean)
+    assert f"with 3 labels of each class {few.mean:.3f} against {raw_few.mean:.3f}" in " ".join(
+        result.verdict.split()
+    )
     assert "vgg, as in the article: accuracy" in result.verdict
     own = compare_transfer(X, y, extractors={"vgg": vgg}, cv=2, classifier=_scaled())
     assert all(row.kind != "article" for row in own.rows)

@@ -201,13 +201,13 @@ def test_balanced_accuracy_is_tested_beside_accuracy(
     by_control = trained.balanced_accuracy - control.balanced_accuracy
     assert trained.balanced_against_control.mean == pytest.approx(by_control)
     # To raw and to random: accuracy and its balance, with all labels and with three.
-    assert result.n_tests == 2 * (3 + 1) + 2 * (2 + 1)
+    assert result.n_tests == 2 * (3 + 1) + 2 * (3 + 1)
     few = trained.few[0]
     assert few.balanced_against_raw is not None
     assert len(few.balanced) == 4
     words = " ".join(result.verdict.split())
     assert f"is {trained.balanced_accuracy:.3f} against" in words
-    assert words.count("balanced accuracy") == 3  # all labels, few labels, as in the article
+    assert words.count("balanced accuracy") == 4  # all and few labels, and as in the article
     assert "differences in balanced accuracy" in str(result)
     read = json.loads(result.to_json())["rows"][3]
     assert read["balanced_against_raw"]["p_value"] == trained.balanced_against_raw.p_value

@@ -52,7 +52,7 @@ def brief_comparison(result: Any) -> Brief:
     body = []
     for row in result.rows:
         if row.unavailable is None:
-            few = [spell_number(each.mean) for each in row.few] or [""] * len(numbers)
+            few = [spell_number(each.mean) for each in row.few]
             score = spell_spread(row.scores[metric])
             body.append([row.name, *few, score, *_spell(row.against_raw)])
     table = (f"{metric}, and differences to the best row of raw pixels", header, body)

@@ -280,7 +280,7 @@ def _score_network(
     found = [shared.score(row, [features], probe)]
     if as_in_article:
         row = replace(row, name=f"{row.name}, as in the article", kind="article", control=None)
-        found.append(shared.score(row, [features], AS_IN_ARTICLE, few=False))
+        found.append(shared.score(row, [features], AS_IN_ARTICLE))
     return found
 
 

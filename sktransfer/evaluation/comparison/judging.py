@@ -94,9 +94,8 @@ def _ask_balanced(
     assert balanced is not None
     position = list(scoring.draws).index(n_labels)
     for each in scored:
-        if n_labels in each.few:
-            scores = _balance(each.few[n_labels], balanced)
-            each.row.few[position].balanced = scores.mean.tolist()
+        scores = _balance(each.few[n_labels], balanced)
+        each.row.few[position].balanced = scores.mean.tolist()
     return [
         _Asked(
             few,
@@ -118,8 +117,6 @@ def _pair(scored: Sequence[ScoredRow], raw: ComparisonRow, n_labels: int | None)
     """Yield what each row is compared with, and where the finding goes."""
     by_name = {each.row.name: each for each in scored}
     for own in scored:
-        if n_labels is not None and n_labels not in own.few:
-            continue
         for attribute, name in _references(own.row, raw).items():
             other = by_name[name]
             if n_labels is None:

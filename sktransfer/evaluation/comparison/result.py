@@ -192,11 +192,10 @@ class TransferComparison(Result):
             if any(row.balanced_against_raw for row in compared):
                 title = "differences in balanced accuracy"
                 tables.append(_differences(title, compared, compared, prefix="balanced_"))
-            with_few = [row for row in compared if row.few]
             for position, n in enumerate(self._few_numbers()):
-                few = [row.few[position] for row in with_few]
+                few = [row.few[position] for row in compared]
                 title = f"differences in {metric}, {self._say_images(n)}"
-                tables.append(_differences(title, with_few, few))
+                tables.append(_differences(title, compared, few))
         return tables
 
     def _by_class(self) -> list[Table]:

@@ -67,9 +67,7 @@ class Scoring(Probing):
         """Whether the first metric is tested image by image."""
         return self.weigh(self.scorer.tested, self.folds) is not None
 
-    def score(
-        self, row: ComparisonRow, drawn: Iterable[np.ndarray], classifier: Any, *, few: bool = True
-    ) -> ScoredRow:
+    def score(self, row: ComparisonRow, drawn: Iterable[np.ndarray], classifier: Any) -> ScoredRow:
         """Return the row with its scores, the means of all draws of its features.
 
         Parameters
@@ -80,10 +78,8 @@ class Scoring(Probing):
             The features of each draw.
         classifier : estimator
             Not fitted.
-        few : bool, default=True
-            Whether it is scored with few labels as well.
         """
-        whole, with_few = RowScores(), {n: RowScores() for n in self.draws if few}
+        whole, with_few = RowScores(), {n: RowScores() for n in self.draws}
         scores: dict[str, list[list[float]]] = {}
         counts: list[Counts] = []
         seconds, n_stopped, n_features = 0.0, 0, 0

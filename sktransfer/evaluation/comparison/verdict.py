@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sktransfer.evaluation.comparison.rows import ComparisonRow, best_of, best_raw_at
+from sktransfer.evaluation.comparison.rows import (
+    RAW_AS_IN_ARTICLE,
+    ComparisonRow,
+    FewLabels,
+    best_of,
+    best_raw_at,
+)
 from sktransfer.evaluation.probing.metrics import METRICS, are_unequal
 from sktransfer.evaluation.probing.significance import ALPHA, PairedDifference
 
@@ -36,7 +42,11 @@ def word_verdict(
         ]
         name = f"{row.name}. " if len(trained) > 1 else ""
         paragraphs.append(name + " ".join(word for word in words if word))
-    paragraphs += [_alike(row, metric) for row in rows if row.kind == "article"]
+    paragraphs += [
+        _alike(row, by_name[RAW_AS_IN_ARTICLE], metric, few)
+        for row in rows
+        if row.kind == "article"
+    ]
     if trained:
         return "\n\n".join(paragraphs)
     control = best_of(rows, metric, "control")
@@ -96,22 +106,31 @@ def _against_raw(row: ComparisonRow, raw: ComparisonRow, metric: str) -> str:
     )
 
 
-def _alike(row: ComparisonRow, metric: str) -> str:
+def _alike(row: ComparisonRow, raw: ComparisonRow, metric: str, few: str) -> str:
     """Say how features do where both sides are classified as in the article."""
-    gain = row.against_raw
-    assert gain is not None
+    assert row.against_raw is not None
     words = (
-        f"{row.name}: {metric} {row.mean(metric):.3f} against {row.mean(metric) - gain.mean:.3f} "
-        f"of raw pixels as in the article, {say_difference(gain)}"
+        f"{row.name}: {metric} {row.mean(metric):.3f} against {raw.mean(metric):.3f} of "
+        f"{raw.name}, {say_difference(row.against_raw)}"
     )
     if row.balanced_against_raw is not None:
-        difference = row.balanced_against_raw
-        before = row.balanced_accuracy - difference.mean
         words += (
-            f"; balanced accuracy {row.balanced_accuracy:.3f} against {before:.3f}, "
-            f"{say_difference(difference)}"
+            f"; balanced accuracy {row.balanced_accuracy:.3f} against "
+            f"{raw.balanced_accuracy:.3f}, {say_difference(row.balanced_against_raw)}"
         )
+    for own, other in zip(row.few, raw.few, strict=True):
+        assert own.against_raw is not None
+        words += (
+            f"; with {_say_labels(own, few)} {own.mean:.3f} against {other.mean:.3f}, "
+            f"{say_difference(own.against_raw)}"
+        )
+        if own.balanced_against_raw is not None:
+            words += f", in balanced accuracy {say_difference(own.balanced_against_raw)}"
     return f"{words}."
+
+
+def _say_labels(own: FewLabels, few: str) -> str:
+    return f"{own.n_labels} {few.format(s='s' * (own.n_labels > 1))}"
 
 
 def _with_few(
@@ -121,9 +140,8 @@ def _with_few(
     own, raw = row.few[position], best_raw_at(rows, position)
     assert own.against_raw is not None
     headline = _headline(own.against_raw, own.against_control)
-    labels = f"{own.n_labels} {few.format(s='s' * (own.n_labels > 1))}"
     words = (
-        f"With {labels}, {headline[0].lower()}{headline[1:]}: "
+        f"With {_say_labels(own, few)}, {headline[0].lower()}{headline[1:]}: "
         f"{metric} {own.mean:.3f} against {raw.few[position].mean:.3f} for {raw.name}, "
         f"{say_difference(own.against_raw)}"
     )
