@@ -409,6 +409,13 @@ def test_sweep_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.CaptureFi
     assert FeatureStore(store).info().n_rows > 0
 
 
+def test_sweep_names_both_digits(tmp_path: Path) -> None:
+    written = tmp_path / "sweep.json"
+    assert cli.main([*SWEEP, "--digits", "8", "6", "--json", str(written)]) == 0
+    result = json.loads(written.read_text())
+    assert (result["classes"], result["positive"]) == (["6", "8"], "8")
+
+
 def test_sweep_prints_csv_instead(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--csv", "--poolings", "flat", "--layers", "block2_pool", "block1_conv1"]
     assert cli.main([*SWEEP, *options, "--max-width", "10000"]) == 0

@@ -97,7 +97,7 @@ def _run_layers(args: argparse.Namespace) -> int:
     from sktransfer.evaluation.sweep.grid import BLOCK_ENDS
     from sktransfer.evaluation.sweep.networks import own_size
 
-    X, y, names = read_data(args)
+    X, y, positive = _read_named(args)
     layers = args.layers or BLOCK_ENDS
     if args.network:
         extractor = make_other(args, args.network[0], **_given(args))
@@ -115,7 +115,7 @@ def _run_layers(args: argparse.Namespace) -> int:
         layers=layers,
         poolings=_poolings(args.poolings or ["avg", "max", "flat"]),
         input_sizes=sizes,
-        **_measured(args, names),
+        **_measured(args, positive),
     )
     write_result(args, result, "sweep", LayerSweepDisplay)
     return 0
@@ -127,7 +127,7 @@ def _run_networks(args: argparse.Namespace) -> int:
     from sktransfer.evaluation.probing.naming import name_networks
     from sktransfer.evaluation.sweep.across import sweep_networks
 
-    X, y, names = read_data(args)
+    X, y, positive = _read_named(args)
     extractors = [make_other(args, network, **_given(args)) for network in args.network]
     start_engines(extractors)
     result = sweep_networks(
@@ -136,7 +136,7 @@ def _run_networks(args: argparse.Namespace) -> int:
         networks=dict(zip(name_networks(extractors), extractors, strict=True)),
         poolings=None if args.poolings is None else _poolings(args.poolings),
         input_sizes=args.input_sizes,
-        **_measured(args, names),
+        **_measured(args, positive),
     )
     write_result(args, result, "networks", NetworkSweepDisplay)
     return 0
@@ -147,11 +147,19 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in ("engine", "precision", "cache")}
 
 
-def _measured(args: argparse.Namespace, names: list[str] | None) -> dict[str, Any]:
+def _read_named(args: argparse.Namespace) -> tuple[Any, Any, str | None]:
+    """Return images, labels, a pair of digits by their names, and which of these is positive."""
+    import numpy as np
+
+    X, y, names = read_data(args)
+    return (X, y, None) if names is None else (X, np.array(names)[y], names[1])
+
+
+def _measured(args: argparse.Namespace, positive: str | None) -> dict[str, Any]:
     """Return what the options say of every sweep."""
     return {
         "cv": args.folds,
-        "positive": None if names is None else 1,
+        "positive": positive,
         "max_width": args.max_width,
         "time_budget": args.time_budget,
         "random_state": args.seed,
