@@ -1,9 +1,9 @@
 """Healthy images in which faults are planted: one half sets thresholds, the other half reports.
 
-No image and no source is in both halves. Each set brings further images of its source, on which
-what is said of it can be checked. All are uint8 of at most 40 pixels, drawn or cut the same
-way each time. MNIST is read from a file, and scikit-image brings textures, faces and photographs;
-where one of them is missing its sets are left out, and named.
+No image and no source is in both halves, and `untouched_sets.py` brings further sources. Each set
+brings further images of its source, on which what is said of it can be checked. All are uint8 of at
+most 40 pixels, drawn or cut the same way each time. MNIST is read from a file, and scikit-image
+brings textures, faces and photographs; where one of them is missing its sets are left out.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Set:
         uint8.
     y : ndarray of shape (n_images,)
         The classes.
-    half : {'set', 'report'}
-        Whether thresholds are set on it, or what they find is reported.
+    half : {'set', 'report', 'untouched'}
+        Whether thresholds are set on it, what they find is reported, or no decision has seen it.
     traits : frozenset of str
         'colour'; 'upright' where a turned image looks wrong; 'large' where sides are 25 pixels or
         more; 'hard' where classifiers err often; 'deep' where a block behind the first classifies
@@ -57,9 +57,7 @@ class Set:
     fresh_y: np.ndarray
 
 
-def _split(
-    name: str, images: np.ndarray, y: np.ndarray, half: str, *traits: str, n: int = N
-) -> Set:
+def split(name: str, images: np.ndarray, y: np.ndarray, half: str, *traits: str, n: int = N) -> Set:
     """Make a set of the first images, and keep the others."""
     return Set(name, images[:n], y[:n], half, frozenset(traits), images[n:], y[n:])
 
@@ -70,8 +68,12 @@ def base_sets() -> list[Set]:
         *(_digits, _charts, _stripes, _photograph_pieces, _drawn_faces, _shapes),
         *(_mnist, _letters, _skimage_photographs, _skimage_textures, _skimage_faces, _kinds),
     ]
-    sets = [each for each in (make() for make in makers) if each is not None]
-    rng = np.random.default_rng(10)
+    return shuffle([each for each in (make() for make in makers) if each is not None], 10)
+
+
+def shuffle(sets: list[Set], seed: int) -> list[Set]:
+    """Bring the images of each set into another order."""
+    rng = np.random.default_rng(seed)
     return [_take(each, rng.permutation(len(each.y))) for each in sets]
 
 
@@ -79,9 +81,9 @@ def _take(one: Set, rows: np.ndarray) -> Set:
     return replace(one, images=one.images[rows], y=one.y[rows])
 
 
-def healthy_sets() -> list[Set]:
-    """Return the base sets and variants of them, none with a fault."""
-    sets = base_sets()
+def healthy_sets(sets: list[Set] | None = None) -> list[Set]:
+    """Return sets, the base sets by default, and variants of them, none with a fault."""
+    sets = base_sets() if sets is None else sets
     out = list(sets)
     rng, other = np.random.default_rng(11), np.random.default_rng(12)
     for i, one in enumerate(sets):
@@ -147,7 +149,7 @@ def _digits() -> Set:
              (slice(None, 40), slice(40, None))]  # fmt: skip
     rows = np.concatenate(parts)
     images = np.round(X[rows].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return _split("embedded digits", images, y[rows], "set", "upright", "deep")
+    return split("embedded digits", images, y[rows], "set", "upright", "deep")
 
 
 @cache
@@ -158,7 +160,7 @@ def _charts() -> Set:
     fresh = np.flatnonzero((more.y < 4) & (np.arange(len(more.y)) % 140 >= 40))
     images = np.concatenate([task.images[rows], more.images[fresh]])
     y = np.concatenate([task.y[rows], more.y[fresh]])
-    return _split("charts", images, y, "set", "colour", "large", "deep")
+    return split("charts", images, y, "set", "colour", "large", "deep")
 
 
 @cache
@@ -173,10 +175,10 @@ def _stripes() -> Set:
         wave = np.sin(along * rng.uniform(0.6, 1) + rng.uniform(0, 6.3))
         noise = rng.normal(0, 10, wave.shape)
         image[:] = np.clip(128 + rng.uniform(40, 100) * wave + noise, 0, 255)
-    return _split("stripes", images, y, "set", "large")
+    return split("stripes", images, y, "set", "large")
 
 
-def _pieces(
+def cut_pieces(
     photographs: list[np.ndarray], n: int, seed: int, side: int = SIDE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut pieces that do not overlap, with something to see in each; the class is from which."""
@@ -202,8 +204,8 @@ def _pieces(
 
 @cache
 def _photograph_pieces() -> Set:
-    X, y = _pieces(load_sample_images().images, N, 2)
-    return _split("pieces of photographs", X, y, "set", "colour", "large")
+    X, y = cut_pieces(load_sample_images().images, N, 2)
+    return split("pieces of photographs", X, y, "set", "colour", "large")
 
 
 @cache
@@ -224,7 +226,7 @@ def _drawn_faces(side: int = 40) -> Set:
         curve = 0.7 + dy + (1 if y[i] else -1) * rng.uniform(2, 4) * (across - 0.5 - dx) ** 2
         image[(np.abs(down - curve) < 0.03) & (np.abs(across - 0.5 - dx) < 0.15)] = 60
         images[i] = np.clip(image + rng.normal(0, 8, image.shape), 0, 255)
-    return _split("drawn faces", images, y, "set", "upright", "large", "deep")
+    return split("drawn faces", images, y, "set", "upright", "large", "deep")
 
 
 @cache
@@ -245,7 +247,7 @@ def _shapes(side: int = 40) -> Set:
             pen.regular_polygon((*centre, radius), 4, rotation=angle, fill=colour)
         image = np.asarray(picture.resize((side, side), Image.Resampling.BOX), dtype=float)
         images[i] = np.clip(image + rng.normal(0, 4, image.shape), 0, 255)
-    return _split("discs and squares", images, y, "set", "colour", "large", "deep")
+    return split("discs and squares", images, y, "set", "colour", "large", "deep")
 
 
 # -- on which what is found is reported
@@ -259,7 +261,7 @@ def _mnist() -> Set | None:
         return None
     with np.load(path) as archive:
         images, digit = (archive[name][: N + N_FRESH] for name in ("images", "digit"))
-    return _split("MNIST, 6 and 8", images, digit, "report", "upright", "large")
+    return split("MNIST, 6 and 8", images, digit, "report", "upright", "large")
 
 
 _FONTS = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmr10"]
@@ -282,7 +284,7 @@ def _letters() -> Set:
         angle = rng.uniform(-10, 10)
         picture = picture.rotate(angle, Image.Resampling.BILINEAR, fillcolor=ground)
         image[:] = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
-    return _split("letters", images, y, "report", "upright", "large")
+    return split("letters", images, y, "report", "upright", "large")
 
 
 def _skimage() -> Path | None:
@@ -296,8 +298,10 @@ def _skimage_photographs() -> Set | None:
     if folder is None:
         return None
     names = ("astronaut.png", "coffee.png", "chelsea.png", "rocket.jpg")
-    X, y = _pieces([np.asarray(Image.open(folder / name).convert("RGB")) for name in names], N, 6)
-    return _split("pieces of other photographs", X, y, "report", "colour", "large")
+    X, y = cut_pieces(
+        [np.asarray(Image.open(folder / name).convert("RGB")) for name in names], N, 6
+    )
+    return split("pieces of other photographs", X, y, "report", "colour", "large")
 
 
 @cache
@@ -306,8 +310,8 @@ def _skimage_textures() -> Set | None:
     if folder is None:
         return None
     names = ("brick.png", "grass.png", "gravel.png")
-    X, y = _pieces([np.asarray(Image.open(folder / name).convert("L")) for name in names], N, 7)
-    return _split("brick, grass, gravel", X, y, "report", "large", n=N // 3 * 3)
+    X, y = cut_pieces([np.asarray(Image.open(folder / name).convert("L")) for name in names], N, 7)
+    return split("brick, grass, gravel", X, y, "report", "large", n=N // 3 * 3)
 
 
 @cache
@@ -319,7 +323,7 @@ def _skimage_faces() -> Set | None:
     rows = np.random.default_rng(8).permutation(200)
     y = np.array(["face", "other"])[(rows >= 100).astype(int)]
     X = np.round(255 * values[rows]).astype(np.uint8)
-    return _split("faces and others", X, y, "report", "upright", "large")
+    return split("faces and others", X, y, "report", "upright", "large")
 
 
 @cache
@@ -353,4 +357,4 @@ def _kinds() -> Set:
         small = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
         image[:] = np.clip(small + rng.normal(0, 5, small.shape), 0, 255)
     traits = ("colour", "upright", "large", "deep")
-    return _split("houses, trees, boats", images, y, "report", *traits)
+    return split("houses, trees, boats", images, y, "report", *traits)

@@ -1,14 +1,16 @@
 """What `diagnose` finds where a fault was planted, and what it says of healthy images.
 
     python benchmarks/planted_faults.py WEIGHTS [--half report] [--only faults] [--markdown]
+    python benchmarks/planted_faults.py WEIGHTS --half untouched --images FOLDER --mnist FILE
 
 WEIGHTS are VGG16's ImageNet weights, all five blocks. Thresholds were set on one half of the sets
 of images (--half set); what is reported is of the other half, in which no image and no source of
-images is the same. A fault counts as found only by its own name and severity. Healthy sets are
-looked at with four layers and sizes; an alarm is a finding of severity warning or error. What an
-alarm claims of a layer, of pixels or of the signal is checked on further images of the same source,
-by classifiers that are fitted on the set in both ways that the claim compares. An alarm is false
-where its claim does not hold there, or cannot be checked.
+images is the same. A third part (--half untouched) is from sources that no decision has seen;
+`untouched_sets.py` says how to get them. A fault counts as found only by its own name and severity.
+Healthy sets are looked at with four layers and sizes; an alarm is a finding of severity warning or
+error. What an alarm claims of a layer, of pixels or of the signal is checked on further images of
+the same source, by classifiers that are fitted on the set in both ways that the claim compares. An
+alarm is false where its claim does not hold there, or cannot be checked.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import numpy as np
 from fault_sets import Set, base_sets, healthy_sets
 from faults import FAULTS, plant
 from sklearn.base import clone
+from untouched_sets import untouched_sets
 
 from sktransfer import ImageWarning, VGGFeatureExtractor, diagnose
 from sktransfer.evaluation.diagnosis.probes import USEFUL
@@ -53,13 +56,15 @@ def _spell(findings: list[Any]) -> str:
     return ", ".join(f"{each.name} ({each.severity})" for each in findings) or "-"
 
 
-def plant_all(weights: str, half: str, wanted: str | None) -> list[list[str]]:
-    """Plant every fault in a set of its own, and return a row for each."""
-    sets = [each for each in base_sets() if each.half == half]
+def plant_all(weights: str, sets: list[Set], wanted: str | None) -> list[list[str]]:
+    """Plant every fault in one of the sets, and return a row for each."""
     extractor = _extractor(weights, "block3_pool", "avg", 32)
     body = []
     for number, fault in enumerate(FAULTS):
         fitting = [each for each in sets if fault.needs <= each.traits]
+        if not fitting:
+            print(f"{fault.name}: left out, as no set fits", file=sys.stderr)
+            continue
         one = fitting[number % len(fitting)]
         if wanted and wanted not in f"{fault.name} {fault.finding} {one.name}":
             continue
@@ -75,11 +80,10 @@ def plant_all(weights: str, half: str, wanted: str | None) -> list[list[str]]:
     return body
 
 
-def look_at_healthy(weights: str, half: str, wanted: str | None) -> list[list[str]]:
+def look_at_healthy(weights: str, sets: list[Set], wanted: str | None) -> list[list[str]]:
     """Look at every healthy set at every cut, and return a row for each alarm, and their sums."""
     body: list[list[str]] = []
     n_runs = n_alarmed = n_false = n_errors = 0
-    sets = [each for each in healthy_sets() if each.half == half]
     for layer, pooling, size in CUTS:
         for one in sets:
             if wanted and wanted not in one.name:
@@ -136,19 +140,27 @@ def main() -> None:
     """Print a row for every fault and every alarm, and the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", help="VGG16's ImageNet weights, without the dense layers")
-    parser.add_argument("--half", choices=["set", "report"], default="report")
+    parser.add_argument("--half", choices=["set", "report", "untouched"], default="report")
+    parser.add_argument("--images", type=Path, help="untouched: where packages were unpacked")
+    parser.add_argument("--mnist", type=Path, help="untouched: an .npz of MNIST's ten digits")
     parser.add_argument("--only", choices=["faults", "healthy"])
     parser.add_argument("--match", help="only faults or sets whose name holds this")
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
     lay_out = format_markdown if args.markdown else format_table
     start = time.perf_counter()
+    sets = base_sets()
+    if args.half == "untouched":
+        sets, missing = untouched_sets(args.images, args.mnist)
+        print(*missing, sep="\n", end="\n" if missing else "", file=sys.stderr)
+    healthy = [each for each in healthy_sets(sets) if each.half == args.half]
+    sets = [each for each in sets if each.half == args.half]
     if args.only != "healthy":
-        body = plant_all(args.weights, args.half, args.match)
+        body = plant_all(args.weights, sets, args.match)
         print(lay_out(["planted", "in", "wanted", "found", "also said"], body), "\n")
         print(f"{sum(row[3] == 'yes' for row in body)} of {len(body)} found\n")
     if args.only != "faults":
-        body = look_at_healthy(args.weights, args.half, args.match)
+        body = look_at_healthy(args.weights, healthy, args.match)
         header = ["healthy", "at", "alarm", "right on further images", "holds"]
         print(lay_out(header, body), "\n")
     print(f"{time.perf_counter() - start:.0f} s")
