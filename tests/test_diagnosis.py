@@ -191,6 +191,20 @@ def test_hard_images_are_not_called_labelled_wrongly(vgg16_trunk: Path) -> None:
     assert "wrong-labels" not in {each.name for each in diagnosis.findings}
 
 
+def test_wide_things_on_a_square_ground_are_not_half_read() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 200, (60, 32, 32), dtype=np.uint8)
+    y = np.arange(60) % 2
+    X[::12, :11], X[::12, 21:] = 255, 255  # a third above, a third below
+    named = {each.name for each in diagnose(_random(), X, y).findings}
+    assert "half-read-images" not in named
+    X[::12, :11] = X[1::12, :11]  # and now their upper part is there
+    (finding,) = (
+        each for each in diagnose(_random(), X, y).findings if each.name == "half-read-images"
+    )
+    assert sorted(finding.images) == list(range(0, 60, 12))
+
+
 @pytest.mark.filterwarnings("ignore::sktransfer.ImageWarning")
 def test_unequal_classes_are_compared_by_balanced_accuracy(
     digits: tuple[np.ndarray, np.ndarray],

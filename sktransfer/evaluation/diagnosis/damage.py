@@ -34,10 +34,13 @@ def _is_reported(found: np.ndarray, n: int) -> bool:
 
 def half_read(e: Evidence) -> Iterator[Finding]:
     """Look for images that end before their bottom."""
-    below = e.survey.traces["flat_below"]
+    below, above = e.survey.traces["flat_below"], e.survey.traces["flat_above"]
     usual = float(np.quantile(below, 0.5))
     contrast = e.survey.high - e.survey.low
-    (found,) = np.nonzero((below >= usual + HALF_READ) & (below < 1) & (contrast > FAINT))
+    # A wide thing on a square ground leaves as much of it empty above as below.
+    is_ground = above >= below / 2
+    is_half = (below >= usual + HALF_READ) & (below < 1) & ~is_ground
+    (found,) = np.nonzero(is_half & (contrast > FAINT))
     if not _is_reported(found, len(below)) or len(found) > len(below) / 2:
         return
     yield Finding(

@@ -20,10 +20,9 @@ from sktransfer.evaluation.probing.threads import limit_blas
 NEIGHBOURS, CONFIDENCE = 0.2, 0.3
 #: Share of doubtful labels from which they are worth a warning, and the fewest.
 DOUBTFUL, FEWEST = 0.04, 4
-#: Doubtful labels in parts of the other images that are classified wrongly, from which they are
-#: wrong, and not hard: hard images lie at all distances from the border between classes, and few
-#: of them far behind it.
-FAR_OFF = 0.6
+#: Share of the other images that must be classified rightly: otherwise the classes are hard to tell
+#: apart, and doubtful labels say nothing.
+NEARLY_ALL = 0.85
 #: Times that doubtful labels are left out before more are looked for: they mislead a classifier.
 N_ROUNDS = 3
 
@@ -75,7 +74,9 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
             return
         if not more.any():
             break
-    if doubtful.mean() < FAR_OFF * (1 - rest):
+    # Hard images lie at all distances from the border between classes, and few of them far behind
+    # it: where doubtful labels are the fewer errors, they are hard images, and not wrong labels.
+    if rest < NEARLY_ALL or doubtful.mean() <= 1 - rest:
         return
     (found,) = np.nonzero(doubtful)
     found = found[np.argsort(own[found], kind="stable")]

@@ -30,11 +30,12 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
     dict
         ``frame``, means and deviations of the outermost pixels on each side; ``corners``, the mean
         of each corner; ``light``, mean and deviation in grey; ``flat_below``, the share of the rows
-        from the bottom up that are one and the same value; ``waves``, how many waves the cosine
-        transforms of blocks hold, of JPEG's blocks and of those that lie across them; ``wraps``
-        and ``edges``, pairs of neighbours that differ by most or by about two thirds of the range,
-        black and white themselves left out; ``shown``, the part of the contrast of colours that
-        transparency leaves.
+        from the bottom up that are one and the same value, and ``flat_above``, that of the rows
+        from the top down which are this value; ``waves``, how many waves the cosine transforms of
+        blocks hold, of JPEG's blocks and of those that lie across them; ``wraps`` and ``edges``,
+        pairs of neighbours that differ by most or by about two thirds of the range, black and white
+        themselves left out; ``shown``, the part of the contrast of colours that transparency
+        leaves.
     """
     grey = image.mean(axis=2, dtype=np.float64)
     height, width = grey.shape
@@ -42,13 +43,15 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
     sides = [grey[0], grey[-1], grey[:, 0], grey[:, -1]]
     corners = [grey[:corner], grey[-corner:]]
     wraps, edges = _count_jumps(image)
+    above, below = _shares_flat(image)
     return {
         "frame": np.array([[side.mean(), side.std()] for side in sides]).ravel(),
         "corners": np.array(
             [part.mean() for rows in corners for part in (rows[:, :corner], rows[:, -corner:])]
         ),
         "light": np.array([grey.mean(), grey.std()]),
-        "flat_below": _share_flat_below(image),
+        "flat_below": below,
+        "flat_above": above,
         "waves": np.array([_count_waves(grey, start) for start in (0, _BLOCK // 2)]),
         "wraps": wraps,
         "edges": edges,
@@ -56,13 +59,14 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
     }
 
 
-def _share_flat_below(image: np.ndarray) -> float:
-    """Count the rows from the bottom up that hold nothing but the value of the last."""
+def _shares_flat(image: np.ndarray) -> tuple[float, float]:
+    """Count the rows from the top and from the bottom that hold nothing but the last value."""
     last = image[-1, 0]
     same = _SAME * float(np.ptp(image)) / 255  # dim images differ less anywhere
-    is_flat = (np.abs(image - last) <= same).all(axis=(1, 2))[::-1]
-    n_flat = len(is_flat) if is_flat.all() else int(np.argmin(is_flat))
-    return n_flat / len(is_flat)
+    is_flat = (np.abs(image - last) <= same).all(axis=(1, 2))
+    if is_flat.all():
+        return 1.0, 1.0
+    return int(np.argmin(is_flat)) / len(is_flat), int(np.argmin(is_flat[::-1])) / len(is_flat)
 
 
 def _count_waves(grey: np.ndarray, start: int) -> float:
