@@ -9,7 +9,7 @@ different fonts, or of parts of a photograph that share no pixel.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,7 +80,7 @@ def make_tasks(mnist: Path | None) -> tuple[list[Task], list[str]]:
     Parameters
     ----------
     mnist : path or None
-        An .npz with images and the digits on them, 6 and 8.
+        An .npz with images and the digits on them, 6 and 8 or all ten.
 
     Returns
     -------
@@ -90,10 +90,13 @@ def make_tasks(mnist: Path | None) -> tuple[list[Task], list[str]]:
         A sentence for each that is left out.
     """
     tasks, missing = [embedded_digits()], []
-    if mnist is not None and mnist.is_file():
-        tasks.append(mnist_pair(mnist))
+    if mnist is None or not mnist.is_file():
+        missing.append("MNIST, both sets: left out, as --mnist names no file")
+    elif has_ten_digits(mnist):
+        tasks += [mnist_pair(mnist), mnist_digits(mnist)]
     else:
-        missing.append("MNIST, 6 against 8: left out, as --mnist names no file")
+        tasks.append(mnist_pair(mnist))
+        missing.append("MNIST, ten digits: left out, as --mnist names a file of fewer")
     tasks += [letters(), charts(), photographs(is_grey=False), photographs(is_grey=True)]
     spec = find_spec("skimage")
     if spec is not None and spec.origin is not None:
@@ -115,12 +118,28 @@ def embedded_digits() -> Task:
     return Task("embedded digits", images[rows], y[rows])
 
 
-def mnist_pair(path: Path, n: int = 300) -> Task:
-    """Return the first images of either digit."""
+def mnist_pair(path: Path) -> Task:
+    """Return 300 of MNIST's 6 and of its 8."""
+    return _mnist("MNIST, 6 against 8", path, (6, 8))
+
+
+def mnist_digits(path: Path) -> Task:
+    """Return 300 of each of MNIST's ten digits."""
+    return _mnist("MNIST, ten digits", path, range(10))
+
+
+def has_ten_digits(path: Path) -> bool:
+    """Tell whether a file is all of MNIST, and not a part of it."""
+    with np.load(path) as archive:
+        return len(np.unique(archive["digit"])) == 10
+
+
+def _mnist(name: str, path: Path, of: Sequence[int], n: int = 300) -> Task:
+    """Return the first images of each of these digits."""
     with np.load(path) as archive:
         digits, images = archive["digit"], archive["images"]
-    rows = np.concatenate([np.flatnonzero(digits == digit)[:n] for digit in (6, 8)])
-    return Task("MNIST, 6 against 8", images[rows], digits[rows])
+    rows = np.concatenate([np.flatnonzero(digits == digit)[:n] for digit in of])
+    return Task(name, images[rows], digits[rows])
 
 
 # Letters are learned in the first fonts and read in the others.

@@ -4,6 +4,7 @@
     python benchmarks/synthetic.py --weights a.h5 b.h5 --json F  # candidates, side by side
     python benchmarks/synthetic.py --weights a.h5 b.h5 --choose  # the digits alone
     python benchmarks/synthetic.py --weights c.h5 --rivals F     # rivals from an earlier run
+    python benchmarks/synthetic.py --only letters --json F       # one set more, added to F
     python benchmarks/synthetic.py --show F --markdown           # tables of an earlier run
 
 VGG16 at 32 pixels, blocks 1 to 5. Shapes keep where they are: the output of each block is pooled to
@@ -21,8 +22,15 @@ and that to random weights, draw by draw, are all more than three standard error
 if any of the four lies more than three below. Weights are fit to ship if they win more than half of
 the sets and lose none.
 
-MNIST comes from $SKTRANSFER_TEST_DATA/data/mnist_6_8.npz, ImageNet's weights from
-$SKTRANSFER_TEST_DATA/weights/vgg16_notop.h5, textures and faces from scikit-image.
+MNIST comes from --mnist: an .npz with `images` and `digit`, which these lines write.
+
+    mnist = sklearn.datasets.fetch_openml("mnist_784", as_frame=False)
+    np.savez("mnist.npz", images=mnist.data.reshape(-1, 28, 28).astype("uint8"),
+             digit=mnist.target.astype("uint8"))
+
+By default it is $SKTRANSFER_TEST_DATA/data/mnist_6_8.npz, with two of the digits: then the set of
+all ten is left out. ImageNet's weights come from $SKTRANSFER_TEST_DATA/weights/vgg16_notop.h5,
+textures and faces from scikit-image.
 """
 
 from __future__ import annotations
@@ -316,11 +324,8 @@ def name_candidates(paths: Iterable[Path | str]) -> dict[str, Path | str]:
     }
 
 
-def read_rivals(path: Path, args: Any) -> dict[str, dict[str, dict[int, Scores]]]:
-    """Read the scores of all rivals that an earlier run of the same draws kept."""
-    earlier = json.loads(path.read_text(encoding="utf-8"))
-    if (earlier["draws"], earlier["test_images"]) != (args.draws, args.test):
-        raise SystemExit(f"{path} is of other draws: give the same --draws and --test.")
+def from_json(scores: Row) -> dict[str, dict[str, dict[int, Scores]]]:
+    """Return scores as they were before they were written."""
     return {
         task: {
             network: {
@@ -328,9 +333,40 @@ def read_rivals(path: Path, args: Any) -> dict[str, dict[str, dict[int, Scores]]
                 for k, by_layer in by_labels.items()
             }
             for network, by_labels in by_network.items()
+        }
+        for task, by_network in scores.items()
+    }
+
+
+def read_rivals(path: Path, args: Any) -> dict[str, dict[str, dict[int, Scores]]]:
+    """Read the scores of all rivals that an earlier run of the same draws kept."""
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    if (earlier["draws"], earlier["test_images"]) != (args.draws, args.test):
+        raise SystemExit(f"{path} is of other draws: give the same --draws and --test.")
+    return {
+        task: {
+            network: by_labels
+            for network, by_labels in by_network.items()
             if network in (RAW, RANDOM, IMAGENET)
         }
-        for task, by_network in earlier["scores"].items()
+        for task, by_network in from_json(earlier["scores"]).items()
+    }
+
+
+def add_to(path: Path, results: Row, order: Iterable[str]) -> Row:
+    """Put the sets of this run into an earlier file of the same draws, weights and versions."""
+    earlier: Row = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("host", "draws", "test_images", "weights_sha256"):
+        if earlier[key] != results[key]:
+            raise SystemExit(f"{path} has other values of {key!r}: name another file.")
+    how = {key: results[key] for key in ("processor", "measured", "took_s")}
+    both = earlier["scores"] | results["scores"]
+    scores = {task: both[task] for task in [*order, *both] if task in both}
+    return earlier | {
+        "left_out": [each for each in earlier["left_out"] if each in results["left_out"]],
+        "added": earlier.get("added", {}) | dict.fromkeys(results["scores"], how),
+        "scores": scores,
+        "parts": make_parts(from_json(scores), list(results["weights_sha256"])),
     }
 
 
@@ -402,7 +438,11 @@ def main() -> None:
     parser.add_argument("--show", type=Path, metavar="FILE", help="print a file's tables, no more")
     parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
     parser.add_argument(
-        "--mnist", type=Path, default=shared and shared / "data" / "mnist_6_8.npz", metavar="FILE"
+        "--mnist",
+        type=Path,
+        default=shared and shared / "data" / "mnist_6_8.npz",
+        metavar="FILE",
+        help="an .npz of MNIST's images and digits",
     )
     parser.add_argument(
         "--imagenet",
@@ -424,6 +464,7 @@ def main() -> None:
         if imagenet is None or not imagenet.is_file():
             missing.append("ImageNet: left out, as --imagenet names no file")
             imagenet = None
+    order = [task.name for task in tasks]
     if args.only:
         tasks = [task for task in tasks if any(each in task.name for each in args.only)]
     for sentence in missing:
@@ -458,6 +499,8 @@ def main() -> None:
     }
     show(results, args.markdown)
     if args.json:
+        if args.only and args.json.exists():
+            results = add_to(args.json, results, order)
         write_results(args.json, results)
 
 

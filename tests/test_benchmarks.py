@@ -155,6 +155,50 @@ def test_the_evaluation_judges_by_its_rule(tmp_path: Path) -> None:
     assert best["own"] == "0.800 ± 0.009 b2"
 
 
+def test_a_set_is_added_to_a_file_of_the_same_draws(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import synthetic
+    finally:
+        sys.path.pop(0)
+    whole = json.loads((ROOT / "docs" / "measured" / "synthetic.json").read_text(encoding="utf-8"))
+    *others, last = whole["scores"]
+    path = tmp_path / "some.json"
+    path.write_text(
+        json.dumps(whole | {"scores": {each: whole["scores"][each] for each in others}}),
+        encoding="utf-8",
+    )
+    run = whole | {"scores": {last: whole["scores"][last]}, "measured": "later"}
+    added = synthetic.add_to(path, run, [last])
+    assert list(added["scores"]) == [last, *others]
+    assert added["added"][last]["measured"] == "later"
+    assert added["measured"] == whole["measured"]
+    for name, part in whole["parts"].items():
+        rows = added["parts"][name]["rows"]
+        assert len(rows) == len(part["rows"])
+        assert all(row in part["rows"] for row in rows)
+    with pytest.raises(SystemExit, match=r"other values of 'draws'"):
+        synthetic.add_to(path, run | {"draws": 1}, [last])
+
+
+def test_all_ten_digits_are_a_set_where_the_file_has_them(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import probing_tasks
+    finally:
+        sys.path.pop(0)
+    path = tmp_path / "mnist.npz"
+    for digits, named in ((range(10), []), ((6, 8), ["MNIST, ten digits"])):
+        y = np.repeat(np.array(digits, dtype=np.uint8), 3)
+        np.savez(path, images=np.zeros((len(y), 28, 28), np.uint8), digit=y)
+        tasks, missing = probing_tasks.make_tasks(path)
+        names = [task.name for task in tasks]
+        assert "MNIST, 6 against 8" in names
+        assert ("MNIST, ten digits" in names) == (not named)
+        found = [each.partition(":")[0] for each in missing if each.startswith("MNIST")]
+        assert found == named
+
+
 def test_the_page_about_scale_shows_what_follows_from_the_measured_rates(tmp_path: Path) -> None:
     _check_page("scale.md", "benchmarks/scale.py", MEASURED, tmp_path)
 
