@@ -71,18 +71,24 @@ def _score(features: np.ndarray, y: np.ndarray) -> Row:
     return {"accuracy": float(scores.mean()), "deviation": float(scores.std())}
 
 
+def crop_photographs(n: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut squares of many sizes out of scikit-learn's two photographs, in turn."""
+    crops = []
+    for i in range(n):
+        photo = load_sample_images().images[i % 2]
+        side = int(rng.integers(100, 400))
+        top, left = (int(rng.integers(0, n_pixels - side)) for n_pixels in photo.shape[:2])
+        crops.append(photo[top : top + side, left : left + side])
+    return crops
+
+
 def measure_calibration(options: Options) -> list[Row]:
     """Measure the error of int8 at block3_pool on 32 images that it was not calibrated on.
 
     Digits, and crops of scikit-learn's two photographs, each calibrated on 64 of either kind.
     """
     rng = np.random.default_rng(0)
-    crops = []
-    for i in range(96):
-        photo = load_sample_images().images[i % 2]
-        side = int(rng.integers(100, 400))
-        top, left = (int(rng.integers(0, n - side)) for n in photo.shape[:2])
-        crops.append(photo[top : top + side, left : left + side])
+    crops = crop_photographs(96, rng)
     digits = read_labelled_images(options.data, digits=(8, 6)).data
     images = {"digits": digits[rng.permutation(len(digits))[:96]], "photographs": crops}
     rows = []

@@ -4,6 +4,7 @@ python benchmarks/tables.py docs/measured/benchmarks.json docs/benchmarks.md
 python benchmarks/tables.py docs/measured/benchmarks.json docs/article.md
 python benchmarks/tables.py docs/measured/synthetic.json docs/synthetic.md
 python benchmarks/tables.py docs/measured/networks.json docs/choosing_network.md
+python benchmarks/tables.py docs/measured/trained.json docs/choosing_network.md
 """
 
 from __future__ import annotations

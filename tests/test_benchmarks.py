@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -56,10 +57,31 @@ def test_guides_show_the_measured_tables(name: str, tmp_path: Path) -> None:
     assert re.search(r"<!-- [a-z0-9-]+ -->\n\n\| ", page)
 
 
-def test_the_page_of_networks_shows_what_was_measured(tmp_path: Path) -> None:
-    measured = ROOT / "docs" / "measured" / "networks.json"
+@pytest.mark.parametrize("name", ["networks", "trained"])
+def test_the_page_of_networks_shows_what_was_measured(name: str, tmp_path: Path) -> None:
+    measured = ROOT / "docs" / "measured" / f"{name}.json"
     page = _check_page("choosing_network.md", "benchmarks/tables.py", measured, tmp_path)
-    assert "<!-- networks -->" in page
+    assert f"<!-- {name} -->" in page
+
+
+def test_weights_stored_in_8_bits_are_read_back(tmp_path: Path) -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import nsfwjs
+    finally:
+        sys.path.pop(0)
+    levels = [
+        '{name:"a/kernel",shape:[2,1],dtype:"float32",quantization:{min:-.5,scale:.25,dtype:"uint8"}}',
+        '{name:"b/bias",shape:[1],dtype:"float32",quantization:{min:2,scale:1e-1,dtype:"uint8"}}',
+    ]
+    manifest = f'[{{paths:["first","second"],weights:[{",".join(levels)}]}}]'
+    (tmp_path / "model.min.js").write_text(f"a.exports={{x:!1,weightsManifest:{manifest}}}}}")
+    for name, codes in (("first", b"\x00\x04"), ("second", b"\x0a")):
+        code = f'function(){{a.exports="{base64.b64encode(codes).decode()}"}}'
+        (tmp_path / f"{name}.min.js").write_text(code)
+    weights = nsfwjs.read_weights(tmp_path)
+    assert weights["a/kernel"].tolist() == [[-0.5], [0.5]]
+    assert weights["b/bias"] == pytest.approx([3.0])
 
 
 def test_the_page_of_the_packages_own_weights_shows_what_was_measured(tmp_path: Path) -> None:
