@@ -86,7 +86,3 @@ def run(model: Any, name: str, inputs: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(model.SerializeToString())
     given = session.get_inputs()[0].name
     return np.concatenate([session.run([name], {given: each[None]})[0] for each in inputs])
-
-
-def error(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))

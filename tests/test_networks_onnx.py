@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from differences import relative_error
 from sklearn.utils import estimator_checks as checks
 
 from sktransfer import (
@@ -32,7 +33,6 @@ from onnx import TensorProto, helper  # noqa: E402 - only where it is installed
 from onnx_cases import (  # noqa: E402
     FREE,
     SCALING,
-    error,
     make_extractor,
     make_model,
     make_residual,
@@ -56,7 +56,7 @@ def test_features_are_those_of_onnx_runtime(tmp_path: Path) -> None:
     inputs = _inputs().transpose(0, 3, 1, 2)
     extractor = make_extractor(path)
     features = extractor.fit_transform(IMAGES)
-    assert error(features, run(model, "flat", inputs)) < 1e-5
+    assert relative_error(features, run(model, "flat", inputs)) < 1e-5
     np.testing.assert_array_equal(extractor.transform(IMAGES[[4, 1]]), features[[4, 1]])
     assert extractor.engine_ == "openvino"
     assert list(extractor.get_feature_names_out()[:1]) == ["embedding_0000"]
@@ -71,7 +71,7 @@ def test_features_are_those_of_onnx_runtime(tmp_path: Path) -> None:
         run(model, "shares", inputs),
         maps.max(axis=(2, 3)),
     ]
-    assert error(several, np.concatenate(expected, axis=1)) < 1e-5
+    assert relative_error(several, np.concatenate(expected, axis=1)) < 1e-5
     names = make_extractor(path, "sum").fit(IMAGES).get_feature_names_out()
     assert list(names[[0, -1]]) == ["sum_r00_c00_f0", "sum_r10_c10_f7"]
 
@@ -97,13 +97,80 @@ def test_free_and_fixed_shapes(shape: tuple[Any, ...], size: int, tmp_path: Path
     extractor = make_extractor(path, input_size=size if is_free else "auto").fit(IMAGES)
     assert extractor.input_size_ == size
     expected = run(make_residual(), "flat", _inputs().transpose(0, 3, 1, 2))
-    assert error(extractor.transform(IMAGES), expected) < 1e-5
+    assert relative_error(extractor.transform(IMAGES), expected) < 1e-5
     if is_free:
         with pytest.raises(ValueError, match=r"'input_size'.*Got 'auto'"):
             make_extractor(path, input_size="auto").fit(IMAGES)
     else:
         with pytest.raises(ValueError, match=r"takes images of 24 x 24: leave it at 'auto'"):
             make_extractor(path, input_size=32).fit(IMAGES)
+
+
+def _make(op: str, inputs: list[str], output: str, **attributes: Any) -> Any:
+    return helper.make_node(op, inputs, [output], **attributes)
+
+
+def _say_shape(model: Any, name: str, width: int) -> None:
+    """Write the shape of the output into a file, where onnx does not know it."""
+    output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ("n", width))
+    model.graph.output[0].CopyFrom(output)
+
+
+#: Nodes that compute numbers on which shapes depend, and those numbers that are in the file.
+COMPUTED: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "borders, as PyTorch writes ZeroPad2d": (
+        [
+            _make("ConstantOfShape", ["n_others"], "others", value=tensor("", np.zeros(1, int))),
+            _make("Concat", ["borders", "others"], "all", axis=0),
+            _make("Reshape", ["all", "pairs"], "paired"),
+            _make("Slice", ["paired", "last", "end", "axis", "last"], "turned"),
+            _make("Transpose", ["turned"], "columns", perm=[1, 0]),
+            _make("Reshape", ["columns", "last"], "flat_pads"),
+            _make("Cast", ["flat_pads"], "pads", to=TensorProto.INT64),
+            _make("Pad", ["images", "pads"], "ready"),
+        ],
+        {
+            **{"n_others": [4], "borders": [1, 2, 3, 4], "pairs": [-1, 2]},
+            **{"last": [-1], "end": [np.iinfo(np.int64).min], "axis": [0]},
+        },
+    ),
+    "a size, by arithmetic": (
+        [
+            _make("Shape", ["images"], "whole"),
+            _make("Slice", ["whole", "two", "four"], "size"),
+            _make("Cast", ["size"], "fraction", to=TensorProto.FLOAT),
+            _make("Mul", ["fraction", "three_quarters"], "smaller"),
+            _make("Floor", ["smaller"], "floored"),
+            _make("Cast", ["floored"], "new_size", to=TensorProto.INT64),
+            _make("Slice", ["whole", "zero", "two"], "kept"),
+            _make("Concat", ["kept", "new_size"], "sizes", axis=0),
+            _make("Resize", ["images", "", "", "sizes"], "ready", mode="nearest"),
+        ],
+        {"zero": [0], "two": [2], "four": [4], "three_quarters": np.float32([0.75])},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", COMPUTED)
+@pytest.mark.parametrize("shape", [FREE, ("n", 3, 24, 24)], ids=str)
+def test_shapes_that_follow_from_computed_numbers(
+    what: str, shape: tuple[Any, ...], tmp_path: Path
+) -> None:
+    nodes, numbers = COMPUTED[what]
+    model = make_residual("ready", before=nodes, shape=shape)
+    model.graph.initializer.extend(tensor(name, values) for name, values in numbers.items())
+    _say_shape(model, "shares", 4)
+    path = save(model, tmp_path / "network.onnx")
+    inputs = _inputs().transpose(0, 3, 1, 2)
+    assert (
+        relative_error(make_extractor(path).fit_transform(IMAGES), run(model, "flat", inputs))
+        < 1e-5
+    )
+    known = {layer.name for layer in describe_network(path, input_size=24).layers}
+    assert known >= {"ready", "conv", "relu", "inner", "sum", "pooled", "flat", "logits", "shares"}
+    maps = run(model, "sum", inputs).transpose(0, 2, 3, 1)
+    features = make_extractor(path, "sum").fit_transform(IMAGES)
+    assert relative_error(features.reshape(maps.shape), maps) < 1e-5
 
 
 def test_rectangular_images(tmp_path: Path) -> None:
@@ -119,7 +186,7 @@ def test_channels_last(tmp_path: Path) -> None:
     model = make_residual("turned", before=[turn], shape=("n", "h", "w", 3))
     extractor = make_extractor(save(model, tmp_path / "network.onnx"))
     expected = run(make_residual(), "flat", _inputs().transpose(0, 3, 1, 2))
-    assert error(extractor.fit_transform(IMAGES), expected) < 1e-5
+    assert relative_error(extractor.fit_transform(IMAGES), expected) < 1e-5
 
 
 def test_several_outputs(tmp_path: Path) -> None:
@@ -128,8 +195,8 @@ def test_several_outputs(tmp_path: Path) -> None:
     inputs = _inputs().transpose(0, 3, 1, 2)
     # The first output is no classifier: it is the embedding itself.
     features = make_extractor(path).fit_transform(IMAGES)
-    assert error(features, run(model, "pooled", inputs)[:, :, 0, 0]) < 1e-5
-    assert error(
+    assert relative_error(features, run(model, "pooled", inputs)[:, :, 0, 0]) < 1e-5
+    assert relative_error(
         make_extractor(path, "logits").fit_transform(IMAGES), run(model, "logits", inputs)
     ) < (1e-5)
 
@@ -151,11 +218,11 @@ def test_tokens(tmp_path: Path) -> None:
     path = save(model, tmp_path / "network.onnx")
     tokens = run(model, "tokens", _inputs().transpose(0, 3, 1, 2))
     assert tokens.shape[1:] == (10, 6)  # 9 patches and one token before them
-    assert error(make_extractor(path).fit_transform(IMAGES), tokens[:, 0]) < 1e-5
+    assert relative_error(make_extractor(path).fit_transform(IMAGES), tokens[:, 0]) < 1e-5
     mean = make_extractor(path, "tokens", pooling="avg").fit_transform(IMAGES)
-    assert error(mean, tokens.mean(axis=1)) < 1e-5
+    assert relative_error(mean, tokens.mean(axis=1)) < 1e-5
     flat = make_extractor(path, "tokens").fit_transform(IMAGES)
-    assert error(flat, tokens.reshape(len(tokens), -1)) < 1e-5
+    assert relative_error(flat, tokens.reshape(len(tokens), -1)) < 1e-5
     patches = make_extractor(path, "sequence").fit(IMAGES)
     assert get_runner(patches).cut.widths == (54,)
 
@@ -201,7 +268,7 @@ def test_a_quantized_file(tmp_path: Path) -> None:
     )
     features = make_extractor(path).fit_transform(IMAGES)
     expected = run(make_residual(), "flat", inputs)
-    assert 0 < error(features, expected) < 0.1
+    assert 0 < relative_error(features, expected) < 0.1
 
 
 def test_vgg16_as_an_onnx_file(shared_data: Path, tmp_path: Path) -> None:
@@ -248,8 +315,8 @@ def test_vgg16_as_an_onnx_file(shared_data: Path, tmp_path: Path) -> None:
         ["block3_pool", "flatten"], weights=weights, cache=None
     ).fit_transform(IMAGES[:2])
     assert features.shape == expected.shape
-    assert error(features[:, :200_704], expected[:, :200_704]) < 1e-5
-    assert error(features[:, 200_704:], expected[:, 200_704:]) < 1e-5
+    assert relative_error(features[:, :200_704], expected[:, :200_704]) < 1e-5
+    assert relative_error(features[:, 200_704:], expected[:, 200_704:]) < 1e-5
 
 
 def test_a_graph_deeper_than_python_recurses(tmp_path: Path) -> None:
@@ -347,7 +414,7 @@ def _cast(element: int, **params: Any) -> Any:
 def test_inputs_of_other_floats(element: int, bound: float, tmp_path: Path) -> None:
     path = save(_cast(element), tmp_path / "network.onnx")
     expected = run(make_residual(), "flat", _inputs().transpose(0, 3, 1, 2))
-    assert error(make_extractor(path).fit_transform(IMAGES), expected) < bound
+    assert relative_error(make_extractor(path).fit_transform(IMAGES), expected) < bound
 
 
 def test_a_network_in_half_precision(tmp_path: Path) -> None:
@@ -355,7 +422,7 @@ def test_a_network_in_half_precision(tmp_path: Path) -> None:
     features = make_extractor(save(half, tmp_path / "half.onnx")).fit_transform(IMAGES)
     expected = run(make_residual(), "flat", _inputs().transpose(0, 3, 1, 2))
     assert features.dtype == np.float32
-    assert 0 < error(features, expected) < 1e-2
+    assert 0 < relative_error(features, expected) < 1e-2
 
 
 @pytest.mark.parametrize("element", ["UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64"])
@@ -369,7 +436,7 @@ def test_pixels_are_rounded_for_whole_numbers(
     assert (pixels.min() < 0) == (interpolation == "lanczos3")  # it reaches over both ends
     whole = np.clip(np.rint(pixels), 0, 255)[:, ::-1]
     expected = run(make_residual(), "flat", np.ascontiguousarray(whole))
-    assert error(extractor.fit_transform(IMAGES), expected) < 1e-5
+    assert relative_error(extractor.fit_transform(IMAGES), expected) < 1e-5
 
 
 def test_scaled_pixels_are_not_rounded_to_whole_numbers(tmp_path: Path) -> None:
@@ -408,7 +475,7 @@ def test_every_tensor_of_a_node_is_a_layer(tmp_path: Path) -> None:
     maps = make_extractor(path, ["right", "largest"], pooling=["avg", None])
     right, largest = (run(model, name, inputs) for name in ("right", "largest"))
     expected = np.concatenate([right.mean(axis=(2, 3)), largest], axis=1)
-    assert error(maps.fit_transform(IMAGES), expected) < 1e-5
+    assert relative_error(maps.fit_transform(IMAGES), expected) < 1e-5
     # What is not of floats is none, and what is beside the wanted one is not part of it.
     with pytest.raises(ValueError, match=r"Got 'where' instead"):
         make_extractor(path, "where").fit(IMAGES)
@@ -464,7 +531,7 @@ def test_levels_are_those_of_one_image(kind: str, tmp_path: Path) -> None:
     scaled = resize(to_255(images, (0, 255)), resizing) / 255 - np.array(SCALING["mean"])
     inputs = (scaled / np.array(SCALING["std"])).astype(np.float32).transpose(0, 3, 1, 2)
     expected = run(model, get_runner(extractor).cut.layers[0].name, inputs).reshape(together.shape)
-    assert error(together, expected) < 1e-3
+    assert relative_error(together, expected) < 1e-3
 
 
 def test_levels_of_several_images_are_refused(tmp_path: Path) -> None:
@@ -554,6 +621,16 @@ def test_files_that_are_no_image_networks(tmp_path: Path) -> None:
     graph.graph.input.append(helper.make_tensor_value_info("more", TensorProto.FLOAT, (1,)))
     with pytest.raises(ValueError, match="with 2 inputs"):
         make_extractor(save(graph, tmp_path / "two.onnx")).fit(IMAGES)
+
+
+def test_an_operator_that_openvino_lacks(tmp_path: Path) -> None:
+    more = [_make("MatMul", ["inner", "inner"], "square"), _make("Det", ["square"], "det")]
+    model = make_residual(outputs=["det"])
+    model.graph.node.extend(more)
+    _say_shape(model, "det", 8)
+    path = save(model, tmp_path / "network.onnx")
+    with pytest.raises(ValueError, match=r"that OpenVINO can run.*Det.*export it up to the layer"):
+        make_extractor(path).fit(IMAGES)
 
 
 def test_broken_files(tmp_path: Path) -> None:

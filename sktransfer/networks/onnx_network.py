@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ import numpy as np
 
 from sktransfer.networks.graph import NetworkCut, NetworkLayer
 from sktransfer.networks.onnx_graphs import (
-    dimensions,
     float_types,
     images_of,
     inputs_of,
@@ -55,6 +54,8 @@ class OnnxNetwork:
     ----------
     model : onnx.ModelProto
         The model, with the data of its weights, for images of one size.
+    shapes : mapping from str to tuple of int
+        The shape, batch included, of each tensor that has values of every image.
     is_channels_last : bool
         Whether the input is (n, height, width, 3) rather than (n, 3, height, width).
     input_size : int or tuple of int
@@ -64,6 +65,7 @@ class OnnxNetwork:
     """
 
     model: onnx.ModelProto
+    shapes: Mapping[str, tuple[int, ...]]
     is_channels_last: bool
     input_size: int | tuple[int, int]
     n_images: int | None
@@ -116,31 +118,14 @@ class OnnxNetwork:
         return {tensor.name: tensor for tensor in self.model.graph.initializer}
 
     @cached_property
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of each tensor that has values of every image, batch included."""
-        graph = self.model.graph
-        n_images = dimensions(images_of(graph))[0]
-        shapes = {
-            each.name: dimensions(each)
-            for each in (*graph.value_info, *graph.output)
-            if each.type.tensor_type.elem_type in float_types()
-        }
-        return {
-            name: shape  # type: ignore[misc]
-            for name, shape in shapes.items()
-            if 2 <= len(shape) <= 4 and None not in shape and 0 not in shape
-            if shape[0] == n_images
-        }
-
-    @cached_property
     def layers(self) -> tuple[NetworkLayer, ...]:
         """All tensors at which it can be cut, from the input on."""
         first = NetworkLayer("input", "Input", (*as_shape(self.input_size), 3), 0, 0)
         found = [first]
         for node in self.model.graph.node:
-            names = [name for name in node.output if name in self._shapes]
+            names = [name for name in node.output if name in self.shapes]
             for i, name in enumerate(names):
-                shape = self._last(self._shapes[name][1:])
+                shape = self._last(self.shapes[name][1:])
                 # What a node costs is counted once, however many tensors it gives.
                 counts = (0, 0) if i else self._counts(node, shape)
                 found.append(NetworkLayer(name, node.op_type, shape, *counts))
@@ -163,11 +148,8 @@ class OnnxNetwork:
     @cached_property
     def embedding(self) -> tuple[str, str | None]:
         """The tensor of the embedding, and how it is pooled."""
-        known = {layer.name: layer.output_shape for layer in self.layers[1:]}
-        end = self.model.graph.output[0].name
-        name = self._before_classifier(end)
-        name = name if name in known else end
-        return name, how_to_pool(known[name], self.input_size)
+        name = self._before_classifier(self.model.graph.output[0].name)
+        return name, how_to_pool(self._last(self.shapes[name][1:]), self.input_size)
 
     def _before_classifier(self, name: str) -> str:
         """Step back over a dense layer at the end; without one the end itself is meant."""
@@ -179,7 +161,7 @@ class OnnxNetwork:
             node = self._maker.get(variable[0]) if len(variable) == 1 else None
         if node is None or node.op_type not in ("Gemm", "MatMul"):
             return name
-        is_dense = self._is_constant(node.input[1]) and len(self._shapes.get(name, ())) == 2
+        is_dense = self._is_constant(node.input[1]) and len(self.shapes.get(name, ())) == 2
         return node.input[0] if is_dense else name
 
     def _is_constant(self, name: str) -> bool:

@@ -1,7 +1,8 @@
 """Reading of an ONNX file, and the checks that it is a network of images.
 
-The file is read by the package onnx, which checks that it is well formed. What is checked here is
-what features promise: that they depend on one image, and are the same every time.
+The file is read by the package onnx, which checks that it is well formed, and by OpenVINO, which
+runs it and says what shape each tensor has. What is checked here is what features promise: that
+they depend on one image, and are the same every time.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from sktransfer.networks.onnx_graphs import (
     dimensions,
     float_types,
+    inputs_of,
     inputs_without_weights,
     list_nodes,
     set_dimension,
@@ -40,6 +42,7 @@ def open_onnx(
     """Read an ONNX file, or say why it cannot be used; `input_size` None is its own."""
     try:
         import onnx
+        import openvino  # noqa: F401
     except ImportError as error:
         raise ImportError(
             f"{who} reads ONNX files by the package 'onnx' and runs them by 'openvino': install "
@@ -65,9 +68,15 @@ def open_onnx(
         set_dimension(images, axis, length)
     if dimensions(images)[0] is None:
         set_dimension(images, 0, _PROBE_IMAGES)
-    model = _infer_shapes(model, path, rule)
-    network = OnnxNetwork(model, is_channels_last, as_size(size), n_images)
-    _check_output(network, dimensions(images)[0], path, rule)
+    shapes = _infer_shapes(model, path, rule)
+    n_probed = dimensions(images)[0]
+    of_images: dict[str, tuple[int, ...]] = {
+        name: shape  # type: ignore[misc]
+        for name, shape in shapes.items()
+        if _is_of_images(shape, n_probed)
+    }
+    network = OnnxNetwork(model, of_images, is_channels_last, as_size(size), n_images)
+    _check_output(network, shapes, n_probed, path, rule)
     return network
 
 
@@ -169,36 +178,69 @@ def _images_per_call(
     return 1
 
 
-def _check_output(network: OnnxNetwork, n_images: int | None, path: Path, rule: str) -> None:
+def _infer_shapes(
+    model: onnx.ModelProto, path: Path, rule: str
+) -> dict[str, tuple[int | None, ...]]:
+    """Return the shape of every tensor of numbers with fractions, as it follows from the input's.
+
+    By OpenVINO: onnx itself follows sizes that are computed in the graph through few operators, and
+    knows nothing behind those that PyTorch writes for a ZeroPad2d.
+    """
+    import openvino as ov
+    from onnx import ValueInfoProto
+
+    outputs = model.graph.output
+    n_outputs = len(outputs)
+    # OpenVINO leaves out what no output is computed from, which is a layer, too.
+    outputs.extend(ValueInfoProto(name=name) for name in _list_unread(model.graph))
+    whole = model.SerializeToString()
+    del outputs[n_outputs:]
+    try:
+        read = ov.Core().read_model(whole)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{rule} must be an ONNX file that OpenVINO can run. Got {str(path)!r}, and OpenVINO "
+            f"says: {' '.join(str(error).split())[:300]}. If only its end cannot be run, export "
+            "it up to the layer that you need."
+        ) from error
+    return {
+        name: tuple(each.get_length() if each.is_static else None for each in shape)
+        for operation in read.get_ops()
+        for output in operation.outputs()
+        if output.element_type.is_real() and (shape := output.partial_shape).rank.is_static
+        for name in output.names
+    }
+
+
+def _list_unread(graph: onnx.GraphProto) -> list[str]:
+    """List the tensors that no node reads, and that are no outputs."""
+    read = {name for node in graph.node for name in inputs_of(node)}
+    read |= {output.name for output in graph.output}
+    return [name for node in graph.node for name in node.output if name and name not in read]
+
+
+def _is_of_images(shape: tuple[int | None, ...], n_images: int | None) -> bool:
+    """Tell whether a tensor has values for each image, as a vector, a sequence or a map."""
+    return 2 <= len(shape) <= 4 and None not in shape and 0 not in shape and shape[0] == n_images
+
+
+def _check_output(
+    network: OnnxNetwork,
+    shapes: dict[str, tuple[int | None, ...]],
+    n_images: int | None,
+    path: Path,
+    rule: str,
+) -> None:
     """Check that features of each image come out."""
-    end = network.model.graph.output[0]
-    names = [layer.name for layer in network.layers]
-    if len(names) == 1 or end.name not in names:
+    name = network.model.graph.output[0].name
+    if name not in network.shapes:
         raise ValueError(
             f"{rule} must give numbers of each image by itself: a tensor (n, ...) of two to four "
-            f"dimensions. Got {str(path)!r}, whose output {end.name!r} has the shape "
-            f"{spell_dimensions(dimensions(end))} for {n_images} images of "
+            f"dimensions. Got {str(path)!r}, whose output {name!r} has the shape "
+            f"{spell_dimensions(shapes.get(name, ()))} for {n_images} images of "
             f"{spell_size(network.input_size)} pixels. Export it with a free first dimension, or "
             "with one image."
         )
-
-
-def _infer_shapes(model: onnx.ModelProto, path: Path, rule: str) -> onnx.ModelProto:
-    """Return the model with the shape of every tensor that follows from that of its input."""
-    import onnx
-
-    graph = model.graph
-    # What a file says about shapes may be of another size, and is inferred anew.
-    del graph.value_info[:]
-    for output in graph.output:
-        output.type.tensor_type.ClearField("shape")
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:  # of any kind
-        raise ValueError(
-            f"{rule} must be an ONNX file whose shapes follow from that of its input. Got "
-            f"{str(path)!r}, and onnx says: {' '.join(str(error).split())[:300]}"
-        ) from error
 
 
 def _settle(
