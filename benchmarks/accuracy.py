@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from measuring import Options, Row, list_precisions
+from measuring import Options, Row, list_precisions, relative_error
 from sklearn.datasets import load_sample_images
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from sktransfer import VGGFeatureExtractor
 from sktransfer.datasets.loaders import read_labelled_images
@@ -20,10 +21,6 @@ def _extractor(options: Options, layer: str, size: int, **parameters: Any) -> VG
     return VGGFeatureExtractor(
         layer, weights=options.weights, input_size=size, cache=None, **parameters
     )
-
-
-def _error(features: np.ndarray, reference: np.ndarray) -> float:
-    return float(np.linalg.norm(features - reference) / np.linalg.norm(reference))
 
 
 def measure_accuracy(options: Options) -> list[Row]:
@@ -57,17 +54,19 @@ def measure_accuracy(options: Options) -> list[Row]:
                     "engine": extractor.engine_,
                     "images": len(X),
                     "width": features.shape[1],
-                    "relative_error": _error(features, reference),
+                    "relative_error": relative_error(features, reference),
                 }
-                | _score(features, y)
+                | score_features(features, y)
             )
     return rows
 
 
-def _score(features: np.ndarray, y: np.ndarray) -> Row:
-    folds = StratifiedKFold(10, shuffle=True, random_state=0)
+def score_features(features: np.ndarray, y: np.ndarray, n_folds: int = 10) -> Row:
+    """Score a logistic regression."""
+    folds = StratifiedKFold(n_folds, shuffle=True, random_state=0)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    scores = cross_val_score(model, features, y, cv=folds)
+    with threadpool_limits(1):  # so small a problem takes many threads longer than one
+        scores = cross_val_score(model, features, y, cv=folds)
     return {"accuracy": float(scores.mean()), "deviation": float(scores.std())}
 
 
@@ -98,7 +97,7 @@ def measure_calibration(options: Options) -> list[Row]:
             reference = extractor.fit_transform(shown[64:])
             for calibrated, known in images.items():
                 extractor.set_params(precision="int8", calibration=known[:64])
-                error = _error(extractor.fit_transform(shown[64:]), reference)
+                error = relative_error(extractor.fit_transform(shown[64:]), reference)
                 rows.append(
                     {
                         "size": size,

@@ -79,6 +79,12 @@ def median(values: np.ndarray) -> float:
     return float(np.median(values))
 
 
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the norm of the difference, relative to that of what is expected."""
+    difference = found.reshape(expected.shape) - expected
+    return float(np.linalg.norm(difference) / np.linalg.norm(expected))
+
+
 def run_python(code: str, *args: object, **environment: str) -> Any:
     """Run code in a fresh process, which may import these modules, and return what it prints last.
 

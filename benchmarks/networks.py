@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from measuring import Options, Row, clock, median, take_turns
+from measuring import Options, Row, clock, median, relative_error, take_turns
 
 from sktransfer import ImageFeatureExtractor, export_onnx
 from sktransfer.engines.choice import is_installed
@@ -80,8 +80,7 @@ def measure_network(name: str, options: Options) -> list[Row]:
             "precision": precision,
             "images_per_s": len(inputs) / median(seconds[engine, precision]),
             "x_fastest_other": median(seconds[fastest] / seconds[engine, precision]),
-            "relative_error": float(np.linalg.norm(found[way] - reference))
-            / float(np.linalg.norm(reference))
+            "relative_error": relative_error(found[way], reference)
             if (way := (engine, precision)) in found
             else None,
         }

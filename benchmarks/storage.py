@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from measuring import relative_error
 
 from sktransfer.features.preprocessing import Resizing, preprocess
 from sktransfer.networks import Cut, build, plan_cut
@@ -116,7 +117,7 @@ def measure(path: str | os.PathLike) -> list[dict[str, Any]]:
         }
         features = _features(loaded, cut, images)
         for name, found, expected in zip(_ENDS, features, reference, strict=True):
-            row[name] = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+            row[name] = relative_error(found, expected)
         rows.append(row)
     return rows
 

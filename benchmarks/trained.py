@@ -33,7 +33,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from accuracy import crop_photographs
+from accuracy import crop_photographs, score_features
 from measuring import (
     FORMAT,
     Row,
@@ -41,14 +41,10 @@ from measuring import (
     format_rows,
     list_precisions,
     name_processor,
+    relative_error,
     write_results,
 )
 from nsfwjs import load_inception, load_mobilenet, load_wide_mobilenet
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
 from sktransfer import ImageFeatureExtractor
 
@@ -138,25 +134,19 @@ def make_efficientnet(weights: Path, folder: Path) -> Network:
 
 def write_onnx(model: Any, size: int, folder: Path) -> Path:
     """Write a network of PyTorch, for images of one size, in any number."""
-    import onnxruntime
     import torch
 
-    traced, path = folder / "traced.onnx", folder / "network.onnx"
+    path = folder / "network.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its other exporter needs one more package
         torch.onnx.export(
             model,
             (torch.zeros(1, 3, size, size),),
-            traced,
+            path,
             dynamo=False,
             input_names=["images"],
             dynamic_axes={"images": {0: "n"}},
         )
-    # PyTorch writes how it computes the width of each border, from which no shapes follow.
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(path)
-    onnxruntime.InferenceSession(traced, options)
     return path
 
 
@@ -227,21 +217,6 @@ def compare(kind: str, found: list[np.ndarray], expected: list[np.ndarray]) -> R
     }
 
 
-def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the norm of the difference, relative to that of what is expected."""
-    difference = found.reshape(expected.shape) - expected
-    return float(np.linalg.norm(difference) / np.linalg.norm(expected))
-
-
-def score(features: np.ndarray, y: np.ndarray) -> Row:
-    """Score a logistic regression."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    with threadpool_limits(1):  # so small a problem takes many threads longer than one
-        scores = cross_val_score(model, features, y, cv=folds)
-    return {"accuracy": float(scores.mean()), "deviation": float(scores.std())}
-
-
 def measure(network: Network, data: Path) -> list[Row]:
     """Measure one network: a row for each engine and precision."""
     crops = crop_photographs(N_CALIBRATED + N_TESTED, np.random.default_rng(0))
@@ -264,7 +239,8 @@ def measure(network: Network, data: Path) -> list[Row]:
                 extract(network, way, layer, tested, known) for layer in (network.middle, None)
             ]
             row |= compare(kind, found, expected[kind])
-        rows.append(row | score(extract(network, way, None, digits, other_digits), y))
+        features = extract(network, way, None, digits, other_digits)
+        rows.append(row | score_features(features, y, n_folds=5))
     row = {"network": network.name, "engine": network.framework, "precision": "bfloat16"}
     for kind, found in short.items():
         row |= compare(kind, found, expected[kind])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from differences import relative_error
 from interpreter import run_python
 
 _VGG = """
@@ -92,14 +93,10 @@ def _run(code: str, backend: str, folder: Path, *engines: str) -> tuple[dict, li
         return dict(archive), printed[1:]
 
 
-def _error(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-
-
 def test_other_backends_agree(backend: str, tmp_path: Path) -> None:
     reference = _run(_VGG, "tensorflow", tmp_path)[0]["together"]
     features, _ = _run(_VGG, backend, tmp_path)
-    assert _error(features["together"], reference) < 1e-5
+    assert relative_error(features["together"], reference) < 1e-5
     scale = np.abs(reference).max()
     np.testing.assert_allclose(features["alone"], features["together"], atol=1e-5 * scale)
 
@@ -115,7 +112,7 @@ def test_any_network_on_other_backends(backend: str, tmp_path: Path) -> None:
     assert exported == ["openvino"] * (len(engines) - 1)
     for engine in engines:
         together, alone = (features[f"{engine} {how}"] for how in ("together", "alone"))
-        assert _error(together, reference["keras together"]) < 1e-5
+        assert relative_error(together, reference["keras together"]) < 1e-5
         if engine == "openvino":
             np.testing.assert_array_equal(alone, together)
         else:

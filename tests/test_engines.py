@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from differences import relative_error
 from sklearn.base import clone
 from sklearn.datasets import load_sample_images
 from sklearn.model_selection import cross_val_score
@@ -70,10 +71,6 @@ def _images(n: int = 20) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, 12, 12), dtype=np.uint8)
 
 
-def _error(values: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(values - expected) / np.linalg.norm(expected))
-
-
 CUTS: list[dict[str, Any]] = [
     {"layer": "block3_pool", "input_size": 32},
     {"layer": "block3_pool", "input_size": 64, "pooling": "avg"},
@@ -95,7 +92,7 @@ def test_errors_with_trained_weights(
     reference = _trained(vgg19_blocks, engine="keras", **cut).fit_transform(images)
     features = extractor.fit_transform(images)
     for columns in np.split(np.arange(len(features[0])), _ends(extractor)):
-        assert _error(features[:, columns], reference[:, columns]) < BOUNDS[precision]
+        assert relative_error(features[:, columns], reference[:, columns]) < BOUNDS[precision]
 
 
 def _ends(extractor: VGGFeatureExtractor) -> np.ndarray:
@@ -108,7 +105,7 @@ def test_errors_up_to_flatten(engine: str, precision: str) -> None:
     layers = ["block4_pool", "block5_conv3", "flatten"]
     reference = _random(layers, engine="keras").fit_transform(_images())
     features = _random(layers, engine=engine, precision=precision).fit_transform(_images())
-    assert _error(features, reference) < BOUNDS[precision]
+    assert relative_error(features, reference) < BOUNDS[precision]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +119,7 @@ def test_errors_of_the_dense_layers(engine: str, precision: str) -> None:
     features = extractor.fit_transform(images)
     for name in layers:
         columns = [n.startswith(name) for n in extractor.get_feature_names_out()]
-        error = _error(features[:, columns], reference[:, columns])
+        error = relative_error(features[:, columns], reference[:, columns])
         # Of drawn weights, whose quantized sums of 25,088 values err more.
         assert error < (5e-2 if precision == "int8" else BOUNDS[precision]), name
     assert np.array_equal(extractor.transform(images[1:])[0], features[1])
@@ -238,7 +235,7 @@ def test_calibration_on_images_of_another_kind(
     reference = _trained(vgg19_blocks, "block3_pool", input_size=size)
     extractor = clone(reference).set_params(precision="int8", calibration=photos)
     features = extractor.fit_transform(digits[:32])
-    assert _error(features, reference.fit_transform(digits[:32])) < 3e-2
+    assert relative_error(features, reference.fit_transform(digits[:32])) < 3e-2
 
 
 def test_black_images_calibrate() -> None:
@@ -290,7 +287,7 @@ def test_errors_in_float16(size: int, digits: np.ndarray, vgg19_blocks: Path) ->
     halves = _run_keras(cut, weights, inputs, "float16")
     singles = _run_keras(cut, weights, inputs, "float32")
     for half, single in zip(halves, singles, strict=True):
-        assert 0 < _error(half, single) < 2e-3
+        assert 0 < relative_error(half, single) < 2e-3
 
 
 def test_float16_holds_values_that_it_could_not_hold_unscaled() -> None:
@@ -303,7 +300,7 @@ def test_float16_holds_values_that_it_could_not_hold_unscaled() -> None:
     assert singles[1].max() > 65504
     halves = _run_keras(cut, weights, inputs, "float16")
     for half, single in zip(halves, singles, strict=True):
-        assert _error(half, single) < 2e-3
+        assert relative_error(half, single) < 2e-3
 
 
 def test_float16_keeps_the_probabilities_of_the_last_layer() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from differences import relative_error
 from joblib import Parallel, delayed
 from long_mode import every_network
 from PIL import Image
@@ -114,10 +115,6 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
     return np.array(keras.ops.image.resize(images.astype(np.float32), (size, size)))
 
 
-def _error(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-
-
 def _predict(
     name: str, extractor: ImageFeatureExtractor, images: np.ndarray, precision: str = "float32"
 ) -> np.ndarray:
@@ -179,7 +176,7 @@ def test_features_are_those_of_predict(name: str, engine: str) -> None:
     extractor = _named(name, engine=engine, input_size=FAMILIES[name])
     features = extractor.fit_transform(IMAGES)
     assert features.dtype == np.float32
-    assert _error(features, _predict(name, extractor, IMAGES)) < 1e-5
+    assert relative_error(features, _predict(name, extractor, IMAGES)) < 1e-5
     # Its own bits, whatever the company and the order.
     np.testing.assert_array_equal(extractor.transform(IMAGES[[3, 1]]), features[[3, 1]])
     names = extractor.get_feature_names_out()
@@ -203,13 +200,13 @@ def test_every_network_gives_and_exports_what_predict_does(name: str, tmp_path: 
         session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
         (found["export"],) = session.run(None, {"images": IMAGES[:2].astype(np.float32)})
     predicted = _predict(name, extractor, IMAGES[:2])
-    errors = {way: _error(each, predicted) for way, each in found.items()}
+    errors = {way: relative_error(each, predicted) for way, each in found.items()}
     if max(errors.values()) >= 1e-5:
         # Some deep networks of random weights amplify rounding that much. Then neither is farther
         # from what float64 gives than `predict` is, but for chance.
         exact = _predict(name, extractor, IMAGES[:2], "float64")
-        own = _error(predicted, exact)
-        errors = {way: _error(each, exact) for way, each in found.items()}
+        own = relative_error(predicted, exact)
+        errors = {way: relative_error(each, exact) for way, each in found.items()}
         assert max(errors.values()) < 2 * own, (errors, own)
 
 
@@ -254,7 +251,7 @@ def test_batch_normalization_is_in_inference_mode(engine: str) -> None:
     inputs = _resized(IMAGES, 32) / 255
     extractor = _of_model(model, engine=engine)
     expected = keras.Model(model.inputs, model.get_layer("pool").output).predict(inputs, verbose=0)
-    assert _error(extractor.fit_transform(IMAGES), expected) < 1e-5
+    assert relative_error(extractor.fit_transform(IMAGES), expected) < 1e-5
 
 
 def test_bfloat16_is_close() -> None:
@@ -262,7 +259,7 @@ def test_bfloat16_is_close() -> None:
         pytest.skip("this machine does not compute in bfloat16")
     exact = _named("ResNet50").fit_transform(IMAGES)
     rough = _named("ResNet50", precision="bfloat16").fit_transform(IMAGES)
-    assert 0 < _error(rough, exact) < 2e-2
+    assert 0 < relative_error(rough, exact) < 2e-2
 
 
 def test_names_of_layers_do_not_depend_on_what_was_built_before() -> None:
@@ -321,7 +318,7 @@ def test_tokens_are_pooled_or_the_class_token_taken() -> None:
         ({"layer": "patches", "pooling": "max"}, expected[:, 1:].max(axis=1)),
     ]:
         extractor = _of_model(model, **params)
-        assert _error(extractor.fit_transform(IMAGES), wanted) < 1e-5
+        assert relative_error(extractor.fit_transform(IMAGES), wanted) < 1e-5
     names = _of_model(model, "tokens").fit(IMAGES).get_feature_names_out()
     assert list(names[:7:6]) == ["tokens_t00_f0", "tokens_t01_f0"]
 
@@ -333,7 +330,7 @@ def test_models_that_end_with_an_operation(engine: str) -> None:
     model = keras.Model(images, keras.ops.mean(maps, axis=(1, 2)) + 1)
     extractor = _of_model(model, engine=engine)
     expected = model.predict(_resized(IMAGES, 32) / 255, verbose=0)
-    assert _error(extractor.fit_transform(IMAGES), expected) < 1e-5
+    assert relative_error(extractor.fit_transform(IMAGES), expected) < 1e-5
     assert [layer.kind for layer in get_runner(extractor).cut.trunk[1:]] == [
         "Conv2D",
         "Mean",
@@ -350,7 +347,7 @@ def test_rectangular_sizes(engine: str) -> None:
     model = extractor.to_keras()
     images = np.asarray(keras.ops.image.resize(IMAGES.astype(np.float32), (32, 64)))
     expected = model.predict(images / 127.5 - 1, verbose=0)
-    assert _error(extractor.transform(IMAGES), expected) < 1e-5
+    assert relative_error(extractor.transform(IMAGES), expected) < 1e-5
 
 
 # -- weights
@@ -371,7 +368,7 @@ def test_random_weights_of_a_model_leave_it_alone() -> None:
     control = _of_model(model, weights=None, random_state=0).fit(IMAGES)
     trained = _of_model(model).fit(IMAGES)
     assert control.weights_sha256_ != trained.weights_sha256_
-    assert _error(control.transform(IMAGES), trained.transform(IMAGES)) > 1e-2
+    assert relative_error(control.transform(IMAGES), trained.transform(IMAGES)) > 1e-2
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -381,7 +378,7 @@ def test_vgg16_by_name_is_vgg16_with_random_weights() -> None:
     for layer in ("block3_pool", "block1_conv2"):
         own = VGGFeatureExtractor(layer, **params).fit_transform(IMAGES)
         named = ImageFeatureExtractor("vgg16", layer, **params).fit_transform(IMAGES)
-        assert _error(named, own) < 1e-5
+        assert relative_error(named, own) < 1e-5
 
 
 def test_vgg16_with_trained_weights_three_ways(shared_data: Path, tmp_path: Path) -> None:
@@ -408,8 +405,8 @@ def test_vgg16_with_trained_weights_three_ways(shared_data: Path, tmp_path: Path
     for extractor in ways.values():
         features = extractor.fit_transform(images)
         assert extractor.input_size_ == 224
-        assert _error(features[:, :width], expected[:, :width]) < 1e-5
-        assert _error(features[:, width:], expected[:, width:]) < 1e-5
+        assert relative_error(features[:, :width], expected[:, :width]) < 1e-5
+        assert relative_error(features[:, width:], expected[:, width:]) < 1e-5
 
 
 def test_weights_that_are_not_here_are_an_error(no_weights: None, monkeypatch: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from differences import relative_error
 from joblib import Parallel, delayed
 
 from sktransfer import FeatureStore, ImageFeatureExtractor, VGGFeatureExtractor
@@ -48,10 +49,6 @@ def _extractor(model: Any, layer: Any = None, **params: Any) -> ImageFeatureExtr
     return ImageFeatureExtractor(model, layer, **params)
 
 
-def _error(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-
-
 @pytest.fixture(scope="module")
 def model() -> Any:
     return _model()
@@ -64,7 +61,7 @@ def test_int8_is_close(model: Any, layer: Any) -> None:
     assert rough.engine_ == "openvino"
     assert rough.precision_ == "int8"
     features = rough.transform(OTHERS)
-    assert 1e-6 < _error(features, exact) < 3e-2
+    assert 1e-6 < relative_error(features, exact) < 3e-2
     # Its own bits, whatever the company and the order.
     np.testing.assert_array_equal(rough.transform(OTHERS[[3, 1]]), features[[3, 1]])
     pickled = pickle.dumps(pickle.loads(pickle.dumps(rough)))
@@ -74,7 +71,7 @@ def test_int8_is_close(model: Any, layer: Any) -> None:
 def test_the_first_layer_is_exact(model: Any) -> None:
     exact = _extractor(model, "first", precision="float32").fit_transform(OTHERS)
     features = _extractor(model, "first").fit(IMAGES).transform(OTHERS)
-    assert _error(features, exact) < 1e-6
+    assert relative_error(features, exact) < 1e-6
 
 
 def test_ranges_are_those_of_the_inputs(model: Any) -> None:
@@ -119,7 +116,7 @@ def test_with_calibration_each_image_is_computed_once(
     others = params | {"calibration": OTHERS[:9]}
     features = _extractor(model, **others).fit(IMAGES).transform(IMAGES)
     assert sum(computed) == len(IMAGES)
-    assert 0 < _error(features, first) < 3e-2
+    assert 0 < relative_error(features, first) < 3e-2
 
 
 def test_without_calibration_the_seed_draws_a_sample(model: Any) -> None:
@@ -142,7 +139,7 @@ def test_vgg16_by_name_is_that_of_its_own_extractor(layer: str) -> None:
     params |= {"precision": "int8", "calibration": np.concatenate([IMAGES[:8], white])}
     own = VGGFeatureExtractor(layer, **params).fit(IMAGES).transform(OTHERS)
     named = ImageFeatureExtractor("VGG16", layer, **params).fit(IMAGES).transform(OTHERS)
-    assert _error(named, own) < 1e-4
+    assert relative_error(named, own) < 1e-4
 
 
 def test_another_process_gives_the_same_bits(model: Any, tmp_path: Path) -> None:
@@ -197,5 +194,5 @@ def test_an_onnx_file(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "network.onnx")
     rough = _extractor(tmp_path / "network.onnx", "out").fit(IMAGES)
     exact = _extractor(tmp_path / "network.onnx", "out", precision="float32").fit(IMAGES)
-    assert 1e-6 < _error(rough.transform(OTHERS), exact.transform(OTHERS)) < 3e-2
+    assert 1e-6 < relative_error(rough.transform(OTHERS), exact.transform(OTHERS)) < 3e-2
     assert [len(low) for _, low, _ in get_runner(rough).config.ranges] == [8, 1]

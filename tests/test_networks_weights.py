@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from differences import relative_error
 
 from sktransfer import ImageFeatureExtractor
 from sktransfer.networks.applications import find_application
@@ -68,10 +69,6 @@ def _extractor(name: str, layer: Any = None, **params: Any) -> ImageFeatureExtra
     return ImageFeatureExtractor(name, layer, **params)
 
 
-def _error(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-
-
 @pytest.mark.parametrize(("layer", "size"), [(None, 32), ("predictions", "auto")])
 def test_trained_weights_come_by_keras_own_function(
     layer: str | None, size: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -87,7 +84,7 @@ def test_trained_weights_come_by_keras_own_function(
 
     monkeypatch.setattr(file_utils, "get_file", get_file)
     extractor = _extractor("MobileNetV2", layer, input_size=size)
-    assert _error(extractor.fit_transform(IMAGES), _predict("MobileNetV2", model)) < 1e-5
+    assert relative_error(extractor.fit_transform(IMAGES), _predict("MobileNetV2", model)) < 1e-5
     assert asked == [NAMES["MobileNetV2"].replace("_no_top", "_no_top" if layer is None else "")]
 
 
@@ -114,7 +111,7 @@ def test_a_folder_is_searched_for_keras_file(
         extractor = _extractor(name)
     else:
         extractor = _extractor(name, weights=tmp_path / "own")
-    assert _error(extractor.fit_transform(IMAGES), _predict(name, model)) < 1e-5
+    assert relative_error(extractor.fit_transform(IMAGES), _predict(name, model)) < 1e-5
     assert file_utils.get_file is before
     # By folder or by path, they are the same weights.
     by_path = _extractor(name, weights=tmp_path / "own" / NAMES[name]).fit(IMAGES)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from differences import relative_error
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -29,11 +30,6 @@ layers = keras.layers
 ops = keras.ops
 
 
-def _error(found: np.ndarray, expected: np.ndarray) -> float:
-    assert found.shape == expected.shape
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
-
-
 def _run(path: Path, images: np.ndarray, name: str = "features") -> np.ndarray:
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
@@ -45,7 +41,7 @@ def _assert_same(extractor: Any, path: Path, images: np.ndarray = IMAGES) -> Non
     features = extractor.fit_transform(images)
     assert np.isfinite(features).all()
     export_onnx(extractor, path)
-    assert _error(_run(path, images), features) < 1e-5
+    assert relative_error(_run(path, images), features) < 1e-5
 
 
 # -- Keras
@@ -340,7 +336,7 @@ def test_a_file_for_single_images_stays_one(tmp_path: Path) -> None:
     features = extractor.fit_transform(IMAGES)
     export_onnx(extractor, tmp_path / "whole.onnx")
     found = [_run(tmp_path / "whole.onnx", IMAGES[i : i + 1]) for i in range(len(IMAGES))]
-    assert _error(np.concatenate(found), features) < 1e-5
+    assert relative_error(np.concatenate(found), features) < 1e-5
     (images,) = onnx.load(tmp_path / "whole.onnx").graph.input
     assert images.type.tensor_type.shape.dim[0].dim_value == 1
 
@@ -404,7 +400,7 @@ def test_lists_need_a_shape_and_bfloat16_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs the shape of the input images"):
         export_onnx(extractor, path)
     export_onnx(extractor, path, image_shape=IMAGES.shape[1:])
-    assert _error(_run(path, IMAGES), extractor.transform(list(IMAGES))) < 1e-5
+    assert relative_error(_run(path, IMAGES), extractor.transform(list(IMAGES))) < 1e-5
     extractor.precision_ = "bfloat16"
     with pytest.raises(ValueError, match="writes networks in float32"):
         export_onnx(extractor, path)

@@ -54,6 +54,13 @@ def read_data(args: argparse.Namespace) -> tuple[Any, Any, list[str] | None]:
     return X, y, digits[::-1] if len(digits) == 2 else None
 
 
+def name_labels(y: Any, names: list[str] | None) -> Any:
+    """Return labels by the names of :func:`read_data`, if there are any."""
+    import numpy as np
+
+    return y if names is None else np.array(names)[y]
+
+
 def describe_data(args: argparse.Namespace) -> str:
     """Say what :func:`read_data` reads, without the folder that it lies in."""
     from sktransfer.datasets.bunches import spell

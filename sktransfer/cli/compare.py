@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sktransfer.cli._data import read_data
+from sktransfer.cli._data import name_labels, read_data
 from sktransfer.cli._network import make_extractors, start_engines
 from sktransfer.cli._options import (
     add_data,
@@ -52,8 +52,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the arguments say."""
-    import numpy as np
-
     from sktransfer.displays import TransferComparisonDisplay
     from sktransfer.evaluation.comparison import compare_transfer
 
@@ -77,7 +75,6 @@ def run(args: argparse.Namespace) -> int:
     )
     computed = [row for row in result.rows if row.name in extractors and row.unavailable is None]
     estimator = extractors[(result.best_transfer or computed[-1]).name]
-    labels = y if names is None else np.array(names)[y]
-    shown = {"estimator": estimator, "X": X, "y": labels}
+    shown = {"estimator": estimator, "X": X, "y": name_labels(y, names)}
     write_result(args, result, "comparison", TransferComparisonDisplay, **shown)
     return 0

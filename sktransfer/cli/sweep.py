@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from sktransfer.cli._data import read_data
+from sktransfer.cli._data import name_labels, read_data
 from sktransfer.cli._network import choose_weights, make_extractor, make_other, start_engines
 from sktransfer.cli._options import (
     add_cache,
@@ -149,10 +149,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _read_named(args: argparse.Namespace) -> tuple[Any, Any, str | None]:
     """Return images, labels, a pair of digits by their names, and which of these is positive."""
-    import numpy as np
-
     X, y, names = read_data(args)
-    return (X, y, None) if names is None else (X, np.array(names)[y], names[1])
+    return X, name_labels(y, names), None if names is None else names[1]
 
 
 def _measured(args: argparse.Namespace, positive: str | None) -> dict[str, Any]:

@@ -238,9 +238,10 @@ def _plan(
         who = type(extractor).__name__
         network = open_network(params["network"], given, who=who, is_whole=layers is not None)
         size, table = _own_size(network.input_size) or TRAINED_SIZE, network.layers
-        if not layers:
-            (pooling,) = plan_network_cut(network, None, None, who=who).poolings
-        wanted = list(layers or [network.embedding[0]])
+        wanted = list(layers or [])
+        if not wanted:
+            embedding = plan_network_cut(network, None, None, who=who)
+            (wanted, (pooling,)) = [embedding.layers[0].name], embedding.poolings
         known = {layer.name for layer in table}
         above = {name: list(network.ancestors(name)) for name in wanted if name in known}
     parameters = {layer.name: layer.n_parameters for layer in table}
