@@ -633,6 +633,17 @@ def test_an_operator_that_openvino_lacks(tmp_path: Path) -> None:
         make_extractor(path).fit(IMAGES)
 
 
+def test_a_graph_that_does_not_fit_the_size(tmp_path: Path) -> None:
+    nodes = [_make("Flatten", ["images"], "flat"), _make("MatMul", ["flat", "w"], "y")]
+    model = make_model(nodes, [tensor("w", np.ones((3 * 8 * 8, 2), np.float32))], ["y"])
+    path = save(model, tmp_path / "network.onnx")
+    assert make_extractor(path, input_size=8).fit_transform(IMAGES).shape == (5, 3 * 8 * 8)
+    with pytest.raises(
+        ValueError, match=r"for images of 9 pixels.*input_size that it was exported"
+    ):
+        make_extractor(path, input_size=9).fit(IMAGES)
+
+
 def test_broken_files(tmp_path: Path) -> None:
     whole = save(make_residual(), tmp_path / "whole.onnx").read_bytes()
     for name, content in [("cut", whole[:200]), ("empty", b""), ("text", b"no model" * 99)]:

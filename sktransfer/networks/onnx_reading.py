@@ -68,7 +68,7 @@ def open_onnx(
         set_dimension(images, axis, length)
     if dimensions(images)[0] is None:
         set_dimension(images, 0, _PROBE_IMAGES)
-    shapes = _infer_shapes(model, path, rule)
+    shapes = _infer_shapes(model, size, path, rule)
     n_probed = dimensions(images)[0]
     of_images: dict[str, tuple[int, ...]] = {
         name: shape  # type: ignore[misc]
@@ -179,7 +179,7 @@ def _images_per_call(
 
 
 def _infer_shapes(
-    model: onnx.ModelProto, path: Path, rule: str
+    model: onnx.ModelProto, size: tuple[int, int], path: Path, rule: str
 ) -> dict[str, tuple[int | None, ...]]:
     """Return the shape of every tensor of numbers with fractions, as it follows from the input's.
 
@@ -199,9 +199,10 @@ def _infer_shapes(
         read = ov.Core().read_model(whole)
     except RuntimeError as error:
         raise ValueError(
-            f"{rule} must be an ONNX file that OpenVINO can run. Got {str(path)!r}, and OpenVINO "
-            f"says: {' '.join(str(error).split())[:300]}. If only its end cannot be run, export "
-            "it up to the layer that you need."
+            f"{rule} must be an ONNX file that OpenVINO can run. Got {str(path)!r}, of which "
+            f"OpenVINO says, for images of {spell_size(size)} pixels: "
+            f"{' '.join(str(error).split())[:300]}. Set the input_size that it was exported at; if "
+            "OpenVINO lacks an operator, export it up to the layer that you need."
         ) from error
     return {
         name: tuple(each.get_length() if each.is_static else None for each in shape)
