@@ -15,6 +15,7 @@ Ways:
 - head, 1st: as it was at first, its head trained by Adam for 20 epochs
 - block5: VGGClassifier(unfreeze="block5")
 - block5, 1st: as it was at first, after 10 epochs of the head alone, and at a rate of 1e-5
+- block5 at 1e-05, 1e-04, 3e-04: the same as block5, at one of the rates that its trial compares
 - block3_pool: VGGClassifier("block3_pool"), all frozen
 - Keras: the steps of Keras' guide "Transfer learning & fine-tuning", without augmentation,
   which would turn digits into others: pooled features, dropout, the head for 20 epochs, and then
@@ -58,6 +59,7 @@ from sklearn.preprocessing import StandardScaler
 from sktransfer import ImageWarning, VGGClassifier, VGGFeatureExtractor, make_formula_images
 
 N_TEST, N_LARGE_TEST = 150, 30
+FIXED = {f"block5 at {rate:.0e}": rate for rate in (1e-5, 1e-4, 3e-4)}
 FORMER: Row = {"head_epochs": 10, "trunk_learning_rate": 1e-5}
 
 
@@ -82,6 +84,7 @@ def make_cases(mnist: Path) -> list[tuple[Callable[[], Task], int, int]]:
         (partial(charts, size=64), 64, 5),
         (partial(formulas, 64), 64, 5),
         (partial(textures, folder, size=96), 96, 10),
+        (partial(photographs, is_grey=False, size=64), 64, 20),
         (partial(mnist_pair, mnist), 32, 100),
         (partial(textures, folder, size=224), 224, 5),
     ]
@@ -152,6 +155,10 @@ WAYS: dict[str, Callable[[Path, int], Any]] = {
     "head": tuned,
     "block5, 1st": partial(tuned, unfreeze="block5", **FORMER),
     "block5": partial(tuned, unfreeze="block5"),
+    **{
+        way: partial(tuned, unfreeze="block5", trunk_learning_rate=rate)
+        for way, rate in FIXED.items()
+    },
     "block3_pool": partial(tuned, layer="block3_pool"),
     "Keras": PlainKeras,
 }
@@ -215,25 +222,28 @@ def list_runs(mnist: Path, draws: int) -> Iterator[tuple[str, Callable[[], Task]
 
 
 def summarise(runs: dict[str, Row]) -> dict[str, Row]:
-    """Return the tables of accuracy, of processor seconds, and of both beside plain Keras."""
+    """Return the tables of accuracy, of seconds, of learning rates, and beside plain Keras."""
     cases: dict[str, dict[str, list[Row]]] = {}
     for name, row in runs.items():
         case, way, _ = name.split(" | ")
         cases.setdefault(case, {}).setdefault(way, []).append(row)
-    accuracy, seconds, keras = [], [], []
+    accuracy, seconds, rates, keras = [], [], [], []
+    ways = [way for way in WAYS if way not in FIXED]
     for case, by_way in cases.items():
         found = {way: by_way[way] for way in WAYS if way in by_way}
         n = next(iter(found.values()))[0]["images"]
         head = {"images": f"{case} ({n})", "draws": max(map(len, found.values()))}
-        accuracy.append(head | {way: _show(found.get(way, []), "accuracy") for way in WAYS})
-        rates = [f"{row['rate']:.0e}" for row in by_way.get("block5", [])]
+        accuracy.append(head | {way: _show(found.get(way, []), "accuracy") for way in ways})
+        chosen = [f"{row['rate']:.0e}" for row in by_way.get("block5", [])]
+        rates.append(
+            head
+            | {way: _show(found.get(way, []), "accuracy") for way in (*FIXED, "block5")}
+            | {"chosen": " ".join(chosen) or "-"}
+        )
         seconds.append(
             head
-            | {way: _show(found.get(way, []), "seconds") for way in WAYS}
-            | {
-                "trial": _show(by_way.get("block5", []), "trial"),
-                "rates": " ".join(rates) or "-",
-            }
+            | {way: _show(found.get(way, []), "seconds") for way in ways}
+            | {"trial": _show(by_way.get("block5", []), "trial")}
         )
         if "Keras" in by_way:
             of_keras: Row = {"images": head["images"]}
@@ -245,7 +255,12 @@ def summarise(runs: dict[str, Row]) -> dict[str, Row]:
                 if way == LONGER:
                     of_keras["epochs"] = _reached(first) if first else "-"
             keras.append(of_keras)
-    titles = {"tuning-accuracy": accuracy, "tuning-seconds": seconds, "tuning-keras": keras}
+    titles = {
+        "tuning-accuracy": accuracy,
+        "tuning-seconds": seconds,
+        "tuning-rates": rates,
+        "tuning-keras": keras,
+    }
     return {name: {"title": name, "rows": rows} for name, rows in titles.items()}
 
 
