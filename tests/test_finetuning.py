@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
@@ -592,6 +593,17 @@ def test_a_run_killed_after_its_trial_goes_on_with_the_rate_chosen(
     assert _phases(resumed) == ["probe", "trial", "trial", "trial", "blocks", "blocks", "blocks"]
     assert _state(resumed) == _state(whole)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_are_freed_after_fit(digits: Data) -> None:
+    def count_graphs() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "FuncGraph" for each in gc.get_objects())
+
+    before = count_graphs()
+    for _ in range(2):
+        _classifier(unfreeze="block1_conv2").fit(*digits)
+    assert count_graphs() == before
 
 
 def test_warm_start_goes_on_and_may_unfreeze_more(digits: Data) -> None:

@@ -78,10 +78,19 @@ def _tensorflow(
             outputs = model(x, training=training)
             value = loss(y, outputs, weights)
         wanted = [_values(variables) for _, variables in groups]
-        for (optimizer, variables), gradients in zip(
-            groups, tape.gradient(value, wanted), strict=True
-        ):
-            optimizer.apply(gradients, variables)
+        gradients = tape.gradient(value, wanted)
+
+        def update(_: Any) -> None:
+            for (optimizer, variables), own in zip(groups, gradients, strict=True):
+                optimizer.apply(own, variables)
+
+        # Called directly, Keras sums gradients over replicas by a function that TensorFlow keeps
+        # for ever, and with it this graph and all variables of the network.
+        replica = tf.distribute.get_replica_context()
+        if replica is None:
+            update(None)
+        else:
+            replica.merge_call(update)
         return value, outputs
 
     return _traced(step)
