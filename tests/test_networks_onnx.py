@@ -20,6 +20,7 @@ from sktransfer import (
     VGGFeatureExtractor,
     compare_transfer,
     describe_network,
+    export_onnx,
     sweep_layers,
 )
 from sktransfer.features.fitted import get_runner
@@ -48,6 +49,10 @@ def _inputs(size: int = 24) -> np.ndarray:
     resized = resize(to_255(IMAGES, (0, 255)), Resizing(size, "stretch", "bilinear", False))
     scaled = (resized / 255 - np.array(SCALING["mean"])) / np.array(SCALING["std"])
     return scaled.astype(np.float32)
+
+
+def _make(op: str, inputs: list[str], output: str, **attributes: Any) -> Any:
+    return helper.make_node(op, inputs, [output], **attributes)
 
 
 def test_features_are_those_of_onnx_runtime(tmp_path: Path) -> None:
@@ -104,10 +109,6 @@ def test_free_and_fixed_shapes(shape: tuple[Any, ...], size: int, tmp_path: Path
     else:
         with pytest.raises(ValueError, match=r"takes images of 24 x 24: leave it at 'auto'"):
             make_extractor(path, input_size=32).fit(IMAGES)
-
-
-def _make(op: str, inputs: list[str], output: str, **attributes: Any) -> Any:
-    return helper.make_node(op, inputs, [output], **attributes)
 
 
 def _say_shape(model: Any, name: str, width: int) -> None:
@@ -187,6 +188,87 @@ def test_channels_last(tmp_path: Path) -> None:
     extractor = make_extractor(save(model, tmp_path / "network.onnx"))
     expected = run(make_residual(), "flat", _inputs().transpose(0, 3, 1, 2))
     assert relative_error(extractor.fit_transform(IMAGES), expected) < 1e-5
+
+
+#: Nodes that give maps with their channels last or first, of images with theirs first.
+LAYOUTS: dict[str, tuple[list[Any], bool]] = {
+    "turned": ([_make("Transpose", ["sum"], "maps", perm=[0, 2, 3, 1])], True),
+    "turned, then changed": (
+        [
+            _make("Transpose", ["sum"], "turned", perm=[0, 2, 3, 1]),
+            _make("Relu", ["turned"], "changed"),
+            _make("Add", ["changed", "more"], "maps"),
+        ],
+        True,
+    ),
+    "known by what follows": (
+        [
+            _make("Transpose", ["sum"], "turned", perm=[0, 2, 3, 1]),
+            _make("Reshape", ["turned", "same"], "maps"),
+            _make("Transpose", ["maps"], "back", perm=[0, 3, 1, 2]),
+            _make("MaxPool", ["back"], "end", kernel_shape=[2, 2]),
+        ],
+        True,
+    ),
+    "there and back": (
+        [
+            _make("Transpose", ["sum"], "turned", perm=[0, 2, 3, 1]),
+            _make("LayerNormalization", ["turned", "eights"], "normalized", axis=-1),
+            _make("Transpose", ["normalized"], "maps", perm=[0, 3, 1, 2]),
+        ],
+        False,
+    ),
+}
+
+
+def _with_layout(nodes: list[Any], first: str = "images", **params: Any) -> Any:
+    model = make_residual(first, **params)
+    model.graph.node.extend(nodes)
+    more = {"more": np.ones(1, np.float32), "eights": np.full(8, 8, np.float32)}
+    more["same"] = np.array([0, 0, 0, 0])
+    model.graph.initializer.extend(tensor(name, values) for name, values in more.items())
+    return model
+
+
+@pytest.mark.parametrize("what", LAYOUTS)
+def test_channels_are_where_the_graph_has_them(what: str, tmp_path: Path) -> None:
+    nodes, is_last = LAYOUTS[what]
+    model = _with_layout(nodes)
+    path = save(model, tmp_path / "network.onnx")
+    maps = run(model, "maps", _inputs().transpose(0, 3, 1, 2))
+    maps = maps if is_last else maps.transpose(0, 2, 3, 1)
+    (layer,) = (
+        each for each in describe_network(path, input_size=24).layers if each.name == "maps"
+    )
+    assert layer.output_shape == (11, 11, 8)
+    flat, pooled = (make_extractor(path, "maps", pooling=how).fit(IMAGES) for how in (None, "avg"))
+    assert relative_error(flat.transform(IMAGES), maps.reshape(len(maps), -1)) < 1e-5
+    assert relative_error(pooled.transform(IMAGES), maps.mean(axis=(1, 2))) < 1e-5
+    export_onnx(pooled, tmp_path / "exported.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "exported.onnx")
+    (exported,) = session.run(["features"], {"images": IMAGES.astype(np.float32)})
+    assert relative_error(exported, maps.mean(axis=(1, 2))) < 1e-5
+
+
+def test_maps_inside_are_those_of_convolutions(tmp_path: Path) -> None:
+    turn = helper.make_node("Transpose", ["images"], ["turned"], perm=[0, 3, 1, 2])
+    model = make_residual("turned", before=[turn], shape=("n", "h", "w", 3), outputs=["sum"])
+    path = save(model, tmp_path / "network.onnx")
+    extractor = make_extractor(path).fit(IMAGES)
+    expected = run(model, "sum", _inputs()).mean(axis=(2, 3))
+    assert relative_error(extractor.transform(IMAGES), expected) < 1e-5
+    assert get_runner(extractor).cut.layers[0].output_shape == (11, 11, 8)
+
+
+def test_maps_of_unknown_layout_are_an_error(tmp_path: Path) -> None:
+    heads = [_make("Reshape", ["sum", "heads"], "unknown"), _make("Relu", ["unknown"], "after")]
+    model = _with_layout(heads)
+    model.graph.initializer.append(tensor("heads", np.array([0, 2, 4, -1])))
+    path = save(model, tmp_path / "network.onnx")
+    for name in ("unknown", "after"):
+        with pytest.raises(ValueError, match=r"known where the channels stand.*2 x 4 x 121"):
+            make_extractor(path, name).fit(IMAGES)
+    assert make_extractor(path, "sum").fit(IMAGES).n_features_out_ == 11 * 11 * 8
 
 
 def test_several_outputs(tmp_path: Path) -> None:
@@ -631,6 +713,15 @@ def test_an_operator_that_openvino_lacks(tmp_path: Path) -> None:
     path = save(model, tmp_path / "network.onnx")
     with pytest.raises(ValueError, match=r"that OpenVINO can run.*Det.*export it up to the layer"):
         make_extractor(path).fit(IMAGES)
+
+
+def test_features_that_depend_on_other_images_are_an_error(tmp_path: Path) -> None:
+    model = _with_layout([_make("Softmax", ["flat"], "shared", axis=0)])
+    path = save(model, tmp_path / "network.onnx")
+    extractor = make_extractor(path, "shared").fit(IMAGES)
+    with pytest.raises(ValueError, match=r"must not depend on the other images.*'shared' gives"):
+        extractor.transform(IMAGES)
+    assert np.isfinite(make_extractor(path).fit_transform(IMAGES)).all()
 
 
 def test_a_graph_that_does_not_fit_the_size(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def _add_file(graph: Graph, cut: NetworkCut, network: OnnxNetwork, tensor: str) 
             pooling,
             len(layer.output_shape),
             graph.add("Cast", tensors[layer.name], to=float32),
-            is_channels_last=network.is_channels_last,
+            is_channels_last=network.has_channels_last(layer.name),
         )
         for layer, pooling in cut.outputs
     ]

@@ -25,6 +25,7 @@ from sktransfer.networks.onnx_graphs import (
     inputs_of,
     set_dimension,
 )
+from sktransfer.networks.onnx_layouts import find_layouts
 from sktransfer.networks.outputs import as_shape
 from sktransfer.networks.pixels import PixelScaling
 from sktransfer.networks.tokens import how_to_pool
@@ -118,24 +119,44 @@ class OnnxNetwork:
         return {tensor.name: tensor for tensor in self.model.graph.initializer}
 
     @cached_property
+    def _layouts(self) -> dict[str, bool]:
+        """Whether the channels are last in each map of which that is known."""
+        graph = self.model.graph
+        maps = {name for name, shape in self.shapes.items() if len(shape) == 4}
+        return find_layouts(graph, images_of(graph).name, maps, is_last=self.is_channels_last)
+
+    def has_channels_last(self, name: str) -> bool:
+        """Tell where the channels of a layer stand."""
+        return len(self.shapes[name]) < 4 or self._layouts[name]
+
+    @cached_property
+    def unclear(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the maps of which it is unknown where their channels stand."""
+        return {
+            name: shape[1:]
+            for name, shape in self.shapes.items()
+            if len(shape) == 4 and name not in self._layouts
+        }
+
+    @cached_property
     def layers(self) -> tuple[NetworkLayer, ...]:
         """All tensors at which it can be cut, from the input on."""
         first = NetworkLayer("input", "Input", (*as_shape(self.input_size), 3), 0, 0)
         found = [first]
         for node in self.model.graph.node:
             names = [name for name in node.output if name in self.shapes]
+            names = [name for name in names if name not in self.unclear]
             for i, name in enumerate(names):
-                shape = self._last(self.shapes[name][1:])
+                shape = self._shape_of(name)
                 # What a node costs is counted once, however many tensors it gives.
                 counts = (0, 0) if i else self._counts(node, shape)
                 found.append(NetworkLayer(name, node.op_type, shape, *counts))
         return tuple(found)
 
-    def _last(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Write the shape of a map with its channels last."""
-        if len(shape) == 3 and not self.is_channels_last:
-            return (*shape[1:], shape[0])
-        return shape
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a layer for an image, of a map with its channels last."""
+        first, *others = self.shapes[name][1:]
+        return (first, *others) if self.has_channels_last(name) else (*others, first)
 
     def _counts(self, node: onnx.NodeProto, shape: tuple[int, ...]) -> tuple[int, int | None]:
         """Count the parameters of a node, and its multiply-adds."""
@@ -149,7 +170,9 @@ class OnnxNetwork:
     def embedding(self) -> tuple[str, str | None]:
         """The tensor of the embedding, and how it is pooled."""
         name = self._before_classifier(self.model.graph.output[0].name)
-        return name, how_to_pool(self._last(self.shapes[name][1:]), self.input_size)
+        if name in self.unclear:
+            return name, None  # which is an error where it is wanted
+        return name, how_to_pool(self._shape_of(name), self.input_size)
 
     def _before_classifier(self, name: str) -> str:
         """Step back over a dense layer at the end; without one the end itself is meant."""
