@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import pickle
+import random
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -28,6 +30,7 @@ from sktransfer import (
     ArchitectureDisplay,
     FeatureMapDisplay,
     FeatureStore,
+    ImageClassifier,
     ImageFeatureExtractor,
     LayerSearchCV,
     LayerSweepDisplay,
@@ -153,6 +156,9 @@ def test_sizes_are_those_of_keras_weights() -> None:
     assert sizes["EfficientNetB3"] == 300
     assert sizes["InceptionV3"] == 299
     assert sizes["NASNetLarge"] == 331
+    # Of any size by itself; Keras says in words at which it was trained.
+    assert sizes["MobileNetV3Small"] == sizes["MobileNetV3Large"] == 224
+    assert min(sizes.values()) == 224
 
 
 @pytest.mark.parametrize("name", list(list_applications()))
@@ -360,6 +366,135 @@ def test_random_weights_are_a_seed_s() -> None:
     assert first.weights_sha256_ != other.weights_sha256_
     assert np.isfinite(first.transform(IMAGES)).all()
     assert first.transform(IMAGES).std(axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [32, None])
+def test_pixels_are_scaled_by_what_a_model_has_adapted_to(size: int | None) -> None:
+    norm = keras.layers.Normalization()
+    norm.adapt(_resized(IMAGES, 32))
+    images = keras.Input((size, size, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(norm(images))
+    model = keras.Model(images, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+    expected = model.predict(_resized(IMAGES, 32), verbose=0)
+    params = {"preprocessing": {"scale": 1}, "input_size": 32}
+    assert relative_error(_of_model(model, **params).fit_transform(IMAGES), expected) < 1e-5
+    for unfreeze in (None, "conv", "all"):
+        tuned = ImageClassifier(
+            model, unfreeze=unfreeze, epochs=1, trunk_learning_rate=1e-12, cache=None, **params
+        ).fit(IMAGES, [0, 1] * 3)
+        assert relative_error(tuned.transform(IMAGES), expected) < 1e-5
+
+
+def _sequence() -> Any:
+    layers = keras.layers
+    end = [layers.GlobalAveragePooling2D(), layers.Dropout(0.5), layers.Dense(2), layers.Softmax()]
+    return keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(8, 3), *end])
+
+
+def test_the_embedding_of_a_sequence_is_that_of_its_copies(tmp_path: Path) -> None:
+    model = _sequence()
+    model.save(tmp_path / "own.keras")
+    extractor = _of_model(model)
+    features = extractor.fit_transform(IMAGES)
+    assert features.shape == (len(IMAGES), 8)
+    copies = [clone(extractor), pickle.loads(pickle.dumps(extractor))]
+    copies += [_of_model(tmp_path / "own.keras"), _of_model(copy.deepcopy(model))]
+    copies += [_of_model(keras.models.clone_model(model), weights=None, random_state=0)]
+    for each in copies[:-1]:
+        np.testing.assert_array_equal(each.fit_transform(IMAGES), features)
+    assert copies[-1].fit_transform(IMAGES).shape == features.shape
+
+
+def test_layers_called_like_their_settings_are_told_apart(tmp_path: Path) -> None:
+    def make(activation: str) -> Any:
+        keras.utils.set_random_seed(0)
+        images = keras.Input((32, 32, 3))
+        x = keras.layers.Conv2D(4, 3, name="conv")(images)
+        x = keras.layers.Activation(activation, name=activation)(x)
+        return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+
+    for name in ("relu", "tanh"):
+        model = make(name)
+        expected = model.predict(_resized(IMAGES, 32) / 255, verbose=0)
+        features = _of_model(model, cache=FeatureStore(tmp_path)).fit_transform(IMAGES)
+        assert relative_error(features, expected) < 1e-5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_may_change_after_fit(engine: str) -> None:
+    model = _small()
+    extractor = _of_model(model, engine=engine).fit(IMAGES)
+    before = extractor.transform(IMAGES)
+    weights = model.get_weights()
+    model.set_weights([2 * each for each in weights])
+    np.testing.assert_array_equal(extractor.transform(IMAGES), before)
+    assert relative_error(_of_model(model, engine=engine).fit_transform(IMAGES), before) > 1e-2
+
+
+def _with(layer: Any) -> Any:
+    images = keras.Input((32, 32, 3))
+    x = layer(keras.layers.Conv2D(4, 3, name="conv")(images))
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="pool")(x))
+
+
+def test_a_model_that_keras_cannot_copy_is_used_as_it_is() -> None:
+    model = _with(keras.layers.Lambda(lambda values: 2 * values))
+    expected = model.predict(_resized(IMAGES, 32) / 255, verbose=0)
+    assert relative_error(_of_model(model).fit_transform(IMAGES), expected) < 1e-5
+    before = [np.array(each) for each in model.get_weights()]
+    for fit in (
+        _of_model(model, weights=None, random_state=0).fit,
+        ImageClassifier(model, preprocessing=SCALING, unfreeze="all", cache=None).fit,
+    ):
+        with pytest.raises(ValueError, match=r"that Keras can copy.*weights are to change"):
+            fit(IMAGES, [0, 1] * 3)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_features_that_depend_on_other_images_are_an_error(engine: str) -> None:
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.Conv2D(4, 3)(images))
+    model = keras.Model(images, x - keras.ops.mean(x, axis=0))
+    with pytest.raises(ValueError, match="must not depend on the other images of a batch"):
+        _of_model(model, engine=engine).fit_transform(IMAGES)
+    assert np.isfinite(_of_model(model, "pool", engine=engine).fit_transform(IMAGES)).all()
+
+
+@pytest.mark.skipif(not is_installed("openvino"), reason="OpenVINO is not installed")
+def test_what_openvino_cannot_convert() -> None:
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Resizing(16, 16, interpolation="bicubic")(images)
+    model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+    with pytest.raises(ValueError, match=r"OpenVINO cannot run .*Set engine='keras'"):
+        _of_model(model, engine="openvino").fit_transform(IMAGES)
+    assert np.isfinite(_of_model(model, engine="keras").fit_transform(IMAGES)).all()
+
+
+class _Undescribed(keras.layers.Layer):
+    """A layer that does not say what it was made with."""
+
+    def __init__(self, how: Any) -> None:
+        super().__init__()
+        self.how = how
+
+    def call(self, values: Any) -> Any:
+        return self.how(values)
+
+
+def test_a_layer_that_is_not_described_is_an_error() -> None:
+    model = _with(_Undescribed(lambda values: 2 * values))
+    with pytest.raises(ValueError, match=r"must be a Keras model that Keras can copy.*get_config"):
+        _of_model(model).fit(IMAGES)
+
+
+def test_random_numbers_of_python_stay_as_they_were() -> None:
+    model = _small()
+    state = random.getstate()
+    _of_model(model).fit(IMAGES)
+    _named("ResNet50", EARLY["ResNet50"], pooling="avg").fit(IMAGES)
+    assert random.getstate() == state
 
 
 def test_random_weights_of_a_model_leave_it_alone() -> None:

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from differences import relative_error
+from long_mode import every_network
 
-from sktransfer import ImageFeatureExtractor
-from sktransfer.networks.applications import find_application
+from sktransfer import ImageClassifier, ImageFeatureExtractor
+from sktransfer.networks.applications import build_application, find_application, list_applications
 from sktransfer.weights import any_network, keras_files
 
 keras = pytest.importorskip("keras")
 
-from keras.src.applications import mobilenet_v3  # noqa: E402 - only where it is installed
+from keras.src.applications import efficientnet, mobilenet_v3  # noqa: E402 - where it is installed
 from keras.src.utils import file_utils  # noqa: E402
 
 # Keras saves and copies models by a function that NumPy deprecates.
@@ -182,3 +183,92 @@ def test_other_threads_get_their_files_meanwhile(monkeypatch: pytest.MonkeyPatch
     asking = type(application)("Asking", lambda **params: ask("c.h5", "d"), application.module)
     published = keras_files.published_file(asking, 32, is_whole=False, who="test")
     assert (found, published.name, published.url) == (["a of b"], "c.h5", "d")
+
+
+# -- graphs that Keras builds for its own weights only
+
+
+def _write_efficientnet(path: Path) -> None:
+    """Write a file as Keras' own of EfficientNetB0: with the mean and the variance of pixels."""
+    model = _build("EfficientNetB0")
+    (norm,) = (each for each in model.layers if isinstance(each, keras.layers.Normalization))
+    norm.set_weights([np.float32([0.5, 0.4, 0.3]), np.float32([0.05, 0.06, 0.07]), np.array(0)])
+    model.save(path)
+
+
+def _predict_early(model: Any, layer: str) -> np.ndarray:
+    part = keras.Model(model.inputs, model.get_layer(layer).output)
+    resized = np.array(keras.ops.image.resize(IMAGES.astype(np.float32), (32, 32)))
+    return part.predict(resized, verbose=0).mean(axis=(1, 2))
+
+
+def test_efficientnet_is_scaled_for_keras_weights_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, layer = tmp_path / "efficientnetb0_notop.h5", "block2a_project_bn"
+    _write_efficientnet(path)
+    params = {"include_top": False, "input_shape": (32, 32, 3)}
+    with monkeypatch.context() as patched:
+        patched.setattr(file_utils, "get_file", lambda *args, **kwargs: str(path))
+        keras_own = keras.applications.EfficientNetB0(weights="imagenet", **params)
+        expected = _predict_early(keras_own, layer)
+        features = {"download": _extractor("EfficientNetB0", layer, pooling="avg").fit(IMAGES)}
+        features["download"].transform(IMAGES)  # loads them
+        found = {"download": features["download"].transform(IMAGES)}
+    by_path = {"pooling": "avg", "weights": path}
+    # Keras' own graph for weights of one's own; the file is not the one that Keras publishes.
+    own = keras.applications.EfficientNetB0(weights=path, **params)
+    alone = _extractor("EfficientNetB0", layer, **by_path).fit_transform(IMAGES)
+    assert relative_error(alone, _predict_early(own, layer)) < 1e-5
+    assert relative_error(alone, expected) > 0.1
+
+    md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(efficientnet.WEIGHTS_HASHES, "b0", ("", md5))
+    monkeypatch.setattr(any_network, "_loaded", OrderedDict())
+    keras_files.published_file.cache_clear()
+    found["path"] = _extractor("EfficientNetB0", layer, **by_path).fit_transform(IMAGES)
+    folder = {"pooling": "avg", "weights": tmp_path}
+    found["folder"] = _extractor("EfficientNetB0", layer, **folder).fit_transform(IMAGES)
+    tuned = ImageClassifier(
+        "EfficientNetB0",
+        layer,
+        unfreeze="block2a",
+        epochs=1,
+        trunk_learning_rate=1e-12,
+        input_size=32,
+        cache=None,
+        random_state=0,
+        **by_path,
+    ).fit(IMAGES, [0, 1, 0])
+    found["fine-tuned"] = tuned.transform(IMAGES)
+    for how, values in found.items():
+        assert relative_error(values, expected) < 1e-5, how
+
+
+def _unnamed(part: Any) -> Any:
+    """Return a configuration without names, which Keras counts."""
+    if isinstance(part, dict):
+        return {key: _unnamed(value) for key, value in part.items() if key != "name"}
+    return [_unnamed(each) for each in part] if isinstance(part, list | tuple) else part
+
+
+SOME = ("EfficientNetB0", "MobileNetV3Small", "ResNet50")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in SOME else every_network) for n in list_applications()],
+)
+def test_graphs_are_those_of_keras_weights(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    application = find_application(name, "")
+    options: dict[str, Any] = {"is_whole": False, "who": ""}
+    size = application.input_size
+    ours = build_application(application, size, weights=None, is_trained=True, **options)
+    monkeypatch.setattr(file_utils, "get_file", lambda *args, **kwargs: "")
+    monkeypatch.setattr(keras.Model, "load_weights", lambda *args, **kwargs: None)
+    theirs = build_application(application, size, weights="imagenet", **options)
+
+    def list_layers(model: Any) -> list[tuple[str, Any]]:
+        return [(type(each).__name__, _unnamed(each.get_config())) for each in model.operations]
+
+    assert list_layers(ours) == list_layers(theirs)

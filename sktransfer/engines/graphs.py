@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sktransfer.engines.openvino import import_openvino
 from sktransfer.networks import NetworkCut
 from sktransfer.networks.onnx_network import OnnxNetwork
 from sktransfer.networks.outputs import as_shape
+from sktransfer.networks.quiet import import_openvino
 from sktransfer.networks.timm_network import TimmNetwork
 
 if TYPE_CHECKING:
@@ -26,7 +26,14 @@ def convert(network: Any, cut: NetworkCut, n_images: int) -> openvino.Model:
         return _convert_onnx(network, cut, n_images)
     if isinstance(network, TimmNetwork):
         return _convert_timm(network, cut, n_images)
-    return _convert_keras(network.cut(cut), n_images)
+    try:
+        return _convert_keras(network.cut(cut), n_images)
+    except Exception as error:  # of OpenVINO, TensorFlow or Keras, of many kinds
+        raise ValueError(
+            f"OpenVINO cannot run {cut.architecture} up to "
+            f"{', '.join(layer.name for layer in cut.layers)}: "
+            f"{' '.join(str(error).split())[:300]}. Set engine='keras', or name an earlier layer."
+        ) from error
 
 
 def _convert_onnx(network: OnnxNetwork, cut: NetworkCut, n_images: int) -> openvino.Model:
@@ -36,7 +43,7 @@ def _convert_onnx(network: OnnxNetwork, cut: NetworkCut, n_images: int) -> openv
     try:
         model = ov.Core().read_model(part)
         outputs = [
-            _to_vector(model.output(layer.name), pooling, network.is_channels_last)
+            _to_vector(model.output(layer.name), pooling, network.has_channels_last(layer.name))
             for layer, pooling in cut.outputs
         ]
         model = ov.Model(outputs, model.get_parameters(), "cut")

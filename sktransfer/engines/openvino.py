@@ -17,8 +17,6 @@ R. Krishnamoorthi, "Quantizing deep convolutional networks for efficient inferen
 
 from __future__ import annotations
 
-import importlib
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -31,6 +29,7 @@ from sktransfer.engines.batches import split
 from sktransfer.engines.processor import count_threads
 from sktransfer.networks import Cut, Layer
 from sktransfer.networks.outputs import side_of
+from sktransfer.networks.quiet import import_openvino
 
 if TYPE_CHECKING:
     import openvino
@@ -164,22 +163,6 @@ def _finish(request: Any, first: int, outputs: list[np.ndarray]) -> Any:
         rows = out[first : first + len(values)]
         rows[:] = values[: len(rows)]
     return request
-
-
-def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which would report the import."""
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
-    name = "openvino_telemetry"
-    former = sys.modules.get(name)
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        importlib.import_module("openvino.tools.ovc")
-    finally:
-        del sys.modules[name]
-        if former is not None:
-            sys.modules[name] = former
-    return sys.modules["openvino"]
 
 
 class _Builder:

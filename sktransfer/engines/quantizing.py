@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from sktransfer.engines.openvino import compile_model, import_openvino
+from sktransfer.engines.openvino import compile_model
+from sktransfer.networks.quiet import import_openvino
 
 if TYPE_CHECKING:
     import openvino

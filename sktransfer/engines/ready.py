@@ -142,6 +142,8 @@ def add_engine(cut: AnyCut, sha256: str, config: EngineConfig, weights: Any) -> 
     """
     claim(config.engine)
     engine = _build(cut, weights, config)
+    if isinstance(cut, NetworkCut) and cut.is_users:
+        _check_rows(engine, cut, images_for(cut, config.engine))
     with _lock:
         _engines[cut, sha256, config] = engine
         while len(_engines) > MAX_ENGINES:
@@ -171,6 +173,26 @@ def find_ranges(
             while len(_ranges) > MAX_ENGINES:
                 del _ranges[next(iter(_ranges))]
     return known
+
+
+def _check_rows(engine: Engine, cut: NetworkCut, n_images: int) -> None:
+    """Check that the features of an image do not depend on those beside it in a call."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 4, (2, n_images, *cut.trunk[0].output_shape)).astype(np.float32)
+    images[1, 0] = images[0, 0]
+    first, second = (
+        [np.empty((n_images, width), np.float32) for width in cut.widths] for _ in range(2)
+    )
+    engine(images[0], first)
+    engine(images[1], second)
+    for layer, one, other in zip(cut.layers, first, second, strict=True):
+        if not np.allclose(one[0], other[0], rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise ValueError(
+                f"The features of an image must not depend on the other images of a batch. Got "
+                f"{cut.architecture}, whose layer {layer.name!r} gives others where the images "
+                "beside it are others: name a layer before it, or change what computes over the "
+                "first axis, such as a softmax, a mean or batch normalization in training mode."
+            )
 
 
 def _build(cut: AnyCut, weights: Any, config: EngineConfig) -> Engine:

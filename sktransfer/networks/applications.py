@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import re
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sktransfer.networks.frameworks import claim
+from sktransfer.networks.keras_copies import copy_model, keep_random_state
 from sktransfer.networks.outputs import as_shape
 from sktransfer.networks.pixels import PixelScaling, measure_scaling
 
 if TYPE_CHECKING:
     import keras
+
+
+# How Keras says in the documentation of a function for which size of images its weights are.
+_SIZE_IN_WORDS = r"resolution that is not\s+`?\((\d+), \1, 3\)"
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,19 @@ class Application:
     build: Callable[..., keras.Model]
     module: ModuleType
 
+    def architecture(self, *, is_trained: bool) -> str:
+        """Return what tells its graph from all others."""
+        is_other = is_trained and self.trained_deviations is not None
+        return f"keras.applications.{self.name}{', scaled for its weights' if is_other else ''}"
+
     @property
-    def architecture(self) -> str:
-        """What tells its graph from all others."""
-        return f"keras.applications.{self.name}"
+    def trained_deviations(self) -> list[float] | None:
+        """By whose roots Keras divides pixels once more, in its graph for ImageNet's weights only.
+
+        EfficientNet was trained on pixels divided by the variance, where its layer Normalization
+        divides by the deviation (https://github.com/tensorflow/tensorflow/issues/49930).
+        """
+        return getattr(sys.modules[self.build.__module__], "IMAGENET_STDDEV_RGB", None)
 
     @property
     def scaling(self) -> PixelScaling:
@@ -92,9 +108,14 @@ def _input_size_of(application: Application) -> int:
         # Refused before anything is built, with the size that Keras' weights need.
         application.build(weights="imagenet", include_top=True, input_shape=(1, 1, 3))
     except ValueError as error:
-        if size := re.search(r"\((\d+), \1, 3\)", str(error)):
+        # Some only say what they got.
+        if size := re.search(r"\((?!1,)(\d+), \1, 3\)", str(error)):
             return int(size[1])
-    return int(application.build(weights=None, include_top=True).inputs[0].shape[1])
+    with keep_random_state():
+        own = application.build(weights=None, include_top=True).inputs[0].shape[1]
+    if own is None and (size := re.search(_SIZE_IN_WORDS, application.build.__doc__ or "")):
+        return int(size[1])
+    return int(own)
 
 
 def build_application(
@@ -103,10 +124,43 @@ def build_application(
     *,
     is_whole: bool,
     weights: str | None,
+    is_trained: bool = False,
     pooling: str = "avg",
     who: str,
 ) -> keras.Model:
-    """Build a network, whole or up to its embedding, with weights as Keras' own function takes."""
+    """Build a network, whole or up to its embedding, with weights as Keras' own function takes.
+
+    With `is_trained` and without weights it has the graph to which ImageNet's weights belong.
+    """
+    with keep_random_state():
+        model = _build(application, input_size, is_whole, weights, pooling, who)
+    deviations = application.trained_deviations
+    if is_trained and weights is None and deviations is not None:
+        return _insert_scaling(model, deviations)
+    return model
+
+
+def _insert_scaling(model: keras.Model, deviations: Sequence[float]) -> keras.Model:
+    """Put the scaling that Keras leaves out without ImageNet's weights behind Normalization."""
+    import keras
+
+    def call(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
+        output = layer(*args, **kwargs)
+        if isinstance(layer, keras.layers.Normalization):
+            return keras.layers.Rescaling([1 / math.sqrt(each) for each in deviations])(output)
+        return output
+
+    return copy_model(model, call=call)
+
+
+def _build(
+    application: Application,
+    input_size: int | tuple[int, int],
+    is_whole: bool,
+    weights: str | None,
+    pooling: str,
+    who: str,
+) -> keras.Model:
     shape = (*as_shape(input_size), 3)
     with warnings.catch_warnings():
         # Of sizes at which MobileNet was not trained: its convolutions take any.

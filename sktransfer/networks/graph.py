@@ -88,6 +88,12 @@ class NetworkCut(Outputs):
     n_images: int | None = None
     is_embedding: bool = False
 
+    @property
+    def is_users(self) -> bool:
+        """Whether it is of a network of the user's own, and not of Keras' or timm's."""
+        is_named = self.architecture.startswith("keras.applications.")
+        return not is_named and self.framework != "timm"
+
     def hash_of(self, layer_sha256: Mapping[str, str]) -> str:
         """Hash all weights of the cut, by the hashes of those up to each wanted layer."""
         hashes = sorted({layer_sha256[layer.name] for layer in self.layers})
@@ -232,7 +238,7 @@ def check_known(names: Sequence[Any], network: Network, rule: str) -> None:
                 f"{rule} must be one of which it is known where the channels stand. Got {name!r} "
                 f"of {network.architecture}, which gives {' x '.join(map(str, unclear[name]))} "
                 f"values for an image of {spell_size(network.input_size)} pixels, with the "
-                "channels first or last: name a module around it or next to it, or set another "
+                "channels first or last: name a layer around it or next to it, or set another "
                 "input_size."
             )
         if name not in known:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sktransfer.networks.building import to_vector
 from sktransfer.networks.graph import NetworkCut, NetworkLayer
+from sktransfer.networks.keras_copies import copy_model
 from sktransfer.networks.outputs import as_shape, as_size, spell_size
 from sktransfer.networks.tokens import how_to_pool
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Layers that only shape or scale what a classifier gives.
 _AFTER_CLASSIFIER = {"Activation", "Softmax", "Dropout", "ReLU"}
+# Where the configuration of a model names its layers.
+_NAMES = {"name", "keras_history", "input_layers", "output_layers"}
 # Layers that scale pixels, by numbers that were not learned with the network.
 _SCALING = {"Rescaling", "Normalization"}
 
@@ -125,8 +128,8 @@ class KerasNetwork:
         """List what a layer is computed from, as far as it can be cut there."""
         given = layer.input
         tensors = given if isinstance(given, list | tuple) else [given]
-        by_tensor = {id(each.output): name for name, each in self._layers.items()}
-        return [by_tensor[id(tensor)] for tensor in tensors if id(tensor) in by_tensor]
+        names = [self.name_of(tensor._keras_history.operation) for tensor in tensors]
+        return [name for name in names if name in self._layers]
 
     def ancestors(self, name: str) -> Sequence[str]:
         """List what a layer is computed from, itself included, by name."""
@@ -260,8 +263,9 @@ def wrap(
 ) -> KerasNetwork:
     """Wrap a Keras model, or say why it cannot be cut; `input_size` None is its own."""
     _check_graph(model, who)
-    model = _detach(_settle_size(model, input_size, who))
+    images = _settle_input(model, input_size, who)
     if architecture is None:
+        model = _detach(model, images, who)
         names = {layer.name: layer.name for layer in _operations_of(model)}
         architecture = f"a Keras model of graph {_hash_graph(model)}"
     else:
@@ -311,10 +315,10 @@ def _check_graph(model: Any, who: str) -> None:
         )
 
 
-def _settle_size(
+def _settle_input(
     model: keras.Model, input_size: int | tuple[int, int] | None, who: str
-) -> keras.Model:
-    """Return a model for images of one size: itself, or the same layers on another input."""
+) -> keras.KerasTensor | None:
+    """Return an input for images of one size; None where the model's own is for that size."""
     import keras
 
     n_images, height, width, _ = model.inputs[0].shape
@@ -326,10 +330,10 @@ def _settle_size(
                 f"that takes images of any size. Got 'auto' for {model.name!r}, whose input has "
                 f"the shape {tuple(model.inputs[0].shape[1:])}."
             )
-        return model
+        return None
     wanted = as_shape(input_size)
     if own == wanted:
-        return model
+        return None
     if any(size is not None and size != want for size, want in zip(own, wanted, strict=True)):
         raise ValueError(
             f"The 'input_size' parameter of {who} must be that of the network. Got "
@@ -337,25 +341,33 @@ def _settle_size(
             f"{' x '.join('any' if size is None else str(size) for size in own)}: leave it at "
             "'auto'."
         )
-    images = keras.Input((*wanted, 3), batch_size=n_images, dtype=model.inputs[0].dtype)
-    is_listed = isinstance(model.input, list | tuple)
-    sized = keras.models.clone_model(model, input_tensors=[images] if is_listed else images)
-    sized.set_weights(model.get_weights())
-    return sized
+    return keras.Input((*wanted, 3), batch_size=n_images, dtype=model.inputs[0].dtype)
 
 
-def _detach(model: keras.Model) -> keras.Model:
-    """Return a model whose layers were used in no other before: they know their first use alone."""
+def _detach(model: keras.Model, images: keras.KerasTensor | None, who: str) -> keras.Model:
+    """Return a copy of a model, which nobody else changes and whose layers are in no other."""
+    try:
+        return copy_model(model, images)
+    except Exception as error:  # whatever code in layers of other makers does
+        if images is None and _is_usable(model):
+            return model  # as it is
+        raise ValueError(
+            f"The 'network' parameter of {who} must be a Keras model that Keras can copy, by the "
+            f"get_config() of its layers. Got {model.name!r}, and Keras says: "
+            f"{' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def _is_usable(model: keras.Model) -> bool:
+    """Tell whether a model can be cut as it is: its layers are in no other, and are described."""
     import keras
 
-    outputs = [out for layer in model.layers if (out := _output_of(layer)) is not None]
+    outputs = [output for each in model.layers if (output := _output_of(each)) is not None]
     try:
-        keras.Model(model.inputs, outputs)
-    except ValueError:
-        own = keras.models.clone_model(model)
-        own.set_weights(model.get_weights())
-        return own
-    return model
+        keras.Model(model.inputs, outputs).get_config()
+    except (ValueError, NotImplementedError):
+        return False
+    return True
 
 
 def _number_anew(model: keras.Model) -> dict[str, str]:
@@ -384,12 +396,13 @@ def _hash_graph(model: keras.Model) -> str:
     """
     numbers = {layer.name: f"layer {i}" for i, layer in enumerate(_operations_of(model))}
 
-    def rename(part: Any) -> Any:
+    def rename(part: Any, key: str = "") -> Any:
         if isinstance(part, dict):
-            return {key: rename(value) for key, value in part.items() if key != "trainable"}
+            return {key: rename(value, key) for key, value in part.items() if key != "trainable"}
         if isinstance(part, list | tuple):
-            return [rename(each) for each in part]
-        return numbers.get(part, part) if isinstance(part, str) else part
+            return [rename(each, key) for each in part]
+        # Settings of layers may be called like layers.
+        return numbers.get(part, part) if key in _NAMES and isinstance(part, str) else part
 
     config = rename({**model.get_config(), "name": None})
     text = json.dumps(config, sort_keys=True, default=str)

@@ -22,6 +22,7 @@ from sktransfer.networks.onnx_graphs import (
 )
 from sktransfer.networks.onnx_network import OnnxNetwork
 from sktransfer.networks.outputs import as_shape, as_size, spell_size
+from sktransfer.networks.quiet import import_openvino
 
 if TYPE_CHECKING:
     import onnx
@@ -42,7 +43,8 @@ def open_onnx(
     """Read an ONNX file, or say why it cannot be used; `input_size` None is its own."""
     try:
         import onnx
-        import openvino  # noqa: F401
+
+        import_openvino()
     except ImportError as error:
         raise ImportError(
             f"{who} reads ONNX files by the package 'onnx' and runs them by 'openvino': install "
@@ -186,7 +188,6 @@ def _infer_shapes(
     By OpenVINO: onnx itself follows sizes that are computed in the graph through few operators, and
     knows nothing behind those that PyTorch writes for a ZeroPad2d.
     """
-    import openvino as ov
     from onnx import ValueInfoProto
 
     outputs = model.graph.output
@@ -196,7 +197,7 @@ def _infer_shapes(
     whole = model.SerializeToString()
     del outputs[n_outputs:]
     try:
-        read = ov.Core().read_model(whole)
+        read = import_openvino().Core().read_model(whole)
     except RuntimeError as error:
         raise ValueError(
             f"{rule} must be an ONNX file that OpenVINO can run. Got {str(path)!r}, of which "

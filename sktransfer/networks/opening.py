@@ -158,7 +158,8 @@ def open_network(
     size = application.input_size if input_size is None else input_size
     # Other sizes than its own have no classifier.
     is_whole = is_whole and size in (application.input_size, (application.input_size,) * 2)
-    model = build_application(application, size, is_whole=is_whole, weights=None, who=who)
-    return wrap(
-        model, None, architecture=application.architecture, is_headless=not is_whole, who=who
+    model = build_application(
+        application, size, is_whole=is_whole, weights=None, is_trained=True, who=who
     )
+    architecture = application.architecture(is_trained=True)
+    return wrap(model, None, architecture=architecture, is_headless=not is_whole, who=who)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sktransfer.networks.building import to_vector
 from sktransfer.networks.graph import NetworkCut
+from sktransfer.networks.keras_copies import list_plain, set_weights
 from sktransfer.networks.keras_network import KerasNetwork
 from sktransfer.networks.passages import find_passages
 
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
 #: Layers whose weights are not learned: statistics of the pixels.
 NOT_LEARNED = {"Normalization"}
-
-
-def list_plain(layers: Iterable[keras.Layer]) -> list[keras.Layer]:
-    """List layers, those of models among them in their place."""
-    found: list[keras.Layer] = []
-    for layer in layers:
-        inner = getattr(layer, "layers", None)
-        found += list_plain(inner) if inner else [layer]
-    return found
 
 
 def list_normalizations(model: keras.Model) -> list[keras.Layer]:
@@ -96,4 +87,4 @@ def set_arrays(network: KerasNetwork, arrays: dict[str, tuple[np.ndarray, ...]])
     """Give layers their weights."""
     layers: dict[str, Any] = {network.name_of(layer): layer for layer in network.model.layers}
     for name, values in arrays.items():
-        layers[name].set_weights(list(values))
+        set_weights(layers[name], values)

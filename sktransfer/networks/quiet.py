@@ -1,13 +1,15 @@
-"""TensorFlow's start without its messages."""
+"""The start of TensorFlow without its messages, and of OpenVINO without its telemetry."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -52,3 +54,19 @@ def import_tensorflow() -> None:
     if "tensorflow" not in sys.modules:
         with held_back():
             import tensorflow  # noqa: F401 - for those who import it next
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would report the import."""
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    name = "openvino_telemetry"
+    former = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("openvino.tools.ovc")
+    finally:
+        del sys.modules[name]
+        if former is not None:
+            sys.modules[name] = former
+    return sys.modules["openvino"]

@@ -18,6 +18,7 @@ from sktransfer.files.paths import expand
 from sktransfer.networks.applications import Application, build_application
 from sktransfer.networks.frameworks import claim
 from sktransfer.networks.graph import Network, NetworkCut, plan_network_cut, say_unknown
+from sktransfer.networks.keras_copies import set_weights
 from sktransfer.networks.keras_network import KerasNetwork, wrap
 from sktransfer.networks.onnx_network import OnnxNetwork
 from sktransfer.networks.onnx_reading import open_onnx
@@ -30,6 +31,7 @@ from sktransfer.weights.keras_files import (
     CURE,
     download_trained,
     find_published,
+    is_published,
     locate_published,
 )
 from sktransfer.weights.official import may_download, own_folder
@@ -143,8 +145,9 @@ class NetworkSource:
         It belongs to the caller alone, who may train it.
         """
         claim("keras")
-        network = replace(self, weights=None, seed=0, sha256=None, cut=None)._load()
+        network = replace(self, sha256=None)._load(with_weights=False)
         assert isinstance(network, KerasNetwork)
+        self._check_copied(network)
         if self.cut is not None and network.architecture != self.cut.architecture:
             raise ValueError(
                 f"{self.who} was fitted with {self.cut.architecture}, and network="
@@ -173,9 +176,10 @@ class NetworkSource:
         is_max = self.layer is None and self.pooling == "max"
         return (*map(str, files), self.seed, self.input_size, layer, is_max)
 
-    def _load(self) -> Network:
+    def _load(self, *, with_weights: bool = True) -> Network:
+        """Load the network; without its weights those of a name are whatever Keras draws."""
         if (application := self.application) is not None:
-            return self._load_application(application)
+            return self._load_application(application, with_weights)
         size = None if isinstance(self.input_size, str) else self.input_size
         if is_onnx(self.network):
             if self.weights != PRETRAINED:
@@ -190,7 +194,9 @@ class NetworkSource:
         if isinstance(model, str | os.PathLike):
             model = read_keras_file(check_file(model, self.who), self.who)
         network = wrap(model, size, architecture=None, is_headless=False, who=self.who)
-        return self._with_weights(network)
+        if with_weights:
+            self._change_weights(network)
+        return network
 
     def _load_timm(self, size: int | tuple[int, int] | None) -> TimmNetwork:
         is_pretrained = self.weights == PRETRAINED
@@ -212,31 +218,40 @@ class NetworkSource:
             draw_timm(network.model, self.seed)
         return network
 
-    def _with_weights(self, network: KerasNetwork) -> KerasNetwork:
-        """Give a model the weights that are asked for, and leave the user's own as it is."""
+    def _change_weights(self, network: KerasNetwork) -> None:
+        """Give a copy of a model other weights, if they are asked for."""
         if self.weights == PRETRAINED:
-            return network
-        import keras
-
-        model = keras.models.clone_model(network.model)
+            return
+        self._check_copied(network)
         if self.weights is None:
             assert self.seed is not None
-            model.set_weights(network.model.get_weights())
-            draw_model(model, self.seed)
+            draw_model(network.model, self.seed)
         else:
-            _load_into(model, self._weights_file(), self.who)
-        return replace(network, model=model)
+            _load_into(network.model, self._weights_file(), self.who)
 
-    def _load_application(self, application: Application) -> KerasNetwork:
+    def _check_copied(self, network: KerasNetwork) -> None:
+        """Check that a network is not the user's own model, whose weights stay as they are."""
+        if network.model is self.network:
+            raise ValueError(
+                f"The 'network' parameter of {self.who} must be a Keras model that Keras can copy, "
+                "by the get_config() of its layers, where its weights are to change. Got "
+                f"{network.model.name!r} with a layer of custom code: give that layer a "
+                "get_config(), or save the model and pass the path of the .keras file."
+            )
+
+    def _load_application(self, application: Application, with_weights: bool) -> KerasNetwork:
         size = application.input_size if isinstance(self.input_size, str) else self.input_size
         names = [self.layer] if isinstance(self.layer, str) else list(self.layer or ())
         pooling = "max" if self.layer is None and self.pooling == "max" else "avg"
         body = self._build(application, size, is_whole=False, pooling=pooling)
         known = {each.name for each in body.layers}
         if known.issuperset(names):
-            self._give_weights(application, body, size, is_whole=False)
+            if with_weights:
+                self._give_weights(application, body, size, is_whole=False)
             return body
         whole = self._build_whole(application, names, known)
+        if not with_weights:
+            return whole
         needed = {above for name in names for above in whole.ancestors(name)}
         has_weights = {each.name for each in whole.layers if each.n_parameters}
         if self.weights is not None and not (needed & has_weights) - known:
@@ -246,7 +261,7 @@ class NetworkSource:
             for layer in whole.model.layers:
                 name = whole.names[layer.name]
                 if layer.weights and name in of_body:
-                    layer.set_weights(of_body[name].get_weights())
+                    set_weights(layer, of_body[name].get_weights())
         else:
             self._give_weights(application, whole, size, is_whole=True)
         return whole
@@ -276,15 +291,33 @@ class NetworkSource:
     def _build(
         self, application: Application, size: Any, *, is_whole: bool, pooling: str = "avg"
     ) -> KerasNetwork:
+        is_trained = self._has_published_graph(application, size, is_whole=is_whole)
         model = build_application(
-            application, size, is_whole=is_whole, weights=None, pooling=pooling, who=self.who
-        )
-        return wrap(
-            model,
-            None,
-            architecture=application.architecture,
-            is_headless=not is_whole,
+            application,
+            size,
+            is_whole=is_whole,
+            weights=None,
+            is_trained=is_trained,
+            pooling=pooling,
             who=self.who,
+        )
+        architecture = application.architecture(is_trained=is_trained)
+        return wrap(model, None, architecture=architecture, is_headless=not is_whole, who=self.who)
+
+    def _has_published_graph(self, application: Application, size: Any, *, is_whole: bool) -> bool:
+        """Tell whether a network has the graph of Keras' published weights.
+
+        Keras builds another one for weights of one's own.
+        """
+        published = application.architecture(is_trained=True)
+        if self.cut is not None:
+            return self.cut.architecture == published
+        if application.architecture(is_trained=False) == published:
+            return True
+        if self.weights is None or self.weights == PRETRAINED:
+            return self.weights == PRETRAINED
+        return self._expand_weights().is_dir() or is_published(
+            self._weights_file(), application, size, is_whole=is_whole, who=self.who
         )
 
     def _give_weights(
@@ -300,7 +333,7 @@ class NetworkSource:
             _load_into(network.model, path, self.who)
         else:
             trained = download_trained(application, size, is_whole=is_whole, who=self.who)
-            network.model.set_weights(trained.get_weights())
+            set_weights(network.model, trained.get_weights())
 
     def _find_file(self, application: Application, size: Any, *, is_whole: bool) -> Path | None:
         """Find the file of weights, or in a folder that of Keras; None leaves it to Keras."""
@@ -310,11 +343,15 @@ class NetworkSource:
             if own is None:
                 return None
             return find_published(own, application, size, is_whole=is_whole, who=self.who)
-        lead = f"The 'weights' parameter of {self.who} must be a path, None or {PRETRAINED!r}."
-        named = expand(self.weights, lead)
+        named = self._expand_weights()
         if named.is_dir():
             return locate_published(named, application, size, is_whole=is_whole, who=self.who)
         return self._weights_file(", a folder")
+
+    def _expand_weights(self) -> Path:
+        assert self.weights is not None
+        lead = f"The 'weights' parameter of {self.who} must be a path, None or {PRETRAINED!r}."
+        return expand(self.weights, lead)
 
     def _weights_file(self, more: str = "") -> Path:
         assert self.weights is not None

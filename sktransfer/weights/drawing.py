@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sktransfer.networks.parts import NOT_LEARNED, list_plain
+from sktransfer.networks.keras_copies import list_plain
+from sktransfer.networks.parts import NOT_LEARNED
 
 if TYPE_CHECKING:
     import keras

@@ -108,11 +108,26 @@ def locate_published(
     return path
 
 
-def _check_hash(path: Path, expected: str, application: Application, who: str) -> None:
-    kind = "SHA-256" if len(expected) == 64 else "MD5"
+def is_published(
+    path: Path, application: Application, size: Any, *, is_whole: bool, who: str
+) -> bool:
+    """Tell whether a file is the one that Keras publishes for a network, by its hash."""
+    published = published_file(application, size, is_whole=is_whole, who=who)
+    if published.digest is None:
+        return path.name == published.name
+    return _hash_as(published.digest, path)[1] == published.digest
+
+
+def _hash_as(digest: str, path: Path) -> tuple[str, str]:
+    """Hash a file as Keras did for a digest; return the kind of hash, too."""
+    kind = "SHA-256" if len(digest) == 64 else "MD5"
     new = hashlib.sha256 if kind == "SHA-256" else lambda: hashlib.md5(usedforsecurity=False)
     with open_regular(path) as file:
-        found = hashlib.file_digest(file, new).hexdigest()  # type: ignore[arg-type]
+        return kind, hashlib.file_digest(file, new).hexdigest()  # type: ignore[arg-type]
+
+
+def _check_hash(path: Path, expected: str, application: Application, who: str) -> None:
+    kind, found = _hash_as(expected, path)
     if found != expected:
         raise OSError(
             f"{who} found {str(path)!r} where the weights of {application.name} are searched for, "

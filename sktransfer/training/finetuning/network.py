@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sktransfer.networks import AnyCut
+from sktransfer.networks.keras_copies import set_weights
 from sktransfer.networks.parts import list_normalizations
 from sktransfer.training.finetuning.backends import Group
 from sktransfer.training.finetuning.head import HEAD, Head, add_head
@@ -40,11 +41,11 @@ def set_arrays(model: keras.Model, trunk: Arrays, head: Head | None = None) -> N
     """Give a network its weights."""
     for layer in model.layers:
         if layer.name in trunk:
-            layer.set_weights(list(trunk[layer.name]))
+            set_weights(layer, trunk[layer.name])
     if head is not None:
         arrays = iter(head.arrays())
         for layer in _head_layers(model):
-            layer.set_weights([next(arrays), next(arrays)])
+            set_weights(layer, [next(arrays), next(arrays)])
 
 
 def get_head(model: keras.Model) -> Head:
