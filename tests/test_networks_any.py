@@ -774,8 +774,20 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         _of_model(tmp_path / "none.keras").fit(IMAGES)
     old = tmp_path / "old.h5"
     old.write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"an older format that may hold code"):
-        _of_model(old).fit(IMAGES)
+    for params in ({}, {"preprocessing": "auto"}):
+        with pytest.raises(ValueError, match=r"an older format that may hold code"):
+            _of_model(old, **params).fit(IMAGES)
+
+
+def test_a_model_without_layers_to_cut_at() -> None:
+    images = keras.Input((32, 32, 3))
+    x = keras.layers.Reshape((2, 16, 16, 6))(images)
+    model = keras.Model(images, keras.layers.Flatten(name="end")(keras.ops.sum(x, axis=(1, 2))))
+    with pytest.raises(ValueError, match=r"must be a layer of.*Got 'h' instead"):
+        _of_model(model, "h").fit(IMAGES)
+    only = keras.Model(images, x)
+    with pytest.raises(ValueError, match="has none that gives two to four dimensions"):
+        _of_model(only, "h").fit(IMAGES)
 
 
 def test_files_that_are_damaged(tmp_path: Path) -> None:

@@ -252,6 +252,8 @@ def say_unknown(name: Any, known: Sequence[str] | Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(str(name).lower(), list(known), n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     names = list(known)
+    if not names:
+        return f"Got {name!r}, and it has none that gives two to four dimensions of known size."
     shown = ", ".join(names if len(names) <= 60 else [*names[:10], "...", *names[-20:]])
     return (
         f"Got {name!r} instead.{hint} There are {len(names):,}: {shown}; describe_network shows "

@@ -61,16 +61,21 @@ def check_file(path: str | os.PathLike, who: str, param: str = "network", more: 
         ) from error
 
 
-def read_keras_file(path: Path, who: str) -> Any:
-    """Read a model in Keras' own format; code in it is refused."""
-    import keras
-
-    if path.suffix.lower() != ".keras":
+def check_ending(path: Path, who: str) -> None:
+    """Check that a file is of a format that is read."""
+    if path.suffix.lower() not in _READ:
         raise ValueError(
             f"The 'network' parameter of {who} must be a .keras file where a Keras model is meant. "
             f"Got {str(path)!r}, an older format that may hold code: load it yourself, and pass "
             "the model, or save it by model.save('model.keras')."
         )
+
+
+def read_keras_file(path: Path, who: str) -> Any:
+    """Read a model in Keras' own format; code in it is refused."""
+    import keras
+
+    check_ending(path, who)
     _check_archive(path, who)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)

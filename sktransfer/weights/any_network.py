@@ -22,7 +22,13 @@ from sktransfer.networks.keras_copies import set_weights
 from sktransfer.networks.keras_network import KerasNetwork, wrap
 from sktransfer.networks.onnx_network import OnnxNetwork
 from sktransfer.networks.onnx_reading import open_onnx
-from sktransfer.networks.opening import check_file, find_named, is_onnx, read_keras_file
+from sktransfer.networks.opening import (
+    check_ending,
+    check_file,
+    find_named,
+    is_onnx,
+    read_keras_file,
+)
 from sktransfer.networks.pixels import PixelScaling, show_usual
 from sktransfer.networks.timm_network import TimmNetwork, draw_timm, is_timm, open_timm
 from sktransfer.weights.drawing import draw_model
@@ -97,6 +103,8 @@ class NetworkSource:
             scaling = self.load().scaling  # type: ignore[attr-defined]
             if scaling is not None:
                 return scaling
+        elif isinstance(self.network, str | os.PathLike):
+            check_ending(Path(self.network), self.who)
         raise ValueError(
             f"The 'preprocessing' parameter of {self.who} must say what pixels the network was "
             "trained on: a Keras model or an ONNX file does not record it. Got 'auto' with "
