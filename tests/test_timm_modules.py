@@ -191,7 +191,7 @@ def test_a_network_of_convolutions_has_its_channels_first_at_any_size(layer: str
 def test_a_module_that_can_be_read_either_way_is_refused() -> None:
     message = (
         r"^The 'layer' parameter of ImageFeatureExtractor must be one of which it is known where "
-        r"the channels stand\. Got 'stages\.0\.blocks\.0' .* 16 x 16 x 16 values .* name a module"
+        r"the channels stand\. Got 'stages\.0\.blocks\.0' .* 16 x 16 x 16 values .* name a layer"
     )
     with pytest.raises(ValueError, match=message):
         _extractor("test_mambaout", "stages.0.blocks.0", input_size=64).fit(IMAGES)
