@@ -31,7 +31,6 @@ from sktransfer.evaluation.sweep.candidates import (
 )
 from sktransfer.evaluation.sweep.grid import (
     BLOCK_ENDS,
-    INPUT_SIZES,
     MAX_WIDTH,
     POOLINGS,
     Skipped,
@@ -63,8 +62,9 @@ class LayerSearchCV(Documented, GridSearchCV):
     poolings : list of {'avg', 'max', 'cls'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are
         tried once, as they are.
-    input_sizes : list of int or tuple of int, default=(32, 64, 224)
+    input_sizes : list of int or tuple of int, or None, default=None
         Sides in pixels, 32 and up, or heights and widths. The cost grows with the number of pixels.
+        None means 32, 64 and 224, or the only size that the network takes.
     param_grid : dict, list of dict or None, default=None
         Parameters of the other steps, as for ``GridSearchCV``; each is tried with each cut.
     max_width : int or None, default=50000
@@ -168,7 +168,7 @@ class LayerSearchCV(Documented, GridSearchCV):
         *,
         layers: Sequence[str] = BLOCK_ENDS,
         poolings: Sequence[str | None] = POOLINGS,
-        input_sizes: Sequence[int | tuple[int, int]] = INPUT_SIZES,
+        input_sizes: Sequence[int | tuple[int, int]] | None = None,
         param_grid: dict | list[dict] | None = None,
         max_width: int | None = MAX_WIDTH,
         scoring: Any = None,
