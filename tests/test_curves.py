@@ -336,7 +336,7 @@ def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.nd
 @pytest.mark.parametrize(
     ("y", "params", "error", "message"),
     [
-        (np.zeros(80), {}, ValueError, r"needs at least two classes\. Got only \[0\.0\] in y"),
+        (np.zeros(80), {}, ValueError, r"needs at least two classes\. Got 1 class in y: \[0\.0\]"),
         (np.arange(79) % 2, {}, ValueError, r"Got 80 images and 79 labels"),
         (
             np.r_[np.zeros(79, int), 1],

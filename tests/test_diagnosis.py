@@ -417,7 +417,7 @@ def _replace(text: str, old: str, new: str) -> str:
 @pytest.mark.parametrize(
     ("y", "params", "message"),
     [
-        (np.zeros(100), {}, r"diagnose needs at least two classes\. Got only \[0\.0\] in y"),
+        (np.zeros(100), {}, r"diagnose needs at least two classes\. Got 1 class in y: \[0\.0\]"),
         (np.arange(99) % 2, {}, r"diagnose needs one label per image\. Got 100 images and 99"),
         (np.arange(100) < 3, {}, r"as many images as folds\. Got cv=5 and 3 images"),
         (np.linspace(0, 1, 100), {}, "Unknown label type: continuous"),
