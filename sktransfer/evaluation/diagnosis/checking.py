@@ -171,9 +171,9 @@ def diagnose(
         Their labels. Without them, checks that need labels are skipped.
     features : array-like of shape (n_images, n_features), path-like or None, default=None
         Features that were computed elsewhere, or the ``.npy`` file that holds them, which is
-        read in pieces. Rows of a sample are compared with what `estimator` computes: are they of
-        these images, in this order, of this layer, size, value range and channel order? All
-        other checks look at what `estimator` computes.
+        read in pieces. All must be finite. Rows of a sample are compared with what `estimator`
+        computes: are they of these images, in this order, of this layer, size, value range and
+        channel order? All other checks look at what `estimator` computes.
     groups : array-like of shape (n_images,) or None, default=None
         A group for each image, such as the person or the film that it is of. Folds keep groups
         together, in all scores and in the search for copies.
