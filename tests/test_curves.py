@@ -344,6 +344,8 @@ def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.nd
             ValueError,
             r"needs at least 2 images of each class.* Got 1 of class 1",
         ),
+        (None, {"random_state": "a"}, ValueError, r"'random_state' .* Got 'a' instead"),
+        (None, {"groups": [None] * 80}, ValueError, r"'groups' .* none missing"),
         (None, {"sizes": [4, 61]}, ValueError, r"from 2 .one of each class. to 60 .* \[4, 61\]"),
         (None, {"sizes": [1, 4]}, ValueError, r"'sizes' .* from 2 .* Got \[1, 4\] instead"),
         (None, {"sizes": [4, 4]}, ValueError, r"at least two different whole numbers"),

@@ -449,7 +449,9 @@ def test_features_that_do_not_fit_are_one_error(tmp_path: Path) -> None:
         _examine(_random(), X, y, features=np.zeros((120, 100)))
     with pytest.raises(ValueError, match=r"Got shape \(120, 1, 1, 64\) .*features\.reshape\("):
         _examine(_random(), X, y, features=np.zeros((120, 1, 1, 64)))
-    with pytest.raises(FileNotFoundError, match=r"none\.npy"):
+    with pytest.raises(
+        FileNotFoundError, match=r"'features' .*none\.npy', and there is no such file\.$"
+    ):
         _examine(_random(), X, y, features=tmp_path / "none.npy")
     (tmp_path / "text.npy").write_text("1,2\n")
     with pytest.raises(ValueError, match=r"\.npy file of numbers\. Got 'text\.npy'"):

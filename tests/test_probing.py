@@ -127,6 +127,9 @@ def test_what_is_no_cross_validation(cv: Any) -> None:
         (1, None, r"at least 2 folds"),
         (3, None, r"class 0: give more of them, or set cv=2\.$"),
         (2, [0, 0, 0, 0], r"as many groups as folds\. Got cv=2 and 1 groups"),
+        (2, [None] * 4, r"'groups' .* none missing\. Got \[None, None, None, None\]: name"),
+        (2, [0, 1, np.nan, 0], r"'groups' parameter of probe must hold numbers .* nan"),
+        (2, np.array([0, "a", 1, 1], dtype=object), r"'groups' parameter of probe must hold"),
         (2, [0, 1], r"one group per image\. Got 4 images and 2 groups"),
         (ShuffleSplit(1), None, r"at least 2 folds to distinguish a difference from noise\. Got 1"),
         ([], None, r"Got 0"),
@@ -141,6 +144,12 @@ def test_what_is_no_cross_validation(cv: Any) -> None:
 def test_folds_that_cannot_be_used(cv: Any, groups: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_folds(_labels([0, 1, 0, 1]), cv, random_state=0, groups=groups, who=WHO)
+
+
+@pytest.mark.parametrize("random_state", ["a", -1, 2**32])
+def test_what_is_no_seed(random_state: Any) -> None:
+    with pytest.raises(ValueError, match=r"'random_state' .* 0 to 4,294,967,295\. Got .* instead"):
+        make_folds(_labels([0, 1, 0, 1]), 2, random_state=random_state, who=WHO)
 
 
 @pytest.mark.parametrize("cv", [2, 5])

@@ -27,6 +27,7 @@ from sktransfer.evaluation.probing import (
     predicts,
     raw_pixels,
 )
+from sktransfer.evaluation.probing.folding import check_seed
 from sktransfer.evaluation.probing.metrics import DEFAULT_METRICS
 from sktransfer.evaluation.probing.planning import (
     NetworkPlan,
@@ -185,6 +186,7 @@ def transfer_curve(
     metric = DEFAULT_METRICS[target.kind][0] if scoring is None else scoring
     is_weighted = sample_weight is not None
     scorer = make_scorer_of(target, metric, probe, is_weighted=is_weighted, who=_WHO)
+    check_seed(random_state, _WHO)
     rng = check_random_state(random_state)
     splits = split(target, test, n_repeats, rng, groups=groups, who=_WHO)
     n_train = min(len(order) for order, _ in splits)

@@ -24,8 +24,11 @@ def open_features(features: Any) -> np.ndarray:
         path = Path(features)
         try:
             check_regular(path)  # a pipe would be waited for
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"The 'features' parameter of diagnose must name a .npy file of numbers. Got "
+                f"{str(path)!r}, and there is no such file."
+            ) from error
         except OSError as error:
             raise ValueError(
                 f"The 'features' parameter of diagnose must name a .npy file of numbers. Got "

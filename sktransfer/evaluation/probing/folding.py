@@ -29,6 +29,7 @@ def make_folds(
     Classes and sets of labels are stratified, the latter only where there are no groups; numbers
     are shuffled.
     """
+    check_seed(random_state, who)
     groups = check_groups(groups, len(target.y), who=who)
     if not isinstance(cv, Integral) or isinstance(cv, bool):
         folds = _given(target, cv, groups, who)
@@ -49,7 +50,28 @@ def check_groups(groups: Any, n_images: int, *, who: str) -> np.ndarray | None:
         raise ValueError(
             f"{who} needs one group per image. Got {n_images} images and {len(groups)} groups."
         )
+    try:
+        found = np.unique(groups)
+        is_complete = not (found != found).any()  # as NaN is
+    except TypeError:  # of None, or of values that cannot be sorted
+        is_complete = False
+    if not is_complete:
+        raise ValueError(
+            f"The 'groups' parameter of {who} must hold numbers alone or text alone, none missing. "
+            f"Got {groups[:5].tolist()}{' ...' * (n_images > 5)}: name the group of each image."
+        )
     return groups
+
+
+def check_seed(random_state: Any, who: str) -> None:
+    """Check that random numbers can be drawn from a seed."""
+    try:
+        check_random_state(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The 'random_state' parameter of {who} must be None or a whole number from 0 to "
+            f"{2**32 - 1:,}. Got {random_state!r} instead."
+        ) from error
 
 
 def _stratified(labels: Labels, cv: int, groups: Any, random_state: Any, who: str) -> Folds:
