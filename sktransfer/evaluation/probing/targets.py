@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
+
+from sktransfer.base import as_labels
 
 
 @dataclass(frozen=True)
@@ -243,22 +245,12 @@ def check_labels(y: Any, n_images: int, *, positive: Any = None, who: str) -> La
     ValueError
         If they are not one per image, not classes, or of a single class.
     """
-    try:
-        y = column_or_1d(y)
-        if len(y) != n_images:
-            raise ValueError(
-                f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
-            )
-        with np.errstate(invalid="ignore"):  # of NaN, which is an error
-            check_classification_targets(y)
-        classes, counts = np.unique(y, return_counts=True)
-    except (TypeError, ValueError) as error:
-        if str(error).startswith(who):
-            raise
+    y = as_labels(y, who)
+    if len(y) != n_images:
         raise ValueError(
-            f"{who} needs a class for each image as y: whole numbers or text, none missing. "
-            f"Got others: {error}"
-        ) from error
+            f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
+        )
+    classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"{who} needs at least two classes. Got 1 class in y: {classes.tolist()}.")
     if positive is not None and positive not in classes:
