@@ -389,6 +389,13 @@ def test_bad_parameters(
         (np.arange(120) % 2, {"cv": 1}, r"at least 2 folds"),
         (
             np.arange(120) % 2,
+            {"optional": ["zzz"]},
+            r"'optional' .* which are .*\. Got \['zzz'\] instead",
+        ),
+        (np.arange(120) % 2, {"optional": "vgg"}, r"'optional' .* Got 'vgg' instead"),
+        (np.arange(120) % 2, {"random_state": "a"}, r"'random_state' .* Got 'a' instead"),
+        (
+            np.arange(120) % 2,
             {"target_names": ["6"]},
             r"each of the 2 classes \[0, 1\]\. Got \['6'",
         ),

@@ -449,6 +449,9 @@ def test_features_that_do_not_fit_are_one_error(tmp_path: Path) -> None:
         _examine(_random(), X, y, features=np.zeros((120, 100)))
     with pytest.raises(ValueError, match=r"Got shape \(120, 1, 1, 64\) .*features\.reshape\("):
         _examine(_random(), X, y, features=np.zeros((120, 1, 1, 64)))
+    for table in (np.full((120, 64), "1"), np.full((120, 64), None)):
+        with pytest.raises(ValueError, match=r": pass numbers, as by features\.astype\(float\)\.$"):
+            _examine(_random(), X, y, features=table)
     with pytest.raises(
         FileNotFoundError, match=r"'features' .*none\.npy', and there is no such file\.$"
     ):

@@ -178,7 +178,7 @@ def transfer_curve(
     >>> [len(scores) for scores in curve.rows[0].scores]
     [3, 3]
     """
-    _check_parameters(extractors, on_error, estimators, scoring, n_repeats)
+    _check_parameters(extractors, optional, on_error, estimators, scoring, n_repeats)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
     images = read_as(first, X, who=_WHO)
     target = _check_target(y, len(images), classifier, estimators)
@@ -302,9 +302,9 @@ def _compute_in_turn(plan: NetworkPlan, X: Any, row: CurveRow) -> Iterator[np.nd
 
 
 def _check_parameters(
-    extractors: Any, on_error: Any, estimators: Any, scoring: Any, n_repeats: Any
+    extractors: Any, optional: Any, on_error: Any, estimators: Any, scoring: Any, n_repeats: Any
 ) -> None:
-    check_extractors(extractors, on_error, who=_WHO)
+    check_extractors(extractors, optional, on_error, who=_WHO)
     if not isinstance(estimators, Mapping | None):
         raise _wrong_estimators(estimators, "classes")
     names = [RAW, UNIT_RAW, *extractors, *(estimators or {})]
