@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from sklearn.base import _fit_context
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, assert_all_finite, column_or_1d
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -24,6 +25,7 @@ from sklearn.utils._param_validation import (
     validate_params,
 )
 from sklearn.utils._set_output import _get_output_config, _wrap_data_with_container
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names_in,
     _check_sample_weight,
@@ -55,6 +57,7 @@ __all__ = [
     "_num_samples",
     "_safe_indexing",
     "_wrap_data_with_container",
+    "as_labels",
     "count_features",
     "is_regression_scorer",
     "name_extractor_in",
@@ -142,6 +145,31 @@ def is_regression_scorer(scorer: Any) -> bool:
     """Tell whether a scorer of scikit-learn's is made of one of its metrics for regression."""
     function = getattr(scorer, "_score_func", None)
     return getattr(function, "__module__", None) == "sklearn.metrics._regression"
+
+
+def as_labels(y: Any, who: str, *, warn: bool = False) -> np.ndarray:
+    """Return labels in one dimension; an error where they are no classes, or some are missing.
+
+    With `warn`, a column of labels is taken with scikit-learn's warning.
+    """
+    kinds: set[str] = set()
+    try:
+        labels = column_or_1d(y, warn=warn)
+        if labels.dtype == object:
+            kinds = {type(label).__name__ for label in labels}
+        if labels.dtype.kind == "f":  # before scikit-learn casts them, with a warning of NumPy's
+            assert_all_finite(labels, input_name="y")
+        check_classification_targets(labels)
+        np.unique(labels)  # what cannot be sorted is no class
+    except (TypeError, ValueError) as error:
+        fault = str(error)
+        if len(kinds) > 1 or "NoneType" in kinds:
+            fault = f"values of the types {', '.join(sorted(kinds))}."
+        raise ValueError(
+            f"{who} needs a class for each image as y: whole numbers or text, none missing. Got "
+            f"others: {fault}"
+        ) from error
+    return labels
 
 
 def count_features(estimator: Any, images: Any, *, reset: bool) -> None:

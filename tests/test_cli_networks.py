@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 from interpreter import run_python
 from PIL import Image
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
 
-from sktransfer import ImageFeatureExtractor, cli, load_digit_pair, sweep_layers, sweep_networks
+from sktransfer import (
+    ImageFeatureExtractor,
+    LayerSearchCV,
+    cli,
+    load_digit_pair,
+    sweep_layers,
+    sweep_networks,
+)
 from sktransfer.cli import _network, entry
 from sktransfer.networks.pixels import TORCH
 
@@ -324,6 +333,35 @@ def test_a_sweep_of_several_networks_is_that_of_the_function(tmp_path: Path) -> 
     assert [row["network"] for row in rows] == ["a/model.onnx", "b/model.onnx"]
     for row, known in zip(rows, expected.rows, strict=True):
         assert float(row["accuracy"]) == pytest.approx(np.mean(known.scores["accuracy"]))
+
+
+def test_a_sweep_takes_the_only_size_of_a_network(tmp_path: Path) -> None:
+    extractor = ImageFeatureExtractor(_save_onnx(tmp_path / "m.onnx"), preprocessing=PIXELS)
+    X, y = load_digit_pair((8, 6), return_X_y=True)
+    data = X[:40], y[:40]
+    layers = {"layers": ["second"], "poolings": ["avg"]}
+    sweep = sweep_layers(*data, extractor=extractor, cv=2, **layers)
+    assert [row.variant.input_size for row in sweep.rows] == [32]
+    assert sweep.skipped == []
+    pipeline = make_pipeline(extractor, GaussianNB())
+    search = LayerSearchCV(pipeline, cv=2, **layers).fit(*data)
+    assert search.best_params_["imagefeatureextractor__input_size"] == 32
+    one = r"which takes images of 32 x 32 pixels only\. Got \[64\]: set input_sizes=\[32\]\.$"
+    with pytest.raises(ValueError, match=one):
+        sweep_layers(*data, extractor=extractor, input_sizes=[64])
+    with pytest.raises(ValueError, match=one):
+        sweep_networks(*data, networks={"m": extractor}, input_sizes=[64])
+
+
+@pytest.mark.parametrize("more", [[], ["--layers"]])
+def test_the_only_size_of_a_network_is_named_as_an_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    arguments = ["--network", str(_save_onnx(tmp_path / "m.onnx")), "--input-sizes", "64", *more]
+    assert cli.main(["sweep", *arguments, "--preprocessing", "tf", *FOLDS]) == 2
+    message = capsys.readouterr().err
+    assert "The '--input-sizes' option must be that of the network" in message
+    assert message.endswith("Got [64]: set --input-sizes 32.\n")
 
 
 def test_a_sweep_takes_the_trained_weights_of_a_model(tmp_path: Path) -> None:

@@ -383,10 +383,17 @@ def test_bad_parameters(
 @pytest.mark.parametrize(
     ("y", "params", "message"),
     [
-        (np.zeros(120), {}, r"needs at least two classes\. Got only \[0\.0\] in y"),
+        (np.zeros(120), {}, r"needs at least two classes\. Got 1 class in y: \[0\.0\]"),
         (np.arange(119) % 2, {}, r"one label per image\. Got 120 images and 119 labels"),
         (np.arange(120) % 2, {"cv": 61}, r"cv=61 and 60 images of class 0"),
         (np.arange(120) % 2, {"cv": 1}, r"at least 2 folds"),
+        (
+            np.arange(120) % 2,
+            {"optional": ["zzz"]},
+            r"'optional' .* which are .*\. Got \['zzz'\] instead",
+        ),
+        (np.arange(120) % 2, {"optional": "vgg"}, r"'optional' .* Got 'vgg' instead"),
+        (np.arange(120) % 2, {"random_state": "a"}, r"'random_state' .* Got 'a' instead"),
         (
             np.arange(120) % 2,
             {"target_names": ["6"]},

@@ -336,7 +336,7 @@ def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.nd
 @pytest.mark.parametrize(
     ("y", "params", "error", "message"),
     [
-        (np.zeros(80), {}, ValueError, r"needs at least two classes\. Got only \[0\.0\] in y"),
+        (np.zeros(80), {}, ValueError, r"needs at least two classes\. Got 1 class in y: \[0\.0\]"),
         (np.arange(79) % 2, {}, ValueError, r"Got 80 images and 79 labels"),
         (
             np.r_[np.zeros(79, int), 1],
@@ -344,6 +344,8 @@ def test_classifiers_that_stop_early_are_counted(digits: tuple[np.ndarray, np.nd
             ValueError,
             r"needs at least 2 images of each class.* Got 1 of class 1",
         ),
+        (None, {"random_state": "a"}, ValueError, r"'random_state' .* Got 'a' instead"),
+        (None, {"groups": [None] * 80}, ValueError, r"'groups' .* none missing"),
         (None, {"sizes": [4, 61]}, ValueError, r"from 2 .one of each class. to 60 .* \[4, 61\]"),
         (None, {"sizes": [1, 4]}, ValueError, r"'sizes' .* from 2 .* Got \[1, 4\] instead"),
         (None, {"sizes": [4, 4]}, ValueError, r"at least two different whole numbers"),

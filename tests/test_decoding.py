@@ -260,8 +260,9 @@ def test_32_bit_needs_a_value_range(tmp_path: Path, dtype: type, word: str) -> N
 def test_floats_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
     image = DEEP_GREY.astype(np.float32)
     image[1, 2:4] = value
+    kind = "NaN" if np.isnan(value) else "infinity"
     for source in (_save(tmp_path / "image.tif", image), Image.fromarray(image)):
-        with pytest.raises(ValueError, match=r"2 of its 20 pixels are NaN or infinity \(inf\)"):
+        with pytest.raises(ValueError, match=rf"2 of its 20 pixels are {kind}$"):
             decode(source, (0.0, 65535.0))
 
 

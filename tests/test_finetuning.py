@@ -855,12 +855,57 @@ def test_wrong_calls_say_what_to_do(digits: Data, tmp_path: Path) -> None:
         _classifier(early_stopping=True).partial_fit(X, y, classes=[6, 8])
     with pytest.raises(ValueError, match="cannot balance classes"):
         _classifier(class_weight="balanced").partial_fit(X, y, classes=[6, 8])
-    with pytest.raises(ValueError, match="not in class_weight"):
+    with pytest.raises(ValueError, match=r"'class_weight' .* are \[6, 8\]\. Got \[9\], which are"):
         _classifier(class_weight={6: 1, 9: 2}).fit(X, y)
+    for wrong in ("a", -1, np.nan):
+        with pytest.raises(ValueError, match=r"'class_weight' .* must give finite numbers from 0"):
+            _classifier(class_weight={6: wrong, 8: 1}).fit(X, y)
     with pytest.raises(ValueError, match="must give some row a weight above zero"):
         _classifier(class_weight={6: 0, 8: 0}).fit(X, y)
     with pytest.raises(ValueError, match=r"needs at least two classes .* Got one class"):
         _classifier().fit(X, np.ones(80))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([6, None] * 40, r"needs a class for each image as y: .* types NoneType, int\.$"),
+        (np.array([6, "a"] * 40, dtype=object), r"needs a class .* of the types int, str\.$"),
+        ([6, np.nan] * 40, r"needs a class for each image as y: .* Input y contains NaN\."),
+        (np.linspace(0, 1, 80), r"needs a class for each image as y: .* continuous"),
+        (7, r"needs a class for each image as y: .* 1d array"),
+    ],
+)
+def test_labels_that_cannot_be_learned(y: Any, message: str, digits: Data) -> None:
+    with pytest.raises(ValueError, match=f"^VGGClassifier {message}"):
+        _classifier().fit(digits[0], y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["a", "b"] * 40, r"needs a finite number for each image as y\. .* could not convert"),
+        ([1, None] * 40, r"needs a finite number for each image as y\. Got others: "),
+        ([1, np.nan] * 40, r"needs a finite number for each image as y\. .* y contains NaN"),
+        (np.ones((80, 2, 2)), r"needs targets of shape .* Got y of shape \(80, 2, 2\)\."),
+        (7, r"needs targets of shape .* Got y of shape \(\)\."),
+    ],
+)
+def test_numbers_that_cannot_be_learned(y: Any, message: str, digits: Data) -> None:
+    with pytest.raises(ValueError, match=f"^VGGRegressor {message}"):
+        _regressor().fit(digits[0], y)
+
+
+@pytest.mark.parametrize("make", [_classifier, _regressor])
+def test_targets_and_weights_that_do_not_fit(make: Any, digits: Data) -> None:
+    X, y = digits
+    with pytest.raises(ValueError, match=r"needs a target of at least one image\. Got an empty y"):
+        make().fit(X[:0], y[:0])
+    for wrong in (np.ones(79), np.ones((80, 2)), np.full(80, np.nan), np.full(80, -1), ["a"] * 80):
+        with pytest.raises(
+            ValueError, match=r"The 'sample_weight' parameter of VGG\w+ must be a finite number"
+        ):
+            make().fit(X, y, sample_weight=wrong)
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -331,15 +331,42 @@ def test_other_images_and_features_without_difference() -> None:
     assert (finding.name, finding.severity) == ("identical-features", "error")
 
 
-@pytest.mark.parametrize("value", [0, np.nan])
-def test_rows_that_were_never_filled_in(value: float) -> None:
+def test_rows_that_were_never_filled_in() -> None:
     X, y = patches()
     features = clone(_random()).fit_transform(X)
-    features[90:] = value
+    features[90:] = 0
     (finding,) = _found(_examine(_random(), X, y, features=features)).values()
     assert (finding.name, finding.severity) == ("features-of-other-images", "error")
     assert finding.evidence["rows of zeros"] == 1
     assert min(finding.evidence["the first are"]) >= 90
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("where", [np.s_[90:], np.s_[:, 1], np.s_[:], np.s_[119, 3]])
+def test_features_that_are_not_finite(value: float, where: Any, tmp_path: Path) -> None:
+    X, y = patches()
+    features = clone(_random()).fit_transform(X).astype(np.float64)
+    features[where] = value
+    np.save(tmp_path / "features.npy", features)
+    for given in (features, tmp_path / "features.npy"):
+        report = _examine(_random(), X, y, features=given)
+        (finding,) = _found(report).values()
+        assert (finding.name, finding.severity) == ("features-not-finite", "error")
+        rows, columns = map(np.unique, np.nonzero(~(np.abs(features) < 1e300)))
+        assert finding.evidence["such rows"] == len(rows)
+        assert finding.evidence["such columns"] == len(columns)
+        assert finding.images == rows[:20].tolist()
+        assert report.skipped["features-scaled"] == "the given features are not all finite"
+
+
+def test_rows_and_columns_that_are_not_finite_are_found_in_every_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sktransfer.evaluation.diagnosis.matching._BLOCK_VALUES", 12)
+    array = np.zeros((10, 4))
+    array[[3, 9], [0, 2]] = np.nan, np.inf
+    rows, columns = Given(array, np.arange(2), 0).find_not_finite()
+    assert (rows.tolist(), columns.tolist()) == ([3, 9], [0, 2])
 
 
 def test_scaled_features_are_told_from_others(trained: VGGFeatureExtractor) -> None:
@@ -361,7 +388,7 @@ def test_features_that_differ_by_a_little(trained: VGGFeatureExtractor) -> None:
 # -- what it costs, and bad input
 
 
-def test_healthy_features_cost_no_image_and_read_the_sample_only(
+def test_healthy_features_cost_no_image_and_are_read_once_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, y = _digits()
@@ -372,11 +399,16 @@ def test_healthy_features_cost_no_image_and_read_the_sample_only(
     n_written = store.info().n_written
     taken: list[int] = []
     take = Given.take
-    monkeypatch.setattr(
-        Given, "take", lambda self, rows: taken.append(len(rows)) or take(self, rows)
-    )
+
+    def count(self: Given, rows: Any) -> np.ndarray:
+        found = take(self, rows)
+        taken.append(len(found))
+        return found
+
+    monkeypatch.setattr(Given, "take", count)
+    monkeypatch.setattr("sktransfer.evaluation.diagnosis.matching._BLOCK_VALUES", 100 * 64)
     again = _examine(_random(cache=store), X, y, max_images=80, features=str(path))
-    assert (store.info().n_written, taken) == (n_written, [64])
+    assert (store.info().n_written, taken) == (n_written, [100, 50, 64])
     assert [each.name for each in again.findings] == [each.name for each in plain.findings]
     assert set(again.checks) - set(plain.checks) == NAMES
 
@@ -417,7 +449,12 @@ def test_features_that_do_not_fit_are_one_error(tmp_path: Path) -> None:
         _examine(_random(), X, y, features=np.zeros((120, 100)))
     with pytest.raises(ValueError, match=r"Got shape \(120, 1, 1, 64\) .*features\.reshape\("):
         _examine(_random(), X, y, features=np.zeros((120, 1, 1, 64)))
-    with pytest.raises(FileNotFoundError, match=r"none\.npy"):
+    for table in (np.full((120, 64), "1"), np.full((120, 64), None)):
+        with pytest.raises(ValueError, match=r": pass numbers, as by features\.astype\(float\)\.$"):
+            _examine(_random(), X, y, features=table)
+    with pytest.raises(
+        FileNotFoundError, match=r"'features' .*none\.npy', and there is no such file\.$"
+    ):
         _examine(_random(), X, y, features=tmp_path / "none.npy")
     (tmp_path / "text.npy").write_text("1,2\n")
     with pytest.raises(ValueError, match=r"\.npy file of numbers\. Got 'text\.npy'"):

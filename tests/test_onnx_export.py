@@ -179,6 +179,9 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
         export_onnx(extractor, path, image_shape=(8, 8))
     with pytest.raises(TypeError, match="Got StandardScaler as its first step"):
         export_onnx(make_pipeline(StandardScaler()).fit(X.reshape(4, -1)), path)
+    for nowhere in (tmp_path / "no" / "model.onnx", tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"'path' .* a file in a folder that exists"):
+            export_onnx(extractor, nowhere)
     extractor.precision_ = "bfloat16"
     with pytest.raises(ValueError, match="writes networks in float32"):
         export_onnx(extractor, path)

@@ -75,10 +75,9 @@ def test_labels_are_counted_and_the_second_class_is_positive() -> None:
         (np.array(["a", None, "b"], dtype=object), r"needs a class for each image as y: .*"),
         ([[0, 1], [1, 0], [1, 1]], r"needs a class for each image as y: .* 1d array"),
         ([0, 1], r"probe needs one label per image\. Got 3 images and 2 labels"),
-        ([1, 1, 1], r"probe needs at least two classes\. Got only \[1\] in y"),
+        ([1, 1, 1], r"probe needs at least two classes\. Got 1 class in y: \[1\]"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # of NaN
 def test_labels_that_are_no_classes(y: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_labels(y, 3, who=WHO)
@@ -126,7 +125,11 @@ def test_what_is_no_cross_validation(cv: Any) -> None:
     [
         (3, None, r"in each class as many images as folds\. Got cv=3 and 2 images of class 0"),
         (1, None, r"at least 2 folds"),
+        (3, None, r"class 0: give more of them, or set cv=2\.$"),
         (2, [0, 0, 0, 0], r"as many groups as folds\. Got cv=2 and 1 groups"),
+        (2, [None] * 4, r"'groups' .* none missing\. Got \[None, None, None, None\]: name"),
+        (2, [0, 1, np.nan, 0], r"'groups' parameter of probe must hold numbers .* nan"),
+        (2, np.array([0, "a", 1, 1], dtype=object), r"'groups' parameter of probe must hold"),
         (2, [0, 1], r"one group per image\. Got 4 images and 2 groups"),
         (ShuffleSplit(1), None, r"at least 2 folds to distinguish a difference from noise\. Got 1"),
         ([], None, r"Got 0"),
@@ -141,6 +144,19 @@ def test_what_is_no_cross_validation(cv: Any) -> None:
 def test_folds_that_cannot_be_used(cv: Any, groups: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_folds(_labels([0, 1, 0, 1]), cv, random_state=0, groups=groups, who=WHO)
+
+
+@pytest.mark.parametrize("random_state", ["a", -1, 2**32])
+def test_what_is_no_seed(random_state: Any) -> None:
+    with pytest.raises(ValueError, match=r"'random_state' .* 0 to 4,294,967,295\. Got .* instead"):
+        make_folds(_labels([0, 1, 0, 1]), 2, random_state=random_state, who=WHO)
+
+
+@pytest.mark.parametrize("cv", [2, 5])
+def test_a_class_of_one_image_has_no_folds(cv: int) -> None:
+    message = rf"Got cv={cv} and 1 image of class b: give more of them, or leave out the class\.$"
+    with pytest.raises(ValueError, match=message):
+        make_folds(_labels(["a", "b", "a", "a"]), cv, random_state=0, who=WHO)
 
 
 # -- classifiers and pipelines

@@ -312,7 +312,7 @@ def test_weights_without_a_step_are_refused(digits: Any, computed: list[int]) ->
         ({"param_grid": 3}, ValueError, "'param_grid' parameter of LayerSearchCV"),
         ({"scoring": "f1_mikro"}, ValueError, "'scoring' parameter of LayerSearchCV"),
         ({"scoring": ["accuracy", "f1"]}, ValueError, "parameter refit must be set to a scorer"),
-        ({"cv": 50}, ValueError, "n_splits=50 cannot be greater"),
+        ({"cv": 50}, ValueError, r"as many images as folds\. Got cv=50 and \d+ images of class"),
     ],
 )
 def test_bad_parameters_are_found_before_the_network_runs(
@@ -328,7 +328,11 @@ def test_bad_parameters_are_found_before_the_network_runs(
     [
         (None, "requires y to be passed"),
         (np.zeros(80), r"at least two classes\. Got 1 class in y: \[0\.0\]"),
-        (np.arange(79) % 2, "inconsistent numbers of samples"),
+        (np.arange(79) % 2, r"one label per image\. Got 80 images and 79 labels"),
+        (np.arange(80) == 3, r"Got cv=2 and 1 image of class True: give more of them, or leave"),
+        (np.where(np.arange(80) == 3, None, "a"), r"a class for each image as y: .* none missing"),
+        (np.linspace(0, 1, 80), r"a class for each image as y: .* continuous"),
+        (np.eye(4, dtype=int)[np.arange(80) % 4], r"a class for each image as y: .* 1d array"),
     ],
 )
 def test_bad_labels_are_found_before_the_network_runs(
@@ -336,6 +340,28 @@ def test_bad_labels_are_found_before_the_network_runs(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         _search().fit(digits[0], y)
+    assert computed == []
+
+
+@pytest.mark.parametrize("classifier", [GaussianNB(), Ridge()])
+def test_a_search_needs_images(classifier: Any) -> None:
+    with pytest.raises(ValueError, match=r"LayerSearchCV needs at least one image\. Got X of"):
+        _search(classifier).fit(np.zeros((0, 8, 8)), [])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.arange(79.0), r"one number per image\. Got 80 images and 79 of them"),
+        (np.where(np.arange(80) == 3, np.nan, 1.5), r"a finite number .* Got 1 that are NaN"),
+        (["a", "b"] * 40, r"a number for each image as y, .* could not convert"),
+    ],
+)
+def test_bad_numbers_are_found_before_the_network_runs(
+    y: Any, message: str, digits: Any, computed: list[int]
+) -> None:
+    with pytest.raises(ValueError, match=f"LayerSearchCV needs {message}"):
+        _search(Ridge()).fit(digits[0], y)
     assert computed == []
 
 

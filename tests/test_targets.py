@@ -101,7 +101,11 @@ def test_columns_of_a_frame_name_the_labels() -> None:
         ([0.5, np.nan, 2.5], {}, r"finite number for each image as y\. Got 1 that are NaN"),
         ([0.5, np.inf, 2.5], {}, r"finite number"),
         ([0, np.nan, 1], {}, r"needs a class for each image as y"),
-        ([3, 3, 3], {"predictor": Ridge()}, r"numbers that differ\. Got only 3 in y"),
+        (
+            [3, 3, 3],
+            {"predictor": Ridge()},
+            r"numbers that differ\. Got only 3 in y \(n_samples=3\)",
+        ),
         (["a", "b", "c"], {"predictor": Ridge()}, r"needs a number for each image as y"),
         ([[0.5, 1.5], [2.5, 3.5]], {}, r"one number for each image as y\. Got 2 columns"),
         ([0.5, 1.5], {"positive": 1}, r"'positive' parameter of probe is for two classes"),
@@ -111,7 +115,6 @@ def test_columns_of_a_frame_name_the_labels() -> None:
         (range(5), {}, r"whole numbers as classes.* Got 5 different ones in y for 5 images"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 def test_what_cannot_be_predicted(y: Any, params: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _target(y, **params)

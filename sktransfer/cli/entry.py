@@ -99,7 +99,13 @@ def _name_options(message: str, args: argparse.Namespace) -> str:
     message = re.sub(
         r"(--[\w-]+) \(([^()]*)\)", lambda m: f"{m[1]} {m[2].replace(',', '')}", message
     )
+    message = re.sub(r"(--input-sizes) \[\(?(\d+)(?:, (\d+)\))?\]", _spell_option_size, message)
     return message.replace("pass None", "pass random")
+
+
+def _spell_option_size(match: re.Match) -> str:
+    """Write the only size of a list as the option takes it: `16`, or `16x24`."""
+    return f"{match[1]} {'x'.join(filter(None, match.groups()[1:]))}"
 
 
 def _drop_output() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,8 @@ ImageClassifier, ImageRegressor or Pipeline
     ValueError
         If the shape is missing or invalid, the model does not compute in float32, or a network in
         an ONNX file is of an unsupported opset.
+    FileNotFoundError
+        If there is no such folder.
     ImportError
         If onnx, or for a pipeline skl2onnx, is not installed.
 
@@ -113,6 +116,12 @@ ImageClassifier, ImageRegressor or Pipeline
             f"{name_extractor_in(extractor)}"
         )
     check_is_fitted(extractor)
+    file = Path(path)
+    if file.is_dir() or not file.parent.is_dir():
+        raise FileNotFoundError(
+            f"The 'path' parameter of {WHO} must name a file in a folder that exists. Got "
+            f"{str(file)!r}: make its folder, or name another place."
+        )
     if extractor.precision_ != "float32":
         raise ValueError(
             f"{WHO} writes networks in float32, whose predictions would differ from those in "
@@ -137,7 +146,7 @@ ImageClassifier, ImageRegressor or Pipeline
     if others:
         rest = Pipeline([(str(i), step) for i, step in enumerate(others)])
         model = _join(model, rest, cut.n_features, graph.opsets)
-    import_onnx().save(model, os.fspath(path))
+    import_onnx().save(model, file)
 
 
 def _input_shape(extractor: Any, image_shape: Sequence[int] | None) -> tuple[int, int, int]:

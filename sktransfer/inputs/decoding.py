@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sktransfer.inputs.encoded import Encoded
-from sktransfer.inputs.scale import ValueRange
+from sktransfer.inputs.scale import ValueRange, name_not_finite
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -63,7 +63,8 @@ def _decode(image: Image.Image, value_range: ValueRange | None) -> tuple[np.ndar
         pixels = np.asarray(turned)[..., None]
         n_bad = pixels.size - np.count_nonzero(np.isfinite(pixels))
         if n_bad:
-            raise ValueError(f"{n_bad} of its {pixels.size} pixels are NaN or infinity (inf)")
+            kinds = " and ".join(sorted(name_not_finite(pixels)))
+            raise ValueError(f"{n_bad} of its {pixels.size} pixels are {kinds}")
         return pixels, value_range
     if "transparency" in turned.info or mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         turned = _to_mode(turned, "RGBA")

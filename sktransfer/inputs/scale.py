@@ -35,6 +35,12 @@ def is_finite(value: Any) -> bool:
         return False
 
 
+def name_not_finite(values: np.ndarray) -> set[str]:
+    """Say which values among others are no finite numbers."""
+    found = {"NaN": np.isnan(values).any(), "infinity": np.isinf(values).any()}
+    return {name for name, is_there in found.items() if is_there}
+
+
 def to_range(value_range: Any) -> ValueRange:
     """Return what the user gave as numbers of Python's, or tuples of three."""
     black, white = (np.asarray(end, dtype=float).tolist() for end in value_range)

@@ -24,6 +24,7 @@ from sktransfer.inputs.scale import (
     ends,
     is_finite,
     is_per_channel,
+    name_not_finite,
     normalised_range,
     opaque_alpha,
     to_range,
@@ -90,13 +91,14 @@ def _extent(array: np.ndarray, channels: slice) -> tuple[float, float]:
 
 def _raise_not_finite(images: Images) -> None:
     each = images.data if isinstance(images, ArrayImages) else images.items
-    bad = [
-        position
+    faults = {
+        position: found
         for position, image in enumerate(each)
-        if isinstance(image, np.ndarray) and not np.isfinite(image).all()
-    ]
+        if isinstance(image, np.ndarray) and (found := name_not_finite(image))
+    }
+    bad, kinds = list(faults), sorted(set().union(*faults.values()))
     raise ValueError(
-        f"{images.who} needs finite pixel values. Got NaN or infinity (inf) in {len(bad)} of "
+        f"{images.who} needs finite pixel values. Got {' and '.join(kinds)} in {len(bad)} of "
         f"{len(images)} images, at positions {bad[:10]}{' and more' if len(bad) > 10 else ''}: "
         "repair or leave out these images."
     )

@@ -177,7 +177,7 @@ def compare_transfer(
     ['raw pixels as in the article', 'raw pixels from 0 to 1', 'raw pixels', 'random']
     """
     who = "compare_transfer"
-    check_extractors(extractors, on_error, who=who)
+    check_extractors(extractors, optional, on_error, who=who)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
     images = read_as(first, X, who=who)
     checked = Scoring.check(

@@ -27,6 +27,7 @@ from sktransfer.evaluation.probing import (
     predicts,
     raw_pixels,
 )
+from sktransfer.evaluation.probing.folding import check_seed
 from sktransfer.evaluation.probing.metrics import DEFAULT_METRICS
 from sktransfer.evaluation.probing.planning import (
     NetworkPlan,
@@ -177,7 +178,7 @@ def transfer_curve(
     >>> [len(scores) for scores in curve.rows[0].scores]
     [3, 3]
     """
-    _check_parameters(extractors, on_error, estimators, scoring, n_repeats)
+    _check_parameters(extractors, optional, on_error, estimators, scoring, n_repeats)
     first = next(iter(extractors.values()), VGGFeatureExtractor())
     images = read_as(first, X, who=_WHO)
     target = _check_target(y, len(images), classifier, estimators)
@@ -185,6 +186,7 @@ def transfer_curve(
     metric = DEFAULT_METRICS[target.kind][0] if scoring is None else scoring
     is_weighted = sample_weight is not None
     scorer = make_scorer_of(target, metric, probe, is_weighted=is_weighted, who=_WHO)
+    check_seed(random_state, _WHO)
     rng = check_random_state(random_state)
     splits = split(target, test, n_repeats, rng, groups=groups, who=_WHO)
     n_train = min(len(order) for order, _ in splits)
@@ -300,9 +302,9 @@ def _compute_in_turn(plan: NetworkPlan, X: Any, row: CurveRow) -> Iterator[np.nd
 
 
 def _check_parameters(
-    extractors: Any, on_error: Any, estimators: Any, scoring: Any, n_repeats: Any
+    extractors: Any, optional: Any, on_error: Any, estimators: Any, scoring: Any, n_repeats: Any
 ) -> None:
-    check_extractors(extractors, on_error, who=_WHO)
+    check_extractors(extractors, optional, on_error, who=_WHO)
     if not isinstance(estimators, Mapping | None):
         raise _wrong_estimators(estimators, "classes")
     names = [RAW, UNIT_RAW, *extractors, *(estimators or {})]

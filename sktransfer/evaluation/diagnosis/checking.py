@@ -12,7 +12,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils import column_or_1d
 
 from sktransfer.base import _safe_indexing
 from sktransfer.evaluation.diagnosis import (
@@ -37,6 +36,7 @@ from sktransfer.evaluation.diagnosis.given import check_features, open_features
 from sktransfer.evaluation.diagnosis.sampling import sample_rows
 from sktransfer.evaluation.diagnosis.subject import read_subject
 from sktransfer.evaluation.probing import check_labels, make_folds
+from sktransfer.evaluation.probing.folding import check_groups
 from sktransfer.features.fitted import read_as
 from sktransfer.inputs.images import ArrayImages, ImageList
 
@@ -171,9 +171,9 @@ def diagnose(
         Their labels. Without them, checks that need labels are skipped.
     features : array-like of shape (n_images, n_features), path-like or None, default=None
         Features that were computed elsewhere, or the ``.npy`` file that holds them, which is
-        read in pieces. Rows of a sample are compared with what `estimator` computes: are they of
-        these images, in this order, of this layer, size, value range and channel order? All
-        other checks look at what `estimator` computes.
+        read in pieces. All must be finite. Rows of a sample are compared with what `estimator`
+        computes: are they of these images, in this order, of this layer, size, value range and
+        channel order? All other checks look at what `estimator` computes.
     groups : array-like of shape (n_images,) or None, default=None
         A group for each image, such as the person or the film that it is of. Folds keep groups
         together, in all scores and in the search for copies.
@@ -308,13 +308,9 @@ def _count(X: Any) -> int:
 def _check_groups(groups: Any, n_images: int, y: Any) -> np.ndarray | None:
     if groups is None:
         return None
-    groups = column_or_1d(groups)
-    if y is None or len(groups) != n_images:
-        raise ValueError(
-            f"diagnose needs one group per image, and labels. Got {n_images} images, {len(groups)} "
-            f"groups and {'no' if y is None else 'their'} labels."
-        )
-    return groups
+    if y is None:
+        raise ValueError("diagnose needs labels where there are groups. Got groups and y=None.")
+    return check_groups(groups, n_images, who="diagnose")
 
 
 def _check_parameters(cv: Any, max_images: Any, random_state: Any) -> None:

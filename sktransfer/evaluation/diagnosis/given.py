@@ -24,8 +24,11 @@ def open_features(features: Any) -> np.ndarray:
         path = Path(features)
         try:
             check_regular(path)  # a pipe would be waited for
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"The 'features' parameter of diagnose must name a .npy file of numbers. Got "
+                f"{str(path)!r}, and there is no such file."
+            ) from error
         except OSError as error:
             raise ValueError(
                 f"The 'features' parameter of diagnose must name a .npy file of numbers. Got "
@@ -48,11 +51,15 @@ def open_features(features: Any) -> np.ndarray:
             )
     else:
         array = np.asarray(features)
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
+    cures = []
+    if array.dtype.kind not in "fiu":
+        cures.append("numbers, as by features.astype(float)")
+    if array.ndim != 2:
+        cures.append("rows, as by features.reshape(len(features), -1)")
+    if cures:
         raise ValueError(
             f"The 'features' parameter of diagnose must be a table of numbers with a row for each "
-            f"image. Got shape {array.shape} of dtype {array.dtype}: pass "
-            "features.reshape(len(features), -1)."
+            f"image. Got shape {array.shape} of dtype {array.dtype}: pass {' and '.join(cures)}."
         )
     return array
 

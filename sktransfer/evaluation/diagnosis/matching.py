@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -40,7 +41,23 @@ class Given:
 
     def take(self, rows: Any) -> np.ndarray:
         """Read some rows."""
-        return np.nan_to_num(np.asarray(self.array[rows], dtype=np.float32))
+        with np.errstate(over="ignore"):  # of what no float32 holds
+            return np.asarray(self.array[rows], dtype=np.float32)
+
+    def _blocks(self) -> Iterator[slice]:
+        """Give all rows, so many at a time as may be read at once."""
+        step = max(1, _BLOCK_VALUES // self.array.shape[1])
+        return (slice(start, start + step) for start in range(0, len(self.array), step))
+
+    def find_not_finite(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows and the columns that hold NaN or infinity."""
+        rows = np.zeros(len(self.array), dtype=bool)
+        columns = np.zeros(self.array.shape[1], dtype=bool)
+        for block in self._blocks():
+            is_wrong = ~np.isfinite(self.take(block))
+            rows[block] = is_wrong.any(axis=1)
+            columns |= is_wrong.any(axis=0)
+        return np.flatnonzero(rows), np.flatnonzero(columns)
 
     @cached_property
     def sample(self) -> np.ndarray:
@@ -59,11 +76,7 @@ class Given:
     @cached_property
     def skimmed(self) -> np.ndarray:
         """These columns of all rows, read once."""
-        step = max(1, _BLOCK_VALUES // self.array.shape[1])
-        starts = range(0, len(self.array), step)
-        return np.concatenate(
-            [self.take(slice(start, start + step))[:, self.columns] for start in starts]
-        )
+        return np.concatenate([self.take(block)[:, self.columns] for block in self._blocks()])
 
 
 @dataclass(frozen=True)

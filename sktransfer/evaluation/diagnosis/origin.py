@@ -43,6 +43,7 @@ NEARLY = 0.9
 
 #: What the findings may be called.
 NAMES = (
+    "features-not-finite",
     "features-in-another-order",
     "features-of-other-images",
     "identical-features",
@@ -67,6 +68,11 @@ def given_features(e: Evidence) -> Iterator[Finding]:
     positions = np.random.default_rng(e.seed).permutation(len(e.rows))[:N_COMPARED]
     expected = e.features[positions]
     given = Given(e.given, e.rows[positions], e.seed)
+    rows, columns = given.find_not_finite()
+    if len(rows):
+        e.leave_out(NAMES[1:], "the given features are not all finite")
+        yield _say_not_finite(rows, columns, e.given.shape)
+        return
     if match_in_place(expected, given).found == 1 or _is_alike(expected):
         return
     evidence = {
@@ -96,6 +102,24 @@ def given_features(e: Evidence) -> Iterator[Finding]:
             yield from _say_places(e, given, match, alternative.features, {})
         return
     yield _say_unexplained(e, expected, given, positions, evidence)
+
+
+def _say_not_finite(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, ...]) -> Finding:
+    return Finding(
+        "features-not-finite",
+        "error",
+        f"The given features hold NaN or infinity, in {len(rows):,} of {shape[0]:,} rows and "
+        f"{len(columns):,} of {shape[1]:,} columns: rows were never filled in, or something was "
+        "divided by zero or became too large. They are compared with nothing.",
+        {
+            "such rows": len(rows),
+            "such columns": len(columns),
+            "the first rows are": rows[:5].tolist(),
+            "the first columns are": columns[:5].tolist(),
+        },
+        AGAIN,
+        rows[:20].tolist(),
+    )
 
 
 def _is_alike(features: np.ndarray) -> bool:

@@ -29,6 +29,7 @@ def make_folds(
     Classes and sets of labels are stratified, the latter only where there are no groups; numbers
     are shuffled.
     """
+    check_seed(random_state, who)
     groups = check_groups(groups, len(target.y), who=who)
     if not isinstance(cv, Integral) or isinstance(cv, bool):
         folds = _given(target, cv, groups, who)
@@ -49,23 +50,54 @@ def check_groups(groups: Any, n_images: int, *, who: str) -> np.ndarray | None:
         raise ValueError(
             f"{who} needs one group per image. Got {n_images} images and {len(groups)} groups."
         )
+    try:
+        found = np.unique(groups)
+        is_complete = not (found != found).any()  # as NaN is
+    except TypeError:  # of None, or of values that cannot be sorted
+        is_complete = False
+    if not is_complete:
+        raise ValueError(
+            f"The 'groups' parameter of {who} must hold numbers alone or text alone, none missing. "
+            f"Got {groups[:5].tolist()}{' ...' * (n_images > 5)}: name the group of each image."
+        )
     return groups
 
 
-def _stratified(labels: Labels, cv: int, groups: Any, random_state: Any, who: str) -> Folds:
-    if cv < 2 or labels.counts.min() < cv:
+def check_seed(random_state: Any, who: str) -> None:
+    """Check that random numbers can be drawn from a seed."""
+    try:
+        check_random_state(random_state)
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{who} needs at least 2 folds, and in each class as many images as folds. Got "
-            f"cv={cv} and {labels.counts.min()} images of class "
-            f"{labels.classes[labels.counts.argmin()]}: give more images, or set "
-            f"cv={max(2, min(cv, labels.counts.min()))}."
-        )
+            f"The 'random_state' parameter of {who} must be None or a whole number from 0 to "
+            f"{2**32 - 1:,}. Got {random_state!r} instead."
+        ) from error
+
+
+def _stratified(labels: Labels, cv: int, groups: Any, random_state: Any, who: str) -> Folds:
+    check_enough_images(labels, cv, who)
     splitter: Any = StratifiedKFold
     if groups is not None:
         splitter = StratifiedGroupKFold
         _check_enough_groups(groups, cv, who)
     splitter = splitter(cv, shuffle=True, random_state=random_state)
     return list(splitter.split(labels.y, labels.y, groups))
+
+
+def check_enough_images(labels: Labels, cv: int, who: str) -> None:
+    """Check that every fold can test images of each class."""
+    fewest = int(labels.counts.min())
+    if cv >= 2 and fewest >= cv:
+        return
+    rarest = labels.classes[labels.counts.argmin()]
+    one = f"{fewest} image{'s' * (fewest > 1)} of class {rarest}"
+    cure = f"give more of them, or set cv={max(2, min(cv, fewest))}"
+    if fewest < 2:
+        cure = "give more of them, or leave out the class"
+    raise ValueError(
+        f"{who} needs at least 2 folds, and in each class as many images as folds. Got cv={cv} and "
+        f"{one}: {cure}."
+    )
 
 
 def _check_enough_groups(groups: np.ndarray, cv: int, who: str) -> None:
@@ -81,9 +113,10 @@ def _shuffled(
 ) -> Folds:
     n_images = len(target.y)
     if cv < 2 or n_images < 2 * cv:
+        more = f", or set cv={max(2, min(cv, n_images // 2))}" if n_images >= 4 else ""
         raise ValueError(
             f"{who} needs at least 2 folds, and two images for each of them. Got cv={cv} and "
-            f"{n_images} images: give more images, or set cv={max(2, min(cv, n_images // 2))}."
+            f"{n_images} images: give more images{more}."
         )
     if groups is not None:
         _check_enough_groups(groups, cv, who)

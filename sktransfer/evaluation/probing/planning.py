@@ -50,7 +50,7 @@ class NetworkPlan:
     unavailable: str | None = None
 
 
-def check_extractors(extractors: Any, on_error: Any, *, who: str) -> None:
+def check_extractors(extractors: Any, optional: Any, on_error: Any, *, who: str) -> None:
     """Find out whether extractors are given by name, and what happens where one cannot be used."""
     given = extractors.values() if isinstance(extractors, Mapping) else [None]
     if not all(isinstance(each, FeatureExtractor) for each in given):
@@ -58,6 +58,12 @@ def check_extractors(extractors: Any, on_error: Any, *, who: str) -> None:
             f"The 'extractors' parameter of {who} must map names to instances of "
             "VGGFeatureExtractor or ImageFeatureExtractor, as in {'VGG16': "
             f"VGGFeatureExtractor()}}. Got {extractors!r} instead.{name_extractor_in(*given)}"
+        )
+    unknown = [name for name in optional if name not in extractors]
+    if isinstance(optional, str) or unknown:
+        raise ValueError(
+            f"The 'optional' parameter of {who} must list names of 'extractors', which are "
+            f"{list(extractors)}. Got {optional!r} instead."
         )
     if on_error not in ("raise", "skip"):
         raise ValueError(

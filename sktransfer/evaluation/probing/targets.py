@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import type_of_target
+
+from sktransfer.base import as_labels
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def _check_numbers(y: Any, n_images: int, who: str) -> Numbers:
             f"{who} needs a number for each image as y, to be predicted by a regressor. Got "
             f"others: {error}"
         ) from error
-    _check_length(values, n_images, "number", who)
+    check_length(values, n_images, "number", who)
     if not np.isfinite(values).all():
         n_missing = int((~np.isfinite(values)).sum())
         raise ValueError(
@@ -177,14 +179,16 @@ def _check_numbers(y: Any, n_images: int, who: str) -> Numbers:
             "infinite: leave these images out."
         )
     if values.min() == values.max():
-        raise ValueError(f"{who} needs numbers that differ. Got only {values[0]:g} in y.")
+        raise ValueError(
+            f"{who} needs numbers that differ. Got only {values[0]:g} in y (n_samples={n_images})."
+        )
     return Numbers(values)
 
 
 def _check_sets(y: Any, n_images: int, who: str) -> LabelSets:
     columns = getattr(y, "columns", None)
     values = np.asarray(y.toarray() if hasattr(y, "toarray") else y).astype(np.int64)
-    _check_length(values, n_images, "row of labels", who)
+    check_length(values, n_images, "row of labels", who)
     if (values.sum(axis=1) == 1).all():
         raise ValueError(
             f"{who} takes columns of 0 and 1 for labels of which an image may have several. Got "
@@ -201,7 +205,8 @@ def _check_sets(y: Any, n_images: int, who: str) -> LabelSets:
     return LabelSets(values, names)
 
 
-def _check_length(y: Any, n_images: int, what: str, who: str) -> None:
+def check_length(y: Any, n_images: int, what: str, who: str) -> None:
+    """Check that there are as many of them as images."""
     if len(y) != n_images:
         raise ValueError(
             f"{who} needs one {what} per image. Got {n_images} images and {len(y)} of them."
@@ -240,23 +245,14 @@ def check_labels(y: Any, n_images: int, *, positive: Any = None, who: str) -> La
     ValueError
         If they are not one per image, not classes, or of a single class.
     """
-    try:
-        y = column_or_1d(y)
-        if len(y) != n_images:
-            raise ValueError(
-                f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
-            )
-        check_classification_targets(y)
-        classes, counts = np.unique(y, return_counts=True)
-    except (TypeError, ValueError) as error:
-        if str(error).startswith(who):
-            raise
+    y = as_labels(y, who)
+    if len(y) != n_images:
         raise ValueError(
-            f"{who} needs a class for each image as y: whole numbers or text, none missing. "
-            f"Got others: {error}"
-        ) from error
+            f"{who} needs one label per image. Got {n_images} images and {len(y)} labels."
+        )
+    classes, counts = np.unique(y, return_counts=True)
     if len(classes) < 2:
-        raise ValueError(f"{who} needs at least two classes. Got only {classes.tolist()} in y.")
+        raise ValueError(f"{who} needs at least two classes. Got 1 class in y: {classes.tolist()}.")
     if positive is not None and positive not in classes:
         raise ValueError(
             f"The 'positive' parameter of {who} must be one of the classes {classes.tolist()}. "

@@ -14,6 +14,7 @@ from sktransfer.evaluation.sweep.across_result import NetworkRow, NetworkSweep
 from sktransfer.evaluation.sweep.cuts import Limits, sweep_cuts
 from sktransfer.evaluation.sweep.grid import MAX_WIDTH, Size, plan_variants
 from sktransfer.evaluation.sweep.layers import settle_extractor
+from sktransfer.evaluation.sweep.networks import check_size, only_size
 from sktransfer.evaluation.sweep.result import SweepRow
 from sktransfer.evaluation.sweep.scoring import SweepScoring
 from sktransfer.extractor import VGGFeatureExtractor
@@ -138,6 +139,8 @@ def sweep_networks(
                 result.skipped.append(f"{name}{at}: {reason}")
                 continue
             try:
+                if size is not None:
+                    check_size(only_size(extractor), [as_size(as_shape(size))], who)
                 own, wanted, pooling, megabytes = _plan(extractor, layers.get(name), size)
                 settled = settle_extractor(extractor, who)
                 pooled = [pooling] if poolings is None else poolings

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from sktransfer.evaluation.sweep.networks import default_layers, find_layers, is_vgg, list_layers_of
+from sktransfer.evaluation.sweep.networks import (
+    check_size,
+    default_layers,
+    find_layers,
+    is_vgg,
+    list_layers_of,
+    only_size,
+)
 from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.networks import DENSE_UNITS, MIN_SIZE, TRAINED_SIZE
 from sktransfer.networks.outputs import as_shape, as_size, spell_size
@@ -88,18 +95,23 @@ def plan_variants(
 ) -> tuple[list[Variant], list[Skipped]]:
     """List every variant of an extractor's network, or of VGG's by its name.
 
-    Small inputs come first, and narrow before wide. Plain vectors (``flatten``, the dense layers)
+    Without sizes, these are the usual ones, or the only one that the network takes. Small inputs
+    come first, and narrow before wide. Plain vectors (``flatten``, the dense layers)
     have nothing to pool: they are listed once, whatever the poolings.
     """
     layers = _check_list("layers", layers, "layer names, such as ['block1_pool']", who)
     poolings = _check_poolings(poolings, who)
+    only = only_size(network)
+    if input_sizes is None:
+        input_sizes = INPUT_SIZES if only is None else [only]
     sizes = _check_sizes(input_sizes, MIN_SIZE if is_vgg(network) else 1, who)
     if max_width is not None and not (isinstance(max_width, Integral) and int(max_width) >= 1):
         raise ValueError(
             f"The 'max_width' parameter of {who} must be None or a whole number of features from "
             f"1 up. Got {max_width!r} instead."
         )
-    tables, refused = _list_tables(network, sizes)
+    check_size(only, sizes, who)
+    tables, refused = _list_tables(network, sizes, only)
     # A layer that some size has may be missing at the others; one that none has is a mistake.
     largest = TRAINED_SIZE if TRAINED_SIZE in tables else next(iter(tables))
     if tuple(layers) == BLOCK_ENDS:
@@ -181,12 +193,16 @@ def _why_skipped(variant: Variant, table: Sequence[Any], max_width: int | None) 
 
 
 def _list_tables(
-    network: FeatureExtractor | str, sizes: Iterable[Size]
+    network: FeatureExtractor | str, sizes: Sequence[Size], only: Size | None
 ) -> tuple[dict[Size, Sequence[Any]], dict[Size, str]]:
     """List the layers at each size, and why there are none at the others."""
     layers_at = list_layers_of(network)
     tables, refused = {}, {}
     for size in sizes:
+        if only not in (None, size):
+            sides = " x ".join(map(str, as_shape(only)))
+            refused[size] = f"the network takes images of {sides} pixels only"
+            continue
         try:
             tables[size] = layers_at(size)
         except ValueError as error:

@@ -14,7 +14,6 @@ from sktransfer.base import name_extractor_in
 from sktransfer.evaluation.sweep.cuts import MEMORY_BUDGET, Limits, sweep_cuts
 from sktransfer.evaluation.sweep.grid import (
     BLOCK_ENDS,
-    INPUT_SIZES,
     MAX_WIDTH,
     POOLINGS,
     plan_variants,
@@ -37,7 +36,7 @@ def sweep_layers(
     extractor: FeatureExtractor | None = None,
     layers: Sequence[str] = BLOCK_ENDS,
     poolings: Sequence[str | None] = POOLINGS,
-    input_sizes: Sequence[int | tuple[int, int]] = INPUT_SIZES,
+    input_sizes: Sequence[int | tuple[int, int]] | None = None,
     classifier: Any = None,
     cv: Any = 5,
     groups: Any = None,
@@ -78,9 +77,10 @@ def sweep_layers(
     poolings : list of {'avg', 'max', 'cls'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are
         scored once, as they are.
-    input_sizes : list of int or tuple of int, default=(32, 64, 224)
+    input_sizes : list of int or tuple of int, or None, default=None
         Sides in pixels, 32 and up, or heights and widths; those that a network does not take are
-        listed as skipped. The cost grows with the number of pixels.
+        listed as skipped. The cost grows with the number of pixels. None means 32, 64 and 224, or
+        the only size that the network takes.
     classifier : estimator or None, default=None
         Classifier, or regressor of numbers. None means a ``StandardScaler`` with
         ``LogisticRegression(max_iter=1000)``, one for each of several labels, or with ``RidgeCV``

@@ -10,6 +10,8 @@ from sktransfer.features.estimator import FeatureExtractor
 from sktransfer.networks import find_layer, list_layers
 from sktransfer.networks.graph import list_stages, say_unknown
 from sktransfer.networks.opening import find_named, open_network
+from sktransfer.networks.outputs import as_shape, as_size
+from sktransfer.networks.timm_network import is_timm
 
 #: Says what layers a network has at an input size, input first; a ValueError says that it takes
 #: no images of that size.
@@ -38,6 +40,32 @@ def own_size(extractor: FeatureExtractor) -> int | tuple[int, int]:
     if application is not None:
         return application.input_size
     return open_network(network, None, who=who).input_size
+
+
+def only_size(extractor: FeatureExtractor | str) -> int | tuple[int, int] | None:
+    """Say which size alone a network takes: a model or a file whose input has one."""
+    if is_vgg(extractor):
+        return None
+    assert isinstance(extractor, FeatureExtractor)
+    network, who = extractor.get_params(deep=False)["network"], type(extractor).__name__
+    if is_timm(network) or find_named(network, who) is not None:
+        return None
+    try:
+        return as_size(as_shape(open_network(network, None, who=who).input_size))
+    except ValueError:  # it takes several, or none, which is said where it is used
+        return None
+
+
+def check_size(
+    only: int | tuple[int, int] | None, sizes: Sequence[int | tuple[int, int] | None], who: str
+) -> None:
+    """Check that the size that a network takes alone is among those that were asked for."""
+    if only is not None and only not in sizes:
+        raise ValueError(
+            f"The 'input_sizes' parameter of {who} must be that of the network, which takes images "
+            f"of {' x '.join(map(str, as_shape(only)))} pixels only. Got {list(sizes)}: set "
+            f"input_sizes={[only]}."
+        )
 
 
 def default_layers(table: Sequence[Any], block_ends: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from sklearn import get_config
 from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import column_or_1d, indexable
+from sklearn.utils import column_or_1d, get_tags, indexable
 from sklearn.utils.metadata_routing import process_routing
 
 from sktransfer.base import (
@@ -22,7 +22,10 @@ from sktransfer.base import (
     unchanged_on_failure,
 )
 from sktransfer.engines import JOINT_PRECISIONS
+from sktransfer.evaluation.probing import check_labels, check_target
+from sktransfer.evaluation.probing.folding import check_enough_images
 from sktransfer.evaluation.probing.selection import score_choice
+from sktransfer.evaluation.probing.targets import check_length
 from sktransfer.evaluation.sweep.candidates import (
     Trial,
     judge_candidates,
@@ -31,7 +34,6 @@ from sktransfer.evaluation.sweep.candidates import (
 )
 from sktransfer.evaluation.sweep.grid import (
     BLOCK_ENDS,
-    INPUT_SIZES,
     MAX_WIDTH,
     POOLINGS,
     Skipped,
@@ -41,6 +43,7 @@ from sktransfer.evaluation.sweep.grid import (
 from sktransfer.evaluation.sweep.passes import fill_store
 from sktransfer.extractor import VGGFeatureExtractor
 from sktransfer.features.estimator import FeatureExtractor
+from sktransfer.features.fitted import read_as
 
 # The extractor's parameters that are searched over; those of a variant have the same names.
 _CUT = ("layer", "pooling", "input_size")
@@ -63,8 +66,9 @@ class LayerSearchCV(Documented, GridSearchCV):
     poolings : list of {'avg', 'max', 'cls'} or None, default=('avg', 'max', None)
         Mean or maximum of each feature map, or None for all values. Layers without feature maps are
         tried once, as they are.
-    input_sizes : list of int or tuple of int, default=(32, 64, 224)
+    input_sizes : list of int or tuple of int, or None, default=None
         Sides in pixels, 32 and up, or heights and widths. The cost grows with the number of pixels.
+        None means 32, 64 and 224, or the only size that the network takes.
     param_grid : dict, list of dict or None, default=None
         Parameters of the other steps, as for ``GridSearchCV``; each is tried with each cut.
     max_width : int or None, default=50000
@@ -168,7 +172,7 @@ class LayerSearchCV(Documented, GridSearchCV):
         *,
         layers: Sequence[str] = BLOCK_ENDS,
         poolings: Sequence[str | None] = POOLINGS,
-        input_sizes: Sequence[int | tuple[int, int]] = INPUT_SIZES,
+        input_sizes: Sequence[int | tuple[int, int]] | None = None,
         param_grid: dict | list[dict] | None = None,
         max_width: int | None = MAX_WIDTH,
         scoring: Any = None,
@@ -244,8 +248,12 @@ class LayerSearchCV(Documented, GridSearchCV):
         # Find all errors before the network runs.
         self._validate_params()
         extractor, variants, skipped = self._plan()
-        X, y = indexable(X, y)
-        y = self._check_labels(y)
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        X, y = (indexable(each)[0] for each in (X, y))
+        y = self._check_labels(y, len(read_as(extractor, X, who=type(self).__name__)))
         self._get_scorers()
         if get_config()["enable_metadata_routing"]:
             process_routing(self, "fit", **params)
@@ -334,24 +342,34 @@ class LayerSearchCV(Documented, GridSearchCV):
         )
         return extractor, variants, skipped
 
-    def _check_labels(self, y: Any) -> Any:
+    def _check_labels(self, y: Any, n_images: int) -> Any:
         """Check what the search would find out only after the network has run."""
         who = type(self).__name__
-        if y is None:
-            raise ValueError(f"{who} requires y to be passed, but the target y is None.")
         shape = np.asarray(y).shape
         if len(shape) == 2 and shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        if is_classifier(self.estimator) and len(classes := np.unique(np.asarray(y))) < 2:
-            raise ValueError(
-                f"{who} needs at least two classes. Got 1 class in y: {classes.tolist()}."
-            )
+            shape = shape[:1]
+        if len(shape) == 2 and _takes_columns(self.estimator):
+            check_length(y, n_images, "row", who)
+        elif is_classifier(self.estimator):
+            labels = check_labels(y, n_images, who=who)
+            if self.cv is None or isinstance(self.cv, Integral):
+                check_enough_images(labels, check_cv(self.cv).get_n_splits(), who)
+        else:
+            check_target(y, n_images, predictor=self.estimator, who=who)
         if self.cv is None or isinstance(self.cv, Integral):
             splitter = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the search will say it
                 list(splitter.split(np.zeros(_num_samples(y)), y))
         return y
+
+
+def _takes_columns(estimator: Any) -> bool:
+    """Tell whether an estimator predicts several labels or numbers for each image."""
+    tags = get_tags(estimator)
+    is_multi_label = tags.classifier_tags is not None and tags.classifier_tags.multi_label
+    return is_multi_label or tags.target_tags.multi_output
 
 
 def _shares_features(extractor: FeatureExtractor) -> bool:

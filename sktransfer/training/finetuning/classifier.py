@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import assert_all_finite, column_or_1d
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import column_or_1d
 
-from sktransfer.base import StrOptions, _fit_context
+from sktransfer.base import StrOptions, _fit_context, as_labels
 from sktransfer.training.finetuning.base import FineTuner
 from sktransfer.training.finetuning.objectives import Classification
 from sktransfer.training.finetuning.parameters import (
@@ -135,11 +134,7 @@ class TunedClassifier(ClassifierMixin, FineTuner):
 
     def _check_targets(self, y: Any) -> np.ndarray:
         self._refuse_several(y)
-        labels = column_or_1d(y, warn=True)
-        if labels.dtype.kind == "f":  # before scikit-learn casts them, with a warning of NumPy's
-            assert_all_finite(labels, input_name="y")
-        check_classification_targets(labels)
-        return labels
+        return as_labels(y, type(self).__name__, warn=True)
 
     def _refuse_several(self, y: Any) -> None:
         """Refuse one-hot and multi-label targets, with what to do instead."""
@@ -205,10 +200,24 @@ class TunedClassifier(ClassifierMixin, FineTuner):
             sums = np.bincount(targets, weights, minlength=len(self.classes_))
             factors = sums.sum() / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1))
         else:
-            factors = compute_class_weight(
-                self.class_weight, classes=self.classes_, y=self.classes_
-            )
+            factors = self._read_class_weight(self.class_weight)
         return weights * factors[targets]
+
+    def _read_class_weight(self, given: dict[Any, float]) -> np.ndarray:
+        """Return the weight of each class; without one it is 1, if all names are of classes."""
+        who, classes = type(self).__name__, self.classes_.tolist()
+        unknown = [label for label in given if label not in classes]
+        if unknown and not set(classes) <= set(given):
+            raise ValueError(
+                f"The 'class_weight' parameter of {who} must name classes of y, which are "
+                f"{classes[:10]}. Got {unknown[:10]}, which are not in it: correct their names."
+            )
+        if not all(isinstance(each, Real) and 0 <= each < np.inf for each in given.values()):
+            raise ValueError(
+                f"The 'class_weight' parameter of {who} must give finite numbers from 0 up. Got "
+                f"{given!r} instead."
+            )
+        return np.array([float(given.get(label, 1)) for label in classes])
 
     def _finish(self, outputs: Any) -> Any:
         from keras import layers

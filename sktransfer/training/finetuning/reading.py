@@ -56,9 +56,20 @@ class ImagesAndTargets(TunedNetwork):
                 "image."
             )
         y = self._check_targets(y)
-        weights = _check_sample_weight(
-            sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
-        )
+        if not len(y):
+            raise ValueError(
+                f"{who} needs a target of at least one image. Got an empty y: check how the images "
+                "were selected."
+            )
+        try:
+            weights = _check_sample_weight(
+                sample_weight, np.empty((len(y), 1)), dtype=np.float64, ensure_non_negative=True
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"The 'sample_weight' parameter of {who} must be a finite number from 0 up for "
+                f"each of the {len(y)} images of y. Got others: {error}"
+            ) from error
         if not weights.any():
             raise ValueError(f"{who} needs a sample_weight that is not zero for every row.")
         return y, weights

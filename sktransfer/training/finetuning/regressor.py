@@ -66,10 +66,22 @@ class TunedRegressor(RegressorMixin, FineTuner):
 
     def _check_targets(self, y: Any) -> np.ndarray:
         who = type(self).__name__
-        values = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        try:
+            values = check_array(
+                y,
+                ensure_2d=False,
+                allow_nd=True,
+                ensure_min_samples=0,
+                dtype=np.float64,
+                input_name="y",
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{who} needs a finite number for each image as y. Got others: {error}"
+            ) from error
         if values.ndim == 2 and values.shape[1] == 1:
             values = column_or_1d(values, warn=True)
-        if values.ndim > 2:
+        if values.ndim not in (1, 2):
             raise ValueError(
                 f"{who} needs targets of shape (n_images,) or (n_images, n_outputs). Got y of "
                 f"shape {values.shape}."
