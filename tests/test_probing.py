@@ -42,6 +42,7 @@ from sktransfer.evaluation.probing import (
     split_estimator,
     time_features,
 )
+from sktransfer.evaluation.probing.wide import WideLogisticRegression, is_wide, rotate
 
 WHO = "probe"
 
@@ -431,3 +432,37 @@ def test_features_that_are_all_constant_predict_the_larger_class() -> None:
     probe = make_classifier().fit(X, y)
     assert probe.predict(X).tolist() == [0] * 12
     assert probe[-1].coef_.shape == (1, 60)
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_few_images_of_many_features_are_fitted_as_by_scikit_learn(n_classes: int) -> None:
+    rng = np.random.default_rng(n_classes)
+    X, y = rng.normal(size=(40, 400)), np.arange(40) % n_classes
+    X -= X.mean(axis=0)
+    X[7] = X[3]  # one coordinate less, besides that of the centre
+    weights = rng.uniform(0, 2, 40)
+    assert is_wide(X, 1)
+    found = WideLogisticRegression(tol=1e-8, max_iter=1000).fit(X, y, weights)
+    expected = LogisticRegression(tol=1e-8, max_iter=1000).fit(X, y, weights)
+    np.testing.assert_allclose(found.coef_, expected.coef_, atol=1e-6)
+    np.testing.assert_allclose(found.intercept_, expected.intercept_, atol=1e-6)
+    assert found.n_features_in_ == 400
+
+
+def test_images_are_rotated_into_coordinates_of_the_same_products() -> None:
+    X = np.random.default_rng(0).normal(size=(6, 30))
+    X[4] = X[1] + X[2]
+    rows, rotate_back = rotate(X)  # type: ignore[misc]
+    assert rows.shape == (6, 5)
+    np.testing.assert_allclose(rows @ rows.T, X @ X.T, atol=1e-12)
+    np.testing.assert_allclose(rotate_back(rows), X, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_images", "n_vectors", "expected"), [(60, 1, True), (61, 1, False), (600, 10, True)]
+)
+def test_rotating_pays_for_few_images_of_many_classes(
+    n_images: int, n_vectors: int, expected: bool
+) -> None:
+    assert is_wide(np.empty((n_images, 4 * n_images)), n_vectors) is expected
+    assert not is_wide(np.empty((n_images, 4 * n_images - 1)), n_vectors)

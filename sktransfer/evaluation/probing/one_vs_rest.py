@@ -33,9 +33,9 @@ class OneVsRestLogisticRegression(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> OneVsRestLogisticRegression:
         """Fit one label after the other."""
         y = np.asarray(y)
-        rotated = rotate(X) if is_wide(X) else None
-        rows, back = (X, None) if rotated is None else rotated
         n_labels = y.shape[1]
+        rotated = rotate(X) if is_wide(X, n_labels) else None
+        rows, rotate_back = (X, None) if rotated is None else rotated
         self.intercept_ = np.empty(n_labels)
         coefficients = np.zeros((n_labels, rows.shape[1]))
         counts = y if sample_weight is None else y[np.asarray(sample_weight) > 0]
@@ -45,7 +45,7 @@ class OneVsRestLogisticRegression(ClassifierMixin, BaseEstimator):
                 continue
             fitted = LogisticRegression(max_iter=self.max_iter).fit(rows, label, sample_weight)
             coefficients[i], self.intercept_[i] = fitted.coef_[0], fitted.intercept_[0]
-        self.coef_ = coefficients if back is None else coefficients @ back
+        self.coef_ = coefficients if rotate_back is None else rotate_back(coefficients)
         self.classes_ = [np.array([0, 1])] * n_labels
         self.n_features_in_ = X.shape[1]
         return self
