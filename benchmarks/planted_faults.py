@@ -1,16 +1,20 @@
 """What `diagnose` finds where a fault was planted, and what it says of healthy images.
 
     python benchmarks/planted_faults.py WEIGHTS [--half report] [--only faults] [--markdown]
-    python benchmarks/planted_faults.py WEIGHTS --half untouched --images FOLDER --mnist FILE
+    python benchmarks/planted_faults.py WEIGHTS --half first --images FOLDER --mnist FILE
+    python benchmarks/planted_faults.py WEIGHTS --half second --images FOLDER
 
 WEIGHTS are VGG16's ImageNet weights, all five blocks. Thresholds were set on one half of the sets
 of images (--half set); what is reported is of the other half, in which no image and no source of
-images is the same. A third part (--half untouched) is from sources that no decision has seen;
-`untouched_sets.py` says how to get them. A fault counts as found only by its own name and severity.
-Healthy sets are looked at with four layers and sizes; an alarm is a finding of severity warning or
-error. What an alarm claims of a layer, of pixels or of the signal is checked on further images of
-the same source, by classifiers that are fitted on the set in both ways that the claim compares. An
-alarm is false where its claim does not hold there, or cannot be checked.
+images is the same. Two further parts are from other sources, and no decision had seen them when
+`diagnose` first looked at them: changes were made after the first, and none after the second.
+`untouched_first.py` and `untouched_second.py` say how to get them.
+
+A fault counts as found only by its own name and severity. Healthy sets are looked at with four
+layers and sizes; an alarm is a finding of severity warning or error. What an alarm claims of a
+layer, of pixels or of the signal is checked on further images of the same source, by classifiers
+that are fitted on the set in both ways that the claim compares. An alarm is false where its claim
+does not hold there, or cannot be checked.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ import numpy as np
 from fault_sets import Set, base_sets, healthy_sets
 from faults import FAULTS, plant
 from sklearn.base import clone
-from untouched_sets import untouched_sets
+from untouched_first import first_sets
+from untouched_second import second_sets
 
 from sktransfer import ImageWarning, VGGFeatureExtractor, diagnose
 from sktransfer.evaluation.diagnosis.probes import USEFUL
@@ -116,10 +121,13 @@ def _check(alarm: Any, extractor: VGGFeatureExtractor, one: Set) -> tuple[bool, 
         there = _rightly(other.fit_transform(one.images), other, one)
     elif alarm.name in ("raw-pixels-win", "lost-signal"):
         there = _rightly(one.images.reshape(len(one.y), -1), None, one)
-    elif alarm.name == "chance-level":
+    elif alarm.name in ("chance-level", "labels-out-of-step"):
         guessing = 1 / len(np.unique(one.y))
         useful = guessing + USEFUL * (1 - guessing)
-        return bool(here.mean() < useful), f"{here.mean():.3f}"
+        found = [here.mean()]
+        if alarm.name == "labels-out-of-step":  # or the images do not show the classes, it says
+            found.append(_rightly(one.images.reshape(len(one.y), -1), None, one).mean())
+        return max(found) < useful, ", ".join(f"{each:.3f}" for each in found)
     else:
         return False, "-"
     gain = there.astype(float) - here
@@ -140,19 +148,21 @@ def main() -> None:
     """Print a row for every fault and every alarm, and the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", help="VGG16's ImageNet weights, without the dense layers")
-    parser.add_argument("--half", choices=["set", "report", "untouched"], default="report")
-    parser.add_argument("--images", type=Path, help="untouched: where packages were unpacked")
-    parser.add_argument("--mnist", type=Path, help="untouched: an .npz of MNIST's ten digits")
+    parser.add_argument("--half", choices=["set", "report", "first", "second"], default="report")
+    parser.add_argument("--images", type=Path, help="first, second: where packages were unpacked")
+    parser.add_argument("--mnist", type=Path, help="first: an .npz of MNIST's ten digits")
     parser.add_argument("--only", choices=["faults", "healthy"])
     parser.add_argument("--match", help="only faults or sets whose name holds this")
     parser.add_argument("--markdown", action="store_true")
     args = parser.parse_args()
     lay_out = format_markdown if args.markdown else format_table
     start = time.perf_counter()
-    sets = base_sets()
-    if args.half == "untouched":
-        sets, missing = untouched_sets(args.images, args.mnist)
-        print(*missing, sep="\n", end="\n" if missing else "", file=sys.stderr)
+    sets, missing = base_sets(), []
+    if args.half == "first":
+        sets, missing = first_sets(args.images, args.mnist)
+    elif args.half == "second":
+        sets, missing = second_sets(args.images)
+    print(*missing, sep="\n", end="\n" if missing else "", file=sys.stderr)
     healthy = [each for each in healthy_sets(sets) if each.half == args.half]
     sets = [each for each in sets if each.half == args.half]
     if args.only != "healthy":

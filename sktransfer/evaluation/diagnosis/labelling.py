@@ -18,8 +18,13 @@ from sktransfer.evaluation.probing.threads import limit_blas
 #: Share of an image's neighbours with its own label, at most, and probability of its own label, at
 #: most, from which the label is doubtful: both must hold.
 NEIGHBOURS, CONFIDENCE = 0.2, 0.3
-#: Share of doubtful labels from which they are worth a warning, and the fewest.
-DOUBTFUL, FEWEST = 0.04, 4
+#: Probability of its own label, at most, at which a doubtful label counts as contradicted: hard
+#: images are doubted, too, but seldom so clearly.
+CONTRADICTED = 0.05
+#: Share of contradicted labels from which they are worth a warning, and the fewest.
+SHARE, FEWEST = 0.04, 4
+#: How many there must be, in parts of the errors among all images that are not doubtful.
+OF_ERRORS = 0.8
 #: Share of the other images that must be classified rightly: otherwise the classes are hard to tell
 #: apart, and doubtful labels say nothing.
 NEARLY_ALL = 0.85
@@ -62,21 +67,20 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
     if not e.is_explained:
         return
     doubtful = np.zeros(len(e.codes), dtype=bool)
-    own = np.ones(len(e.codes))
+    fewest = max(FEWEST, SHARE * len(doubtful))
     for _ in range(N_ROUNDS):
         shares, rest = learn_without(e, doubtful)
-        kept = shares[np.arange(len(e.codes)), e.codes]
-        agreeing = _agreeing(e, doubtful)
-        more = ~doubtful & (kept <= CONFIDENCE) & (agreeing <= NEIGHBOURS)
-        own[more] = kept[more]
+        own = shares[np.arange(len(e.codes)), e.codes]
+        more = ~doubtful & (own <= CONFIDENCE) & (_agreeing(e, doubtful) <= NEIGHBOURS)
         doubtful |= more
-        if doubtful.sum() < max(FEWEST, DOUBTFUL * len(own)):
+        if doubtful.sum() < fewest:
             return
         if not more.any():
             break
     # Hard images lie at all distances from the border between classes, and few of them far behind
-    # it: where doubtful labels are the fewer errors, they are hard images, and not wrong labels.
-    if rest < NEARLY_ALL or doubtful.mean() <= 1 - rest:
+    # it: where those are few beside the errors, they are hard images, and not wrong labels.
+    n_clear = (doubtful & (own <= CONTRADICTED)).sum()
+    if rest < NEARLY_ALL or n_clear < fewest or n_clear <= OF_ERRORS * (1 - rest) * len(own):
         return
     (found,) = np.nonzero(doubtful)
     found = found[np.argsort(own[found], kind="stable")]

@@ -26,8 +26,8 @@ CHANCE_Z = 2.33
 USEFUL = 0.3
 _INTERVAL_Z = 1.96
 #: p-value from which one classifier beats another. A report compares with pixels, with earlier and
-#: with later layers, each in one direction: of equal ones, one in 70 is warned of.
-BETTER = 0.01
+#: with later layers, each in one direction: of equal ones, one in 140 is warned of.
+BETTER = 0.005
 #: How often signs are drawn for the test of balanced accuracy.
 N_FLIPPED = 10_000
 
