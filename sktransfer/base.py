@@ -147,10 +147,13 @@ def is_regression_scorer(scorer: Any) -> bool:
     return getattr(function, "__module__", None) == "sklearn.metrics._regression"
 
 
-def as_labels(y: Any, who: str, *, warn: bool = False) -> np.ndarray:
+def as_labels(
+    y: Any, who: str, *, wanted: str = "a class for each image as y", warn: bool = False
+) -> np.ndarray:
     """Return labels in one dimension; an error where they are no classes, or some are missing.
 
-    With `warn`, a column of labels is taken with scikit-learn's warning.
+    The error says what is `wanted`. With `warn`, a column of labels is taken with scikit-learn's
+    warning.
     """
     kinds: set[str] = set()
     try:
@@ -166,8 +169,7 @@ def as_labels(y: Any, who: str, *, warn: bool = False) -> np.ndarray:
         if len(kinds) > 1 or "NoneType" in kinds:
             fault = f"values of the types {', '.join(sorted(kinds))}."
         raise ValueError(
-            f"{who} needs a class for each image as y: whole numbers or text, none missing. Got "
-            f"others: {fault}"
+            f"{who} needs {wanted}: whole numbers or text, none missing. Got others: {fault}"
         ) from error
     return labels
 

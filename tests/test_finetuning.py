@@ -882,6 +882,26 @@ def test_labels_that_cannot_be_learned(y: Any, message: str, digits: Data) -> No
 
 
 @pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([6, None, 8], r"types NoneType, int\.$"),
+        ([6, np.nan, 8], r"contains NaN\.$"),
+        ([[6], [6, 8]], r"inhomogeneous"),
+        ([[6, 8]], r"1d array"),
+    ],
+)
+def test_classes_that_are_none(classes: Any, message: str, digits: Data) -> None:
+    message = (
+        rf"^VGGClassifier\.partial_fit needs all labels as classes: .* Got others: .*{message}"
+    )
+    with pytest.raises(ValueError, match=message):
+        _classifier().partial_fit(*digits, classes=classes)
+    fitted = _classifier().partial_fit(*digits, classes=[6, 8])
+    with pytest.raises(ValueError, match=message):
+        fitted.partial_fit(*digits, classes=classes)
+
+
+@pytest.mark.parametrize(
     ("y", "message"),
     [
         (["a", "b"] * 40, r"needs a finite number for each image as y\. .* could not convert"),

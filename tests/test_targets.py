@@ -101,6 +101,7 @@ def test_columns_of_a_frame_name_the_labels() -> None:
         ([0.5, np.nan, 2.5], {}, r"finite number for each image as y\. Got 1 that are NaN"),
         ([0.5, np.inf, 2.5], {}, r"finite number"),
         ([0, np.nan, 1], {}, r"needs a class for each image as y"),
+        ([[1], [1, 2], [2]], {}, r"needs a class for each image as y: .* inhomogeneous"),
         (
             [3, 3, 3],
             {"predictor": Ridge()},

@@ -151,8 +151,7 @@ def _kind_of(y: Any) -> str:
 
 def _check_no_numbers(y: Any, kind: str, who: str) -> None:
     """Find out whether whole numbers are classes, of which there are several images."""
-    values = np.asarray(y)
-    if kind != "multiclass" or values.dtype.kind not in "iuf":
+    if kind != "multiclass" or (values := np.asarray(y)).dtype.kind not in "iuf":
         return
     n_classes = len(np.unique(values))
     if 2 * n_classes > len(values):

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
 
 from sktransfer.base import StrOptions, _fit_context, as_labels
 from sktransfer.training.finetuning.base import FineTuner
@@ -66,7 +65,7 @@ class TunedClassifier(ClassifierMixin, FineTuner):
                 "balance classes. Got class_weight='balanced': pass a dict, or sample_weight."
             )
         if hasattr(self, "classes_") and classes is not None:
-            given = np.unique(column_or_1d(classes))
+            given = self._read_classes(classes)
             if not np.array_equal(given, self.classes_):
                 raise ValueError(
                     f"{type(self).__name__}.partial_fit needs the classes of its first call, "
@@ -161,6 +160,10 @@ class TunedClassifier(ClassifierMixin, FineTuner):
             + "."
         )
 
+    def _read_classes(self, classes: Any) -> np.ndarray:
+        who = f"{type(self).__name__}.partial_fit"
+        return np.unique(as_labels(classes, who, wanted="all labels as classes"))
+
     def _learn_targets(
         self, y: np.ndarray, weights: np.ndarray, classes: Any, *, is_partial: bool
     ) -> None:
@@ -172,7 +175,7 @@ class TunedClassifier(ClassifierMixin, FineTuner):
                     f"The first call of {who}.partial_fit needs all classes. Got classes=None: "
                     "pass all labels that any call will have."
                 )
-            known = np.unique(column_or_1d(classes))
+            known = self._read_classes(classes)
         if len(known) < 2:
             raise ValueError(
                 f"{who} needs at least two classes with rows of a weight above zero. Got one class "
