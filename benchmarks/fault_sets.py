@@ -1,10 +1,10 @@
 """Healthy images in which faults are planted: one half sets thresholds, the other half reports.
 
-No image and no source is in both halves, and `untouched_first.py` and `untouched_second.py` bring
-further sources. Each set brings further images of its source, on which what is said of it can be
-checked. All are uint8 of at most 40 pixels, drawn or cut the same way each time. MNIST is read from
-a file, and scikit-image brings textures, faces and photographs; where one of them is missing its
-sets are left out.
+No image and no source is in both halves, and the modules `untouched_...` bring further ones. Each
+set brings further images of its source, on which what is said of it can be checked. All are uint8
+of at most 40 pixels, drawn or cut the same way each time. MNIST is read from a file, and
+scikit-image brings textures, faces and photographs; where one of them is missing its sets are left
+out.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Set:
         uint8.
     y : ndarray of shape (n_images,)
         The classes.
-    half : {'set', 'report', 'first', 'second'}
+    half : {'set', 'report', 'first', 'second', 'third'}
         Whether thresholds are set on it, what they find is reported, or no decision had seen it
-        when it was first looked at: before the last changes, or after them.
+        when it was first looked at, and in which of three looks.
     traits : frozenset of str
         'colour'; 'upright' where a turned image looks wrong; 'large' where sides are 25 pixels or
         more; 'hard' where classifiers err often; 'deep' where a block behind the first classifies

@@ -1,6 +1,9 @@
-"""Healthy images that no decision about `diagnose` has seen: looked at once, after all changes.
+"""Healthy images that no decision about `diagnose` had seen when it looked at them the second time.
 
-They are read from a folder in which packages were unpacked, or drawn:
+Three checks were changed after that: `untouched_third.py` has those that were looked at after all
+changes.
+
+These are read from a folder in which packages were unpacked, or drawn:
 
     apt-get download openclipart-png faenza-icon-theme plasma-workspace-wallpapers \\
         openarena-081-textures fonts-beng-extra
@@ -56,18 +59,33 @@ def second_sets(folder: Path | None) -> tuple[list[Set], list[str]]:
 
 
 def _fashion(folder: Path) -> Set:
-    """Fashion-MNIST: shirts, coats, sandals and bags."""
     kinds = {"t-shirt": 0, "coat": 4, "sandal": 5, "bag": 8}
+    return read_fashion(folder, kinds, 31, "second")
+
+
+def read_fashion(folder: Path, kinds: dict[str, int], seed: int, half: str) -> Set:
+    """Read some classes of Fashion-MNIST, by their numbers."""
     each = (N + N_FRESH) // len(kinds)
     rows, y = [], []
     for kind, number in kinds.items():
         data = json.loads((folder / f"{number}.json").read_text(encoding="ascii"))["data"]
         rows.append(np.array(data[:each], dtype=np.uint8).reshape(-1, 28, 28))
         y += [kind] * each
-    return _mixed("Fashion-MNIST", np.concatenate(rows), np.array(y), 31, "upright")
+    name = f"Fashion-MNIST, {', '.join(kinds)}"
+    return _mixed(name, np.concatenate(rows), np.array(y), seed, half, "upright")
 
 
-def _cifar(folder: Path, name: str, kinds: dict[str, int], seed: int) -> Set:
+def _objects(folder: Path) -> Set:
+    kinds = {"aeroplane": 0, "cat": 3, "horse": 7, "lorry": 9}
+    return read_cifar(folder, kinds, 32, "second")
+
+
+def _ships_and_deer(folder: Path) -> Set:
+    return read_cifar(folder, {"deer": 4, "ship": 8}, 33, "second")
+
+
+def read_cifar(folder: Path, kinds: dict[str, int], seed: int, half: str) -> Set:
+    """Read some classes of CIFAR-10's test images, by their numbers."""
     with Image.open(folder / "test_batch.png") as picture:
         rows = np.asarray(picture.convert("RGB"))
     labels = np.array(json.loads((folder / "test_lables.json").read_text(encoding="ascii")))
@@ -75,30 +93,27 @@ def _cifar(folder: Path, name: str, kinds: dict[str, int], seed: int) -> Set:
     chosen = np.concatenate([np.flatnonzero(labels == number)[:each] for number in kinds.values()])
     images = rows[chosen].reshape(-1, SIDE, SIDE, 3)
     y = np.repeat(list(kinds), each)
-    return _mixed(name, images, y, seed, "upright", "colour", "hard")
+    name = f"CIFAR-10, {', '.join(kinds)}"
+    return _mixed(name, images, y, seed, half, "upright", "colour", "hard")
 
 
-def _objects(folder: Path) -> Set:
-    kinds = {"aeroplane": 0, "cat": 3, "horse": 7, "lorry": 9}
-    return _cifar(folder, "CIFAR-10, four classes", kinds, 32)
-
-
-def _ships_and_deer(folder: Path) -> Set:
-    return _cifar(folder, "CIFAR-10, ships and deer", {"deer": 4, "ship": 8}, 33)
-
-
-def _mixed(name: str, images: np.ndarray, y: np.ndarray, seed: int, *traits: str) -> Set:
+def _mixed(name: str, images: np.ndarray, y: np.ndarray, seed: int, half: str, *traits: str) -> Set:
     """Make a set of images that lie class by class."""
     order = np.random.default_rng(seed).permutation(len(y))
-    return split(name, images[order], y[order], "second", "large", *traits)
+    return split(name, images[order], y[order], half, "large", *traits)
 
 
 def _clip_art(folder: Path) -> Set:
+    return read_clip_art(folder, ("animals", "food", "transportation"), 34, "second")
+
+
+def read_clip_art(folder: Path, names: tuple[str, ...], seed: int, half: str) -> Set:
+    """Read clip art of some kinds."""
     kinds = {
         kind: [path for path in (folder / kind).rglob("*.png") if max(_png_size(path)) <= LARGE]
-        for kind in ("animals", "food", "transportation")
+        for kind in names
     }
-    return balance("clip art", read_pictures(kinds, 34), "second", "deep")
+    return balance(f"clip art, {', '.join(names)}", read_pictures(kinds, seed), half, "deep")
 
 
 def _png_size(path: Path) -> tuple[int, int]:
@@ -115,14 +130,19 @@ def _icons(folder: Path) -> Set:
 
 
 def _photographs(folder: Path) -> Set:
+    return read_plasma(folder, ("Autumn", "BytheWater", "EveningGlow", "FallenLeaf"), 36, "second")
+
+
+def read_plasma(folder: Path, names: tuple[str, ...], seed: int, half: str) -> Set:
+    """Cut pieces out of Plasma's wallpapers."""
     photographs = []
-    for name in ("Autumn", "BytheWater", "EveningGlow", "FallenLeaf"):
-        with Image.open(folder / name / "contents" / "images" / "1280x800.jpg") as picture:
-            picture = picture.convert("RGB")
+    for name in names:
+        with Image.open(folder / name / "contents" / "images" / "1280x800.jpg") as opened:
+            picture = opened.convert("RGB")
         picture.thumbnail((800, 800))
         photographs.append(np.asarray(picture))
-    X, y = cut_pieces(photographs, N, 36)
-    return split("pieces of Plasma's photographs", X, y, "second", "colour", "large")
+    X, y = cut_pieces(photographs, N, seed)
+    return split(f"pieces of {', '.join(names)}", X, y, half, "colour", "large")
 
 
 def _textures(folder: Path) -> Set:
@@ -144,21 +164,26 @@ def _textures(folder: Path) -> Set:
 
 
 def _letters(folder: Path) -> Set:
-    """Four Bengali letters: a, ka, ma and ra."""
-    letters = "\u0985\u0995\u09ae\u09b0"
-    fonts = sorted(map(str, folder.glob("*.ttf")))
-    rng = np.random.default_rng(38)
-    y = np.array(["a", "ka", "ma", "ra"])[np.arange(N + N_FRESH) % 4]
+    letters = {"a": "\u0985", "ka": "\u0995", "ma": "\u09ae", "ra": "\u09b0"}
+    return draw_letters("Bengali letters", letters, sorted(folder.glob("*.ttf")), 38, "second")
+
+
+def draw_letters(
+    name: str, letters: dict[str, str], fonts: list[Path], seed: int, half: str
+) -> Set:
+    """Draw letters, light on dark."""
+    rng = np.random.default_rng(seed)
+    y = np.array(list(letters))[np.arange(N + N_FRESH) % len(letters)]
     images = np.empty((len(y), SIDE, SIDE), dtype=np.uint8)
-    for i, image in enumerate(images):
-        font = ImageFont.truetype(str(rng.choice(fonts)), int(rng.integers(44, 76)))
-        ground, ink = int(rng.integers(0, 90)), int(rng.integers(166, 256))  # light on dark
+    for image, letter in zip(images, y, strict=True):
+        font = ImageFont.truetype(str(rng.choice(list(map(str, fonts)))), int(rng.integers(44, 76)))
+        ground, ink = int(rng.integers(0, 90)), int(rng.integers(166, 256))
         picture = Image.new("L", (96, 96), ground)
         place = tuple(48 + rng.uniform(-9, 9, 2))
-        ImageDraw.Draw(picture).text(place, letters[i % 4], fill=ink, font=font, anchor="mm")
+        ImageDraw.Draw(picture).text(place, letters[letter], fill=ink, font=font, anchor="mm")
         picture = picture.rotate(rng.uniform(-8, 8), Image.Resampling.BILINEAR, fillcolor=ground)
         image[:] = picture.resize((SIDE, SIDE), Image.Resampling.BOX)
-    return split("Bengali letters", images, y, "second", "upright", "large")
+    return split(name, images, y, half, "upright", "large")
 
 
 def _arrows() -> Set:
@@ -183,7 +208,7 @@ def _arrows() -> Set:
         )
         small = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=float)
         image[:] = np.clip(small + rng.normal(0, 6, small.shape), 0, 255)
-    return split("arrows", images, y, "second", "colour", "upright", "large")
+    return split("arrows", images, y, "second", "colour", "large")  # turned, of another class
 
 
 def _spectrograms() -> Set:
@@ -200,4 +225,4 @@ def _spectrograms() -> Set:
         power = rng.exponential(0.1, (SIDE, SIDE)) + tone * rng.exponential(1, SIDE)
         level = np.log10(power + 1e-3)
         image[:] = np.clip(255 * (level + 3) / 4, 0, 255)
-    return split("spectrograms", images, y, "second", "upright", "large", n=N // 3 * 3)
+    return split("spectrograms", images, y, "second", "large", n=N // 3 * 3)

@@ -14,8 +14,9 @@ from sktransfer.features.preprocessing import Resizing, resize
 #: The fewest images, and their share, from which damage is reported.
 FEWEST, SHARE = 3, 0.02
 #: Share of an image's rows that are one value from the bottom up, beyond what is usual among the
-#: others, from which the rest of it was not read.
-HALF_READ = 0.25
+#: others, from which the rest of it was not read; and the share of the pixels above them which are
+#: this value, up to which it is not the ground on which something lies.
+HALF_READ, GROUND = 0.25, 0.1
 #: Difference of an image's values, of 255 and in parts of what is usual, below which it is nearly
 #: blank.
 FAINT, FAINT_PART = 6.0, 0.1
@@ -34,12 +35,10 @@ def _is_reported(found: np.ndarray, n: int) -> bool:
 
 def half_read(e: Evidence) -> Iterator[Finding]:
     """Look for images that end before their bottom."""
-    below, above = e.survey.traces["flat_below"], e.survey.traces["flat_above"]
+    below, ground = e.survey.traces["flat_below"], e.survey.traces["ground"]
     usual = float(np.quantile(below, 0.5))
     contrast = e.survey.high - e.survey.low
-    # A wide thing on a square ground leaves as much of it empty above as below.
-    is_ground = above >= below / 2
-    is_half = (below >= usual + HALF_READ) & (below < 1) & ~is_ground
+    is_half = (below >= usual + HALF_READ) & (below < 1) & (ground <= GROUND)
     (found,) = np.nonzero(is_half & (contrast > FAINT))
     if not _is_reported(found, len(below)) or len(found) > len(below) / 2:
         return

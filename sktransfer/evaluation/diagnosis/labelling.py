@@ -23,8 +23,9 @@ NEIGHBOURS, CONFIDENCE = 0.2, 0.3
 CONTRADICTED = 0.05
 #: Share of contradicted labels from which they are worth a warning, and the fewest.
 SHARE, FEWEST = 0.04, 4
-#: How many there must be, in parts of the errors among all images that are not doubtful.
-OF_ERRORS = 0.8
+#: How many there must be, in parts of the errors among all images that are not doubtful; and the
+#: mean share of their neighbours that have the label which the classifier gives them.
+OF_ERRORS, LOOKS_LIKE = 0.9, 0.6
 #: Share of the other images that must be classified rightly: otherwise the classes are hard to tell
 #: apart, and doubtful labels say nothing.
 NEARLY_ALL = 0.85
@@ -71,7 +72,8 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
     for _ in range(N_ROUNDS):
         shares, rest = learn_without(e, doubtful)
         own = shares[np.arange(len(e.codes)), e.codes]
-        more = ~doubtful & (own <= CONFIDENCE) & (_agreeing(e, doubtful) <= NEIGHBOURS)
+        agreeing = _agreeing(e, e.codes, doubtful)
+        more = ~doubtful & (own <= CONFIDENCE) & (agreeing <= NEIGHBOURS)
         doubtful |= more
         if doubtful.sum() < fewest:
             return
@@ -84,20 +86,22 @@ def wrong_labels(e: Evidence) -> Iterator[Finding]:
         return
     (found,) = np.nonzero(doubtful)
     found = found[np.argsort(own[found], kind="stable")]
+    alike = shares.argmax(axis=1)
+    if _agreeing(e, alike, doubtful)[found].mean() < LOOKS_LIKE:
+        return
     places = e.places(found, len(found))
-    alike = shares[found[:5]].argmax(axis=1)
     yield Finding(
         "wrong-labels",
         "warning",
         "Some images look like another class, both by their nearest neighbours and to a classifier "
         "that has not seen them, while nearly all others look like their own class: their labels "
-        "are probably wrong.",
+        "are wrong, or one class holds images like those of another.",
         {
             "images": len(found),
             "of": len(own),
             "accuracy on the others": rest,
             "median probability of their own label": float(np.median(own[found])),
-            "they look like": [plain(e.labels.classes[k]) for k in alike],
+            "they look like": [plain(e.labels.classes[k]) for k in alike[found[:5]]],
         },
         f"look_at = {places}  # X[look_at], y[look_at], the most doubtful first",
         places,
@@ -124,11 +128,11 @@ def learn_without(e: Evidence, doubtful: np.ndarray) -> tuple[np.ndarray, float]
     return np.nan_to_num(shares, nan=1.0), float(rest.mean()) if known.any() else 0.0
 
 
-def _agreeing(e: Evidence, doubtful: np.ndarray) -> np.ndarray:
-    """Return the share of an image's neighbours, but doubtful ones, that have its label."""
+def _agreeing(e: Evidence, codes: np.ndarray, doubtful: np.ndarray) -> np.ndarray:
+    """Return the share of each image's neighbours, but doubtful ones, that have some label."""
     neighbours = e.feature_neighbours
     is_known = ~doubtful[neighbours]
-    is_same = (e.codes[neighbours] == e.codes[:, None]) & is_known
+    is_same = (e.codes[neighbours] == codes[:, None]) & is_known
     return is_same.sum(axis=1) / np.maximum(is_known.sum(axis=1), 1)
 
 

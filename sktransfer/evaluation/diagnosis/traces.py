@@ -30,8 +30,8 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
     dict
         ``frame``, means and deviations of the outermost pixels on each side; ``corners``, the mean
         of each corner; ``light``, mean and deviation in grey; ``flat_below``, the share of the rows
-        from the bottom up that are one and the same value, and ``flat_above``, that of the rows
-        from the top down which are this value; ``waves``, how many waves the cosine transforms of
+        from the bottom up that are one and the same value, and ``ground``, the share of the pixels
+        above them that are this value; ``waves``, how many waves the cosine transforms of
         blocks hold, of JPEG's blocks and of those that lie across them; ``wraps`` and ``edges``,
         pairs of neighbours that differ by most or by about two thirds of the range, black and white
         themselves left out; ``shown``, the part of the contrast of colours that transparency
@@ -43,7 +43,7 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
     sides = [grey[0], grey[-1], grey[:, 0], grey[:, -1]]
     corners = [grey[:corner], grey[-corner:]]
     wraps, edges = _count_jumps(image)
-    above, below = _shares_flat(image)
+    below, ground = _find_flat(image)
     return {
         "frame": np.array([[side.mean(), side.std()] for side in sides]).ravel(),
         "corners": np.array(
@@ -51,7 +51,7 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
         ),
         "light": np.array([grey.mean(), grey.std()]),
         "flat_below": below,
-        "flat_above": above,
+        "ground": ground,
         "waves": np.array([_count_waves(grey, start) for start in (0, _BLOCK // 2)]),
         "wraps": wraps,
         "edges": edges,
@@ -59,14 +59,16 @@ def measure_traces(image: np.ndarray, opaque: np.ndarray | None) -> dict[str, np
     }
 
 
-def _shares_flat(image: np.ndarray) -> tuple[float, float]:
-    """Count the rows from the top and from the bottom that hold nothing but the last value."""
+def _find_flat(image: np.ndarray) -> tuple[float, float]:
+    """Return which part at the bottom holds one value only, and how much of the rest does."""
     last = image[-1, 0]
     same = _SAME * float(np.ptp(image)) / 255  # dim images differ less anywhere
-    is_flat = (np.abs(image - last) <= same).all(axis=(1, 2))
+    is_same = (np.abs(image - last) <= same).all(axis=2)
+    is_flat = is_same.all(axis=1)
     if is_flat.all():
         return 1.0, 1.0
-    return int(np.argmin(is_flat)) / len(is_flat), int(np.argmin(is_flat[::-1])) / len(is_flat)
+    n_flat = int(np.argmin(is_flat[::-1]))
+    return n_flat / len(is_flat), float(is_same[: len(is_flat) - n_flat].mean())
 
 
 def _count_waves(grey: np.ndarray, start: int) -> float:
