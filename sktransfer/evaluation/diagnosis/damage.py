@@ -26,6 +26,8 @@ COARSE, FEWEST_WAVES, FEWEST_ACROSS = 0.5, 0.1, 1.0
 #: Distance from the images that are nearest, turned, in parts of that as it is, from which an image
 #: is turned; and the share of images that are nearer when turned, from which the set has no up.
 TURNED, NO_UP, N_NEAREST = 0.62, 0.25, 3
+#: Mean share of those nearest images that are of their own class, from which they are reported.
+OWN_CLASS = 0.5
 _SMALL = Resizing(12, "stretch", "bilinear", antialias=True)
 
 
@@ -113,18 +115,24 @@ def turned_images(e: Evidence) -> Iterator[Finding]:
         return
     small = resize(e.survey.grey[..., None], _SMALL)[..., 0]
     upright = _unit(small)
-    likeness = np.empty((n, 4))
+    likeness, is_own = np.empty((n, 4)), np.ones((n, 4))
     with limit_blas(upright):
         for turn in range(4):
             products = _unit(np.rot90(small, turn, axes=(1, 2))) @ upright.T
             np.fill_diagonal(products, -1)
-            likeness[:, turn] = np.sort(products, axis=1)[:, -N_NEAREST:].mean(axis=1)
+            nearest = np.argsort(products, axis=1)[:, -N_NEAREST:]
+            likeness[:, turn] = np.take_along_axis(products, nearest, axis=1).mean(axis=1)
+            if e.labels is not None:
+                is_own[:, turn] = (e.codes[nearest] == e.codes[:, None]).mean(axis=1)
     ways = likeness.argmax(axis=1)
     ratio = (1 - likeness.max(axis=1)) / np.maximum(1 - likeness[:, 0], 1e-9)
     # Turned, it must be as near to the others as they usually are to each other.
     is_near = likeness.max(axis=1) >= np.median(likeness[:, 0])
     (found,) = np.nonzero((ratio < TURNED) & is_near)
     if (ratio < 1).mean() > NO_UP or not _is_reported(found, n):
+        return
+    # Turned back, they must be like their own class: turned, a 6 is like a 9, and healthy.
+    if is_own[found, ways[found]].mean() < OWN_CLASS:
         return
     order = found[np.argsort(ratio[found], kind="stable")]
     yield Finding(

@@ -159,7 +159,8 @@ def lost_signal(e: Evidence) -> Iterator[Finding]:
     """Look for labels that show in the pixels, and no more in the features."""
     if not e.feature_probe.is_proved_chance or e.pixel_agreement.p_value >= AGREES:
         return
-    if e.pixel_probe.is_chance:
+    better, p_value = is_better(e.pixel_probe, e.feature_probe, margin=PIXELS_WIN)
+    if e.pixel_probe.is_chance or not better:
         return
     yield Finding(
         "lost-signal",
@@ -170,6 +171,7 @@ def lost_signal(e: Evidence) -> Iterator[Finding]:
         | {
             f"{e.pixel_probe.metric} on pixels": e.pixel_probe.score,
             "on features": e.feature_probe.score,
+            "p-value": p_value,
         },
         f"extractor.set_params({e.anatomy.earlier}, value_range='auto')",
     )
