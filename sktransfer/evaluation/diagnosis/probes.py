@@ -25,6 +25,9 @@ CHANCE_Z = 2.33
 #: interval lies below it: that it does no better than guessing is proved, and not only possible.
 USEFUL = 0.3
 _INTERVAL_Z = 1.96
+#: Images that there would be at least if all classes were as small as the smallest: the share found
+#: of a few images proves nothing.
+FEWEST = 40
 #: p-value from which one classifier beats another. A report compares with pixels, with earlier and
 #: with later layers, each in one direction: of equal ones, one in 140 is warned of.
 BETTER = 0.005
@@ -48,6 +51,8 @@ class Probe:
         The mean share that guessing finds of each class.
     spread : float
         Standard deviation of that share.
+    smallest : int
+        Images of the smallest class.
     weights : ndarray of shape (n_images,) or None
         By how much each image raises balanced accuracy if it is classified rightly; None where
         classes are of about equal size.
@@ -59,6 +64,7 @@ class Probe:
     n_not_converged: int
     guessing: float
     spread: float
+    smallest: int
     weights: np.ndarray | None = None
 
     @property
@@ -95,7 +101,8 @@ class Probe:
     def is_proved_chance(self) -> bool:
         """Whether scores that are useful at all are excluded."""
         useful = self.guessing + USEFUL * (1 - self.guessing)
-        return self.is_chance and self.highest < useful
+        are_enough = self.smallest >= FEWEST * self.guessing
+        return self.is_chance and are_enough and self.highest < useful
 
 
 def score_probe(features: Any, labels: Labels, folds: Folds, classifier: Any) -> Probe:
@@ -129,6 +136,7 @@ def score_probe(features: Any, labels: Labels, folds: Folds, classifier: Any) ->
         n_not_converged=found.n_not_converged,
         guessing=1 / k,
         spread=float(np.sqrt((1 - 1 / k) / k * (1 / labels.counts).sum()) / k),
+        smallest=int(labels.counts.min()),
         weights=_weigh_classes(labels, tested > 0) if are_unequal(labels.counts) else None,
     )
 
