@@ -205,6 +205,35 @@ def test_wide_things_on_a_square_ground_are_not_half_read() -> None:
     assert sorted(finding.images) == list(range(0, 60, 12))
 
 
+def test_things_that_stand_high_on_a_page_are_not_half_read() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 200, (60, 32, 32), dtype=np.uint8)
+    X[::12, 16:] = 255
+    X[::12, :16, :8] = 255  # the page shows beside the thing, too
+    named = {each.name for each in diagnose(_random(), X, np.arange(60) % 2).findings}
+    assert "half-read-images" not in named
+
+
+def test_a_class_that_is_like_another_one_turned_is_not_turned() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [74, 6])
+    X = np.full((80, 32, 32), 40.0)
+    X[y == 0, 6:12, 8:24], X[y == 1, 20:26, 8:24] = 220, 220
+    X[y == 0, 22:26, 6:26], X[y == 1, 6:10, 6:26] = 120, 120
+    X = np.stack([np.roll(each, rng.integers(-5, 6, 2), axis=(0, 1)) for each in X])
+    X = np.clip(X + rng.normal(0, 10, X.shape), 0, 255).astype(np.uint8)
+    named = {each.name for each in diagnose(_random(), X, y).findings}
+    assert "turned-images" not in named
+    assert "turned-images" in {each.name for each in diagnose(_random(), X).findings}
+
+
+def test_a_class_of_few_images_proves_no_chance() -> None:
+    X = np.random.default_rng(1).integers(0, 256, (70, 16, 16), dtype=np.uint8)
+    for sizes, severity in (([60, 10], "info"), ([35, 35], "error")):
+        found = diagnose(_random(), X, np.repeat([0, 1], sizes)).findings
+        assert [each.severity for each in found if each.name == "chance-level"] == [severity]
+
+
 @pytest.mark.filterwarnings("ignore::sktransfer.ImageWarning")
 def test_unequal_classes_are_compared_by_balanced_accuracy(
     digits: tuple[np.ndarray, np.ndarray],

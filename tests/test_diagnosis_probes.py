@@ -14,7 +14,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sktransfer.evaluation.diagnosis.labelling import learn_without
+from sktransfer.evaluation.diagnosis.labelling import learn_without, wrong_labels
+from sktransfer.evaluation.diagnosis.learning import lost_signal
+from sktransfer.evaluation.diagnosis.neighbours import find_neighbours
 from sktransfer.evaluation.diagnosis.probes import Probe, is_better, score_probe
 from sktransfer.evaluation.probing import check_labels
 
@@ -93,3 +95,46 @@ def test_doubtful_labels_are_found_with_a_scaler_in_every_fold() -> None:
     expected = cross_val_predict(pipeline, features, codes, cv=folds, method="predict_proba")
     np.testing.assert_allclose(shares, expected, atol=1e-4)
     assert rest == pytest.approx((expected.argmax(axis=1) == codes).mean())
+
+
+def _two_clouds(apart: float, n_wrong: int) -> Any:
+    """Evidence of two classes so many deviations apart, with some labels exchanged."""
+    rng = np.random.default_rng(3)
+    codes = np.arange(160) % 2
+    features = rng.normal(size=(160, 8))
+    features[:, 0] += apart * codes
+    codes[:n_wrong] = 1 - codes[:n_wrong]
+    return SimpleNamespace(
+        labels=SimpleNamespace(classes=np.array(["a", "b"])),
+        is_explained=True,
+        features=features,
+        folds=list(StratifiedKFold(5, shuffle=True, random_state=0).split(features, codes)),
+        codes=codes,
+        feature_neighbours=find_neighbours(features),
+        places=lambda found, n=20: found[:n].tolist(),
+    )
+
+
+@pytest.mark.parametrize("apart", [2.0, 3.0, 4.0])
+def test_images_between_two_classes_have_no_wrong_labels(apart: float) -> None:
+    assert not list(wrong_labels(_two_clouds(apart, 0)))
+
+
+def test_labels_that_are_clearly_contradicted_are_listed() -> None:
+    (finding,) = wrong_labels(_two_clouds(6.0, 16))
+    assert sorted(finding.images) == list(range(16))
+
+
+@pytest.mark.parametrize(("n_right", "is_reported"), [(130, True), (106, False)])
+def test_a_signal_is_lost_only_if_pixels_are_better(n_right: int, is_reported: bool) -> None:
+    features, pixels = _probe(EQUAL, np.arange(100)), _probe(EQUAL, np.arange(200 - n_right))
+    assert features.is_proved_chance
+    evidence: Any = SimpleNamespace(
+        feature_probe=features,
+        pixel_probe=pixels,
+        pixel_agreement=SimpleNamespace(observed=0.6, expected=0.5, p_value=0.002),
+        feature_agreement=SimpleNamespace(observed=0.5, expected=0.5, p_value=0.5),
+        anatomy=SimpleNamespace(earlier="layer='block3_pool'"),
+    )
+    found = [(each.name, each.severity) for each in lost_signal(evidence)]
+    assert found == [("lost-signal", "error")] * is_reported
