@@ -1,8 +1,8 @@
 """Healthy images that no decision about `diagnose` had seen when it first looked at them.
 
 Two checks were changed after that, and `wrong-labels` once more, with these images among others:
-`untouched_second.py` and `untouched_third.py` have those of later looks. All but the notes, which are
-drawn, are read from a folder in which packages were unpacked:
+`untouched_second.py` and `untouched_third.py` have those of later looks. All but the notes, which
+are drawn, are read from a folder in which packages were unpacked:
 
     apt-get download tuxpaint-stamps-default mate-backgrounds oxygen-icon-theme
     npm pack emoji-datasource-twitter

@@ -33,9 +33,9 @@ class OneVsRestLogisticRegression(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> OneVsRestLogisticRegression:
         """Fit one label after the other."""
         y = np.asarray(y)
-        n_labels = y.shape[1]
-        rotated = rotate(X) if is_wide(X, n_labels) else None
+        rotated = rotate(X) if is_wide(X) else None
         rows, rotate_back = (X, None) if rotated is None else rotated
+        n_labels = y.shape[1]
         self.intercept_ = np.empty(n_labels)
         coefficients = np.zeros((n_labels, rows.shape[1]))
         counts = y if sample_weight is None else y[np.asarray(sample_weight) > 0]
