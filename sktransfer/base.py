@@ -148,12 +148,12 @@ def is_regression_scorer(scorer: Any) -> bool:
 
 
 def as_labels(
-    y: Any, who: str, *, wanted: str = "a class for each image as y", warn: bool = False
+    y: Any, who: str, *, rule: str = " needs a class for each image as y", warn: bool = False
 ) -> np.ndarray:
     """Return labels in one dimension; an error where they are no classes, or some are missing.
 
-    The error says what is `wanted`. With `warn`, a column of labels is taken with scikit-learn's
-    warning.
+    The error begins with `who` and the `rule`. With `warn`, a column of labels is taken with
+    scikit-learn's warning.
     """
     kinds: set[str] = set()
     try:
@@ -169,7 +169,7 @@ def as_labels(
         if len(kinds) > 1 or "NoneType" in kinds:
             fault = f"values of the types {', '.join(sorted(kinds))}."
         raise ValueError(
-            f"{who} needs {wanted}: whole numbers or text, none missing. Got others: {fault}"
+            f"{who}{rule}: whole numbers or text, none missing. Got others: {fault}"
         ) from error
     return labels
 

@@ -161,8 +161,8 @@ class TunedClassifier(ClassifierMixin, FineTuner):
         )
 
     def _read_classes(self, classes: Any) -> np.ndarray:
-        who = f"{type(self).__name__}.partial_fit"
-        return np.unique(as_labels(classes, who, wanted="all labels as classes"))
+        rule = ".partial_fit needs all labels as classes"
+        return np.unique(as_labels(classes, type(self).__name__, rule=rule))
 
     def _learn_targets(
         self, y: np.ndarray, weights: np.ndarray, classes: Any, *, is_partial: bool
