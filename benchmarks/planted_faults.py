@@ -7,8 +7,7 @@
 WEIGHTS are VGG16's ImageNet weights, all five blocks. Thresholds were set on one half of the sets
 of images (--half set); what is reported is of the other half, in which no image and no source of
 images is the same. Three further parts had been seen by no decision when `diagnose` first looked at
-them; changes were made after the first and the second, and none after the third. The modules
-`untouched_...` say how to get them.
+them; changes were made after each of these looks. The modules `untouched_...` say how to get them.
 
 A fault counts as found only by its own name and severity. Healthy sets are looked at with four
 layers and sizes; an alarm is a finding of severity warning or error. What an alarm claims of a

@@ -16,6 +16,7 @@ missing are left out, and named.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,18 +40,25 @@ def first_sets(folder: Path | None, mnist: Path | None) -> tuple[list[Set], list
         sets.append(_digits(mnist))
     else:
         missing.append("MNIST's other digits: left out, as --mnist names no file")
-    for needed, make in (
-        (STAMPS, _stamps),
-        (EMOJI, _emoji),
-        (PHOTOGRAPHS, _photographs),
-        (ICONS, _icons),
-    ):
+    more, without = make_sets(
+        folder, (STAMPS, _stamps), (EMOJI, _emoji), (PHOTOGRAPHS, _photographs), (ICONS, _icons)
+    )
+    sets, missing = sets + more, missing + without
+    sets.append(_notes())
+    return shuffle(sets, 13), missing
+
+
+def make_sets(
+    folder: Path | None, *makers: tuple[Path, Callable[[Path], Set]]
+) -> tuple[list[Set], list[str]]:
+    """Make the sets whose files are in a folder, and say why others are left out."""
+    sets, missing = [], []
+    for needed, make in makers:
         if folder is not None and (folder / needed).is_dir():
             sets.append(make(folder / needed))
         else:
             missing.append(f"{needed}: left out, as it is not in the folder that --images names")
-    sets.append(_notes())
-    return shuffle(sets, 13), missing
+    return sets, missing
 
 
 def _digits(path: Path) -> Set:
@@ -78,11 +86,17 @@ def _stamps(folder: Path) -> Set:
 
 def _emoji(folder: Path) -> Set:
     """Drawn animals and plants, food, and objects."""
-    kinds: dict[str, list[Path]] = {"Animals & Nature": [], "Food & Drink": [], "Objects": []}
-    for each in json.loads((folder / "emoji.json").read_text(encoding="utf-8")):
-        if each["category"] in kinds and each["has_img_twitter"]:
-            kinds[each["category"]].append(folder / "img" / "twitter" / "64" / each["image"])
+    kinds = list_emoji(folder, "twitter", ("Animals & Nature", "Food & Drink", "Objects"))
     return _pictures("emoji", kinds, 15, "hard", "deep")
+
+
+def list_emoji(folder: Path, vendor: str, categories: tuple[str, ...]) -> dict[str, list[Path]]:
+    """List the files of a vendor's emoji of some categories."""
+    kinds: dict[str, list[Path]] = {category: [] for category in categories}
+    for each in json.loads((folder / "emoji.json").read_text(encoding="utf-8")):
+        if each["category"] in kinds and each[f"has_img_{vendor}"]:
+            kinds[each["category"]].append(folder / "img" / vendor / "64" / each["image"])
+    return kinds
 
 
 def _icons(folder: Path) -> Set:

@@ -1,7 +1,6 @@
 """Healthy images that no decision about `diagnose` had seen when it looked at them the second time.
 
-Three checks were changed after that: `untouched_third.py` has those that were looked at after all
-changes.
+Three checks were changed after that, before `diagnose` looked at `untouched_third.py`.
 
 These are read from a folder in which packages were unpacked, or drawn:
 
@@ -25,7 +24,7 @@ from zipfile import ZipFile
 import numpy as np
 from fault_sets import N_FRESH, SIDE, N, Set, cut_pieces, shuffle, split
 from PIL import Image, ImageDraw, ImageFont
-from untouched_first import SEEN, balance, lay_on_white, read_pictures
+from untouched_first import SEEN, balance, lay_on_white, make_sets, read_pictures
 
 #: Sides of clip art at most, in pixels: some would fill gigabytes.
 LARGE = 2_000
@@ -40,20 +39,17 @@ FONTS = Path("usr/share/fonts/truetype/fonts-beng-extra")
 
 def second_sets(folder: Path | None) -> tuple[list[Set], list[str]]:
     """Return the sets whose files are there, and why others are left out."""
-    sets, missing = [], []
-    for needed, makers in (
-        (FASHION, (_fashion,)),
-        (CIFAR, (_objects, _ships_and_deer)),
-        (CLIP_ART, (_clip_art,)),
-        (ICONS, (_icons,)),
-        (PHOTOGRAPHS, (_photographs,)),
-        (TEXTURES, (_textures,)),
-        (FONTS, (_letters,)),
-    ):
-        if folder is not None and (folder / needed).is_dir():
-            sets += [make(folder / needed) for make in makers]
-        else:
-            missing.append(f"{needed}: left out, as it is not in the folder that --images names")
+    sets, missing = make_sets(
+        folder,
+        (FASHION, _fashion),
+        (CIFAR, _objects),
+        (CIFAR, _ships_and_deer),
+        (CLIP_ART, _clip_art),
+        (ICONS, _icons),
+        (PHOTOGRAPHS, _photographs),
+        (TEXTURES, _textures),
+        (FONTS, _letters),
+    )
     sets += [_arrows(), _spectrograms()]
     return shuffle(sets, 30), missing
 
